@@ -1,0 +1,300 @@
+"""The language all parts share: what an order, an event, an invoice draft and a remote invoice are.
+
+Amounts are `Decimal` in major units of the order's currency, never rounded silently; times are
+timezone-aware UTC; ids are opaque strings. Everything is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, Self
+
+import iso4217
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+
+@lru_cache
+def minor_units(currency: str) -> int:
+    """Decimal places of an ISO 4217 currency (GBP 2, JPY 0, KWD 3). Raises `ValueError` for an unknown code."""
+    exponent = iso4217.Currency(currency).exponent
+    return 0 if exponent is None else int(exponent)
+
+
+def to_minor(amount: Decimal, currency: str) -> int:
+    """The amount in the currency's minor units. Raises `ValueError` when it has a fraction of one."""
+    scaled = amount.scaleb(minor_units(currency))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+    return int(scaled)
+
+
+def from_minor(units: int, currency: str) -> Decimal:
+    """Major units from the currency's minor units, with the currency's decimal places."""
+    return Decimal(units).scaleb(-minor_units(currency))
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    """The amount rounded half up to the currency's minor units."""
+    return amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_UP)
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticCustomError("nul_character", "must not contain the NUL character")
+    return text
+
+
+def _known_currency(code: str) -> str:
+    code = code.upper()
+    try:
+        minor_units(code)
+    except ValueError:
+        raise PydanticCustomError("unknown_currency", "is not an ISO 4217 currency code") from None
+    return code
+
+
+def _no_float(value: Any) -> Any:
+    """A JSON number with a fraction has been through binary floating point already; text has not."""
+    return repr(value) if isinstance(value, float) else value
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+Text = Annotated[str, Field(max_length=4000), AfterValidator(_no_nul)]
+Ref = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+Currency = Annotated[str, Field(min_length=3, max_length=3), AfterValidator(_known_currency)]
+Amount = Annotated[Decimal, BeforeValidator(_no_float), Field(max_digits=24, decimal_places=10)]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+class Model(BaseModel):
+    """Frozen; a field nobody knows is an error, so that a typo does not silently lose an amount."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tax(Model):
+    """A tax on one line: `rate` in percent, `amount` in the order's currency."""
+
+    name: Text = "Tax"
+    rate: Annotated[Amount, Field(ge=0, le=100)]
+    amount: Annotated[Amount, Field(ge=0)]
+
+
+class Line(Model):
+    """One thing sold. `unit_price` before `discount`; both include tax where the order says `tax_included`."""
+
+    ref: Ref
+    sku: Text | None = None
+    description: Annotated[Text, Field(min_length=1)]
+    quantity: Annotated[Amount, Field(gt=0)]
+    unit_price: Annotated[Amount, Field(ge=0)]
+    discount: Annotated[Amount, Field(ge=0)] = Decimal(0)
+    tax: Tax | None = None
+    attributes: dict[Text, Text] = Field(default_factory=dict)
+
+    def amount(self, currency: str) -> Decimal:
+        """Quantity × unit price − discount, rounded to the currency."""
+        return rounded(self.quantity * self.unit_price, currency) - self.discount
+
+
+class Adjustment(Model):
+    """An order-level discount, as a positive amount; its tax is what the discount takes off the tax."""
+
+    amount: Annotated[Amount, Field(ge=0)]
+    tax: Tax | None = None
+    description: Text = "Order discount"
+
+
+class Charge(Model):
+    """Shipping, or another charge on top of the lines."""
+
+    amount: Annotated[Amount, Field(ge=0)]
+    tax: Tax | None = None
+    description: Text = "Shipping"
+
+
+class Address(Model):
+    line1: Text | None = None
+    line2: Text | None = None
+    city: Text | None = None
+    region: Text | None = None
+    postcode: Text | None = None
+    country: Annotated[str, Field(min_length=2, max_length=2, pattern="^[A-Z]{2}$")] | None = None
+    """ISO 3166-1 alpha-2."""
+
+
+class Party(Model):
+    """The customer. `ref` is the shop's own id of the customer, if it has one."""
+
+    ref: Ref | None = None
+    name: Text | None = None
+    company: Text | None = None
+    email: Annotated[Text, Field(max_length=320)] | None = None
+    phone: Text | None = None
+    tax_id: Text | None = None
+
+    @property
+    def display_name(self) -> str:
+        """What is printed on the invoice: company, else name, else e-mail, else the reference."""
+        return self.company or self.name or self.email or self.ref or "Customer"
+
+
+class Order(Model):
+    """An order as the shop tells it. Raises on amounts that do not add up, with the difference."""
+
+    id: Ref
+    """The source's immutable id: the identity."""
+    ref: Ref = ""
+    """What people call it; the id where the source has no other name."""
+    currency: Currency
+    placed_at: Moment | None = None
+    tax_included: bool = False
+    customer: Party = Party()
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    lines: Annotated[tuple[Line, ...], Field(max_length=1000)]
+    discount: Adjustment | None = None
+    shipping: Charge | None = None
+    total: Annotated[Amount, Field(ge=0)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ref_defaults_to_id(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("ref"):
+            return {**data, "ref": data.get("id")}
+        return data
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if not self.lines:
+            raise PydanticCustomError("no_lines", "lines must hold at least one line")
+        for path, amount in self._amounts():
+            if rounded(amount, self.currency) != amount:
+                raise PydanticCustomError(
+                    "too_many_decimals",
+                    "{path} = {amount} has more decimals than {currency}",
+                    {"path": path, "amount": str(amount), "currency": self.currency},
+                )
+        difference = self.total - self.computed_total()
+        if difference:
+            raise PydanticCustomError(
+                "does_not_add_up",
+                "total {total} differs from the sum of lines, discount, shipping and tax by {difference}",
+                {"total": str(self.total), "difference": str(difference)},
+            )
+        return self
+
+    def _amounts(self) -> Iterable[tuple[str, Decimal]]:
+        for index, line in enumerate(self.lines):
+            yield f"lines.{index}.discount", line.discount
+            if line.tax:
+                yield f"lines.{index}.tax.amount", line.tax.amount
+        for name, part in (("discount", self.discount), ("shipping", self.shipping)):
+            if part:
+                yield f"{name}.amount", part.amount
+                if part.tax:
+                    yield f"{name}.tax.amount", part.tax.amount
+        yield "total", self.total
+
+    def tax_total(self) -> Decimal:
+        """All taxes, those that an order discount takes off deducted."""
+        added = [line.tax for line in self.lines] + [self.shipping.tax if self.shipping else None]
+        off = self.discount.tax.amount if self.discount and self.discount.tax else Decimal(0)
+        return sum((tax.amount for tax in added if tax), Decimal(0)) - off
+
+    def computed_total(self) -> Decimal:
+        """What the parts add up to; equal to `total` in every order that exists."""
+        net = sum((line.amount(self.currency) for line in self.lines), Decimal(0))
+        net += self.shipping.amount if self.shipping else 0
+        net -= self.discount.amount if self.discount else 0
+        return net if self.tax_included else net + self.tax_total()
+
+
+class ShipmentLine(Model):
+    ref: Ref
+    quantity: Annotated[Amount, Field(gt=0)]
+
+
+class Shipment(Model):
+    ref: Ref
+    carrier: Text | None = None
+    tracking_number: Text | None = None
+    lines: tuple[ShipmentLine, ...] = ()
+
+
+class EventType(StrEnum):
+    ORDER_FULFILLED = "order.fulfilled"
+    ORDER_COMPLETED = "order.completed"
+    JOB_COMPLETED = "job.completed"
+    SHIPMENT_SHIPPED = "shipment.shipped"
+    SHIPMENT_DELIVERED = "shipment.delivered"
+    ORDER_UPDATED = "order.updated"
+    ORDER_CANCELLED = "order.cancelled"
+    REFUND_CREATED = "refund.created"
+
+
+class Event(Model):
+    """Something that happened to an order. `id` is unique per shop and source, for ever."""
+
+    id: Annotated[Ref, Field(max_length=256)]
+    type: EventType
+    occurred_at: Moment
+    order: Order
+    shipment: Shipment | None = None
+
+
+class InvoiceDraft(Model):
+    """What is to be invoiced, before any platform's words. Stored with the intent; never changes afterwards."""
+
+    key: str
+    """The full business key, opaque and stable for ever; goes into the platform's second field."""
+    reference: str
+    """What goes into the field that people search by; unique per platform tenant."""
+    order_ref: str
+    currency: Currency
+    issued_on: date
+    due_on: date
+    customer: Party
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    tax_included: bool = False
+    lines: tuple[Line, ...]
+    discount: Adjustment | None = None
+    shipping: Charge | None = None
+    tax_total: Amount
+    total: Amount
+
+
+class Status(StrEnum):
+    """A document's state on the platform, in our words."""
+
+    DRAFT = "draft"
+    ISSUED = "issued"
+    PAID = "paid"
+    VOID = "void"
+
+
+class RemoteInvoice(Model):
+    """An invoice as the platform holds it, read from the platform's own answer."""
+
+    id: str
+    number: str | None = None
+    reference: str | None = None
+    key: str | None = None
+    """Our business key, read back from the second field; None when the document does not carry one."""
+    status: Status
+    currency: str
+    total: Decimal
+    tax: Decimal | None = None
+    due: Decimal | None = None
+    customer_id: str | None = None
+    url: str | None = None
+    """Where the customer can see and pay it."""
