@@ -1,0 +1,191 @@
+"""The contract of a platform. A platform file declares facts and fills in what differs; behaviour is here.
+
+A platform has two kinds of documents, customers and invoices, each a `Documents` class with the same
+hooks. Generic code (worker and tasks) does the batching, quotas, retries, audit and idempotency policy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from connectors.auth import Auth
+from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
+from connectors.http import Answer, Http
+from connectors.model import RemoteInvoice
+from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
+from connectors.platforms.facts import Facts, Refusal
+
+
+class PlatformSettings(BaseModel):
+    """What the merchant configures for an account on this platform; what is missing is named by pydantic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Platform:
+    """One platform, speaking for one account. Registered by existing: a file in this package, nothing to edit."""
+
+    facts: ClassVar[Facts]
+    Settings: ClassVar[type[PlatformSettings]] = PlatformSettings
+    Credentials: ClassVar[type[BaseModel]]
+    """The account's credentials: a pydantic model whose secret fields are `SecretStr`."""
+    refusals: ClassVar[tuple[Refusal, ...]] = ()
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Sent with every call."""
+    Customers: ClassVar[type[Documents[CustomerDraft, RemoteCustomer]]]
+    Invoices: ClassVar[type[Documents[PlannedInvoice, RemoteInvoice]]]
+
+    def __init__(
+        self,
+        settings: Any,
+        auth: Auth,
+        http: Http | None = None,
+        base_url: str | None = None,
+        permit: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`permit` is entered around every call; it may raise `Throttled` where the account's quota is used up."""
+        self.settings = settings
+        self.auth = auth
+        self.http = http or Http(self.facts.deadline)
+        self.permit = permit
+        self.base_url = (base_url or self.facts.base_url).rstrip("/")
+        self.customers = self.Customers(self)
+        self.invoices = self.Invoices(self)
+
+    # -- hooks ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def tenant(cls, settings: Any, credentials: Any) -> str:
+        """What quota, sessions and tokens belong to: the same for two accounts that reach one organisation."""
+        raise NotImplementedError
+
+    @classmethod
+    def static_headers(cls, credentials: Any) -> Mapping[str, str] | None:
+        """Headers made of an API key; None where tokens must be fetched (`facts.oauth`)."""
+        return None
+
+    def error_message(self, answer: Answer) -> tuple[str, str | None]:
+        """The platform's own words in an error answer, and its code. May raise anything on an unexpected body."""
+        raise NotImplementedError
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        """The invoice as it is now. Raises `Rejected` when it does not exist."""
+        raise NotImplementedError
+
+    def send(self, remote_id: str, key: str) -> None:
+        """Has the platform mail the issued invoice to its customer."""
+        raise Rejected(f"{self.facts.title} does not mail invoices through its API")
+
+    def pdf(self, remote_id: str) -> bytes:
+        """The platform's own PDF of the issued invoice."""
+        raise Rejected(f"{self.facts.title} gives no PDF through its API")
+
+    def link(self, remote_id: str) -> str | None:
+        """Where the customer can see and pay it, if there is such a page."""
+        return None
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        """Voids an issued, unpaid invoice; a draft is deleted. Returns it as it then is."""
+        raise Rejected(f"{self.facts.title} cannot void invoices through its API")
+
+    # -- behaviour -------------------------------------------------------------------------------------------------
+
+    def execute(self, request: Request, *, key: str | None = None, begin: Callable[[], None] | None = None) -> Answer:
+        """Sends an unsafe call under its key. `begin` runs right before it leaves. Raises the six errors only."""
+        headers = dict(request.headers)
+        if key is not None and self.facts.key is not None:
+            headers[self.facts.key.header] = key
+        return self._call(request.method, request.path, request.query, headers, request.body, unsafe=True, begin=begin)
+
+    def ask(
+        self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Reads (GET). Raises the six errors only, never `Uncertain`."""
+        return self._call("GET", path, query or {}, headers or {}, "", unsafe=False)
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: str, *,
+        unsafe: bool, begin: Callable[[], None] | None = None,
+    ) -> Answer:  # fmt: skip
+        for again in (True, False):
+            proof = self.auth.headers()
+            with self.permit():
+                answer = self.http.send(
+                    method,
+                    self.base_url + path,
+                    headers={**self.headers, **self.tenant_headers(), **headers, **proof},
+                    query=query,
+                    body=body.encode() if body else None,
+                    unsafe=unsafe,
+                    guard=begin,
+                )
+            if answer.status == 401 and again and self.auth.renew(proof):
+                continue  # a 401 is surely not done, and other credentials are there now
+            break
+        self._refuse(answer, unsafe)
+        return answer
+
+    def tenant_headers(self) -> Mapping[str, str]:
+        """Headers that name the organisation, where the platform wants them on every call."""
+        return {}
+
+    def _refuse(self, answer: Answer, unsafe: bool) -> None:
+        """Raises the error that the answer means; the one place where status becomes error."""
+        if 200 <= answer.status < 300:
+            return
+        try:
+            message, code = self.error_message(answer)
+        except Exception:  # the body is not the platform's: a proxy's page, a cut document
+            message, code = f"status {answer.status} with an unreadable body", None
+        kind = self.refusal(answer.status, f"{code or ''} {message}") or _by_status(answer.status, unsafe)
+        raise kind(
+            f"{self.facts.title}: {self.http.redact(message)}",
+            status=answer.status, code=code, retry_after=answer.retry_after, sample=answer.sample,
+        )  # fmt: skip
+
+    def refusal(self, status: int, text: str) -> type[ConnectorError] | None:
+        """The error which the platform's own table gives an answer of this status and text."""
+        for row in self.refusals:
+            if (row.status is None or row.status == status) and (row.contains is None or row.contains in text):
+                return row.error
+        return None
+
+
+def _by_status(status: int, unsafe: bool) -> type[ConnectorError]:
+    if status == 401:
+        return Unauthorized
+    if status == 429:
+        return Throttled
+    if 400 <= status < 500 and status != 408:
+        return Rejected
+    return Uncertain if unsafe else Unavailable
+
+
+@cache
+def platforms() -> dict[str, type[Platform]]:
+    """Every platform by slug; a file in this package is one."""
+    found: dict[str, type[Platform]] = {}
+    package = importlib.import_module("connectors.platforms")
+    for module in pkgutil.iter_modules(package.__path__):
+        loaded = importlib.import_module(f"connectors.platforms.{module.name}")
+        for value in vars(loaded).values():
+            if isinstance(value, type) and issubclass(value, Platform) and "facts" in vars(value):
+                found[value.facts.slug] = value
+    return dict(sorted(found.items()))
+
+
+def platform(slug: str) -> type[Platform]:
+    """The platform of that slug. Raises `LookupError` with the nearest name."""
+    known = platforms()
+    if slug not in known:
+        near = get_close_matches(slug, known, 1)
+        raise LookupError(f"there is no platform {slug!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return known[slug]

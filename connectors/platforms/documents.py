@@ -1,0 +1,258 @@
+"""One kind of document on a platform, customers or invoices: how it is rendered, looked for and created.
+
+The way of one document:
+
+    plan(draft)      our draft in the platform's words: the unsafe calls in order, rendered once, stored by
+                     the caller before the first attempt; no I/O
+    find(drafts)     what of it exists there already, as a point to resume from
+    create(attempt)  the plan's remaining calls in order, or
+    pack / create_packed   many plans' only calls as one call, where the platform can
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import quote
+
+from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Uncertain
+from connectors.http import Answer
+from connectors.model import Address, InvoiceDraft, Model, Party, RemoteInvoice
+from connectors.platforms.facts import difference
+
+if TYPE_CHECKING:
+    from connectors.platforms.base import Platform
+
+
+class Request(Model):
+    """One unsafe call, rendered. It is sent again only as these bytes.
+
+    `path` may hold `{name}` of an earlier step: the remote id which that step made.
+    """
+
+    step: str
+    method: str = "POST"
+    path: str
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: str = ""
+    issues: bool = False
+    """This call makes the document final: our draft and the platform's are compared before it."""
+
+
+Plan = tuple[Request, ...]
+
+
+class CustomerDraft(Model):
+    """A customer to be found or created on a platform. `key` is stable for ever and unique per tenant."""
+
+    key: str
+    party: Party
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    currency: str | None = None
+
+
+class RemoteCustomer(Model):
+    """A customer as the platform holds it."""
+
+    id: str
+    key: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
+class PlannedInvoice(Model):
+    """A draft together with the remote id of its customer: what an invoice plan is rendered from."""
+
+    draft: InvoiceDraft
+    customer_id: str
+
+    @property
+    def key(self) -> str:
+        return self.draft.key
+
+
+D = TypeVar("D", CustomerDraft, PlannedInvoice)
+R = TypeVar("R", RemoteCustomer, RemoteInvoice)
+
+
+@dataclass(frozen=True)
+class Hit(Generic[R]):
+    """What a look-up found: the document, and the first step of the plan it still lacks (None: it is complete)."""
+
+    document: R
+    resume_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """How one document ended: the document, or the error. `difference`: it exists but does not agree with our draft."""
+
+    document: R | None = None
+    error: ConnectorError | None = None
+    difference: str | None = None
+    sample: Sample | None = None
+
+
+class Attempt(Protocol[D]):
+    """One try at one document, given by the caller.
+
+    `begin` and `done` commit; killed between them, the step is uncertain.
+    """
+
+    draft: D
+    plan: Plan
+    made: Mapping[str, str]
+    """Steps known to be done, with the remote id each made ("" where it made none)."""
+    document: Any
+    """What a look-up found of it (`Hit.document`), None on a first try."""
+
+    def key(self, step: str) -> str:
+        """The idempotency key of the step in this generation."""
+
+    def begin(self, step: str) -> None:
+        """Called right before the step's call leaves. Raises `Unavailable` when no lease time is left."""
+
+    def done(self, step: str, remote_id: str) -> None:
+        """Called when the step is known to be done."""
+
+
+class Documents(Generic[D, R]):
+    """One kind of document on one platform. Subclasses fill in the hooks; nothing in it sleeps, retries or stores."""
+
+    bulk: ClassVar[int] = 1
+    """Documents in one create call; above 1 a subclass fills in `pack` and `unpack`, and plans have one step."""
+    look_first: ClassVar[bool] = False
+    """Look before the very first create (customers: the merchant may have them already)."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    # -- hooks ---------------------------------------------------------------------------------------------------
+
+    def plan(self, draft: D) -> Plan:
+        """The unsafe calls that make the document, in order. No I/O.
+
+        Raises `Rejected` with a sentence for the merchant: a setting is missing, the platform cannot do what the
+        draft needs, or its rounding would not give the order's total.
+        """
+        raise NotImplementedError
+
+    def find(self, drafts: Sequence[D]) -> list[Hit[R] | None | ConnectorError]:
+        """For each draft, in order: what exists of it, None, or why that is not known. Never called for a document
+        that is surely not there, except with `look_first`. Two documents that carry one key are a `Rejected`.
+
+        A document that has our reference but not our business key is returned as it is (the caller holds it);
+        so is a voided one. Deleted drafts are not there."""
+        raise NotImplementedError
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
+        """From a step's answer: the remote id it made, and the document as it now is (None if the answer does not
+        show it). Any exception but a `ConnectorError` means an unreadable answer: the step is uncertain."""
+        raise NotImplementedError
+
+    def forgive(self, request: Request, error: ConnectorError) -> str | None:
+        """The remote id when the refusal only means that the step is done already ("exists"); else None."""
+        return None
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        """The plans' only calls as one call."""
+        raise NotImplementedError
+
+    def unpack(self, answer: Answer, drafts: Sequence[D]) -> list[Outcome[R]]:
+        """From a packed call's answer, one outcome per draft, in order, matched by reference or key, never by position.
+        A draft without an element in the answer is `Uncertain`. Unreadable: raise anything."""
+        raise NotImplementedError
+
+    def differs(self, draft: D, document: R) -> str | None:
+        """What the document says otherwise than the draft."""
+        if isinstance(draft, PlannedInvoice) and isinstance(document, RemoteInvoice):
+            return difference(draft.draft, document.currency, document.total)
+        return None
+
+    # -- behaviour -------------------------------------------------------------------------------------------------
+
+    def create(self, attempt: Attempt[D]) -> Outcome[R]:
+        """Runs the plan's steps that are not in `attempt.made`, in order; compares before the one that issues.
+
+        Never raises a `ConnectorError`: it is in the outcome.
+        """
+        document: R | None = attempt.document
+        sample: Sample | None = None
+        made = dict(attempt.made)
+        try:
+            for request in attempt.plan:
+                if request.step in made:
+                    continue
+                if request.issues and document is not None and (unlike := self.differs(attempt.draft, document)):
+                    return Outcome(document, difference=unlike, sample=sample)
+                remote_id, shown, sample = self._run(request, attempt, made)
+                made[request.step] = remote_id
+                document = shown or document
+                attempt.done(request.step, remote_id)
+        except ConnectorError as error:
+            return Outcome(document, error=error, sample=error.sample)
+        if document is None:
+            return Outcome(error=Uncertain("every step is done, but no answer showed the document"), sample=sample)
+        return Outcome(document, difference=self.differs(attempt.draft, document), sample=sample)
+
+    def _run(
+        self, request: Request, attempt: Attempt[D], made: Mapping[str, str]
+    ) -> tuple[str, R | None, Sample | None]:
+        try:
+            answer: Answer = self.platform.execute(
+                request.model_copy(update={"path": filled(request.path, made)}),
+                key=attempt.key(request.step),
+                begin=lambda: attempt.begin(request.step),
+            )
+        except (Rejected, Duplicate) as error:
+            if (known := self.forgive(request, error)) is None:
+                raise
+            return known, None, error.sample
+        remote_id, document = reading(lambda: self.made(request, answer), answer)
+        return remote_id, document, answer.sample
+
+    def create_packed(self, request: Request, attempts: Sequence[Attempt[D]], key: str) -> list[Outcome[R]]:
+        """Sends a packed call under its own key; one outcome per attempt, in order. Never raises a `ConnectorError`."""
+
+        def begin() -> None:
+            for attempt in attempts:
+                attempt.begin(request.step)
+
+        drafts = [attempt.draft for attempt in attempts]
+        try:
+            answer = self.platform.execute(request, key=key, begin=begin)
+            outcomes = reading(lambda: self.unpack(answer, drafts), answer)
+        except ConnectorError as error:
+            return [Outcome(error=error, sample=error.sample) for _ in attempts]
+        return [self._compared(draft, outcome) for draft, outcome in zip(drafts, outcomes, strict=True)]
+
+    def _compared(self, draft: D, outcome: Outcome[R]) -> Outcome[R]:
+        if outcome.document is None or outcome.error is not None:
+            return outcome
+        return Outcome(outcome.document, difference=self.differs(draft, outcome.document), sample=outcome.sample)
+
+
+T = TypeVar("T")
+
+
+def reading(read: Callable[[], T], answer: Answer) -> T:
+    """What `read` makes of a successful unsafe call's answer; if it cannot be read the call is `Uncertain`."""
+    try:
+        return read()
+    except ConnectorError as error:
+        error.sample = error.sample or answer.sample
+        raise
+    except Exception as error:
+        raise Uncertain(
+            f"the answer cannot be read ({type(error).__name__})", status=answer.status, sample=answer.sample
+        ) from error
+
+
+def filled(path: str, made: Mapping[str, str]) -> str:
+    """The path with the remote ids of earlier steps in place of their `{names}`, quoted."""
+    for step, remote_id in made.items():
+        path = path.replace("{" + step + "}", quote(remote_id, safe=""))
+    return path

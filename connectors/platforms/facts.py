@@ -1,0 +1,83 @@
+"""What a platform declares about itself: facts as data, in the order of the vendor's documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from connectors.auth import OAuth2
+from connectors.errors import ConnectorError
+from connectors.model import InvoiceDraft
+
+
+@dataclass(frozen=True)
+class Key:
+    """The platform's own idempotency key: the header it travels in, its maximum length and how long it lives."""
+
+    header: str
+    max_length: int
+    lives: timedelta
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The field that carries our reference; `unique` where the platform refuses a second document with it."""
+
+    field: str
+    max_length: int
+    unique: bool
+
+
+@dataclass(frozen=True)
+class Quota:
+    """At most `calls` in any window of length `per`."""
+
+    calls: int
+    per: timedelta
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row of the platform's table of refusals: which answers mean which error. None matches everything."""
+
+    error: type[ConnectorError]
+    status: int | None = None
+    contains: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything generic code must know of a platform; shown by `billhook platforms`."""
+
+    slug: str
+    title: str
+    docs: str
+    base_url: str
+    auth: str
+    """How it authenticates, for people: "OAuth 2, rotating refresh tokens", "secret key"."""
+    reference: Reference
+    key_field: str
+    """The second field, which carries our full business key."""
+    oauth: OAuth2 | None = None
+    key: Key | None = None
+    quotas: tuple[Quota, ...] = ()
+    concurrent: int = 10
+    """Calls in flight at once, per tenant."""
+    bulk: int = 1
+    """Documents in one create call."""
+    quiet: timedelta = timedelta(minutes=15)
+    """After the last possible send, how long until "not found" can be believed."""
+    deadline: float = 30.0
+    """Seconds of wall clock for one call."""
+    can: frozenset[str] = field(default_factory=frozenset)
+    """Of: draft, issue, mail, pdf, link, void, credit, payments, webhooks."""
+
+
+def difference(draft: InvoiceDraft, currency: str, total: Decimal) -> str | None:
+    """What the platform's document says otherwise than our draft, in words; None when they agree to the cent."""
+    if currency.upper() != draft.currency:
+        return f"the platform has {currency.upper()}, the order {draft.currency}"
+    if total != draft.total:
+        return f"the platform's total is {total}, the order's {draft.total}: {total - draft.total:+} {draft.currency}"
+    return None

@@ -1,0 +1,155 @@
+"""What every emulated platform has: state in SQLite, the vendor's quotas, a ledger that others count by.
+
+An emulator is strict: what the real platform would refuse is refused with the platform's own error body.
+It is written from the vendor's documentation, never from the connector, and imports none.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it arrived. Header names are lower-case; `path` is below the emulator's own prefix."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+    def form(self) -> list[tuple[str, str]]:
+        """The pairs of a form-encoded body, in order."""
+        return parse_qsl(self.body.decode(), keep_blank_values=True)
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+        return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One invoice in a platform's books, as a stranger who counts sees it. Amounts in major units, as text."""
+
+    id: str
+    reference: str
+    key: str
+    customer: str
+    """The customer's name or e-mail: who, not which id."""
+    lines: tuple[str, ...]
+    """Each line as "description × quantity @ unit price"."""
+    currency: str
+    total: str
+    status: str
+    """draft, issued, paid or void."""
+
+
+class Rolling:
+    """At most `calls` in any window of `seconds`; counts what it refuses."""
+
+    def __init__(self, calls: int, seconds: float) -> None:
+        self.calls, self.seconds = calls, seconds
+        self._times: deque[float] = deque()
+
+    def wait(self, now: float) -> float:
+        """0 when a call fits now, else the seconds until one does."""
+        while self._times and self._times[0] <= now - self.seconds:
+            self._times.popleft()
+        return 0.0 if len(self._times) < self.calls else self._times[0] + self.seconds - now
+
+    def take(self, now: float) -> None:
+        self._times.append(now)
+
+    @property
+    def remaining(self) -> int:
+        return self.calls - len(self._times)
+
+
+class Emulator:
+    """One emulated platform. Registered by existing: a file in this package, nothing to edit.
+
+    `handle` runs in one thread and is atomic: what it did is committed when it returns. Faults, latency and
+    lost answers happen around it, in the server. `clock` gives Unix seconds.
+    """
+
+    slug: ClassVar[str]
+    concurrent: ClassVar[int | None] = None
+    """Calls in flight at once that the platform allows per tenant; the server counts them."""
+
+    def __init__(self, database: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self.db = database
+        self.clock = clock
+        self.refused_for_quota = 0
+        """How many calls were answered "too many"; a good client has none."""
+        self.setup()
+
+    def setup(self) -> None:
+        """Creates tables (IF NOT EXISTS, names prefixed with the slug) and standing data."""
+        raise NotImplementedError
+
+    def handle(self, request: Request) -> Response:
+        """Answers as the platform would, quotas and credentials included."""
+        raise NotImplementedError
+
+    def creates(self, request: Request) -> bool:
+        """Whether the request is an unsafe call on invoices or customers: faults fall on these."""
+        return request.method in {"POST", "PUT", "PATCH"}
+
+    def tenant(self, request: Request) -> str:
+        """Whose quota the request uses."""
+        return request.headers.get("authorization", "")
+
+    def too_many(self, retry_after: float) -> Response:
+        """The platform's own answer to a call over its quota."""
+        raise NotImplementedError
+
+    def failure(self, status: int) -> Response:
+        """The platform's own body of a 500 or 503."""
+        raise NotImplementedError
+
+    def expire_tokens(self) -> None:
+        """Makes every access token invalid from now on (where the platform has tokens)."""
+
+    def refuse_element(self, request: Request) -> Request:
+        """The request with one element of a bulk call made unacceptable; unchanged where there is no bulk."""
+        return request
+
+    def ledger(self) -> list[Entry]:
+        """Every invoice in the books, drafts and voided ones too."""
+        raise NotImplementedError
+
+
+@cache
+def emulators() -> dict[str, type[Emulator]]:
+    """Every emulator by slug; a file in this package is one."""
+    found: dict[str, type[Emulator]] = {}
+    package = importlib.import_module("connectors.sandbox")
+    for module in pkgutil.iter_modules(package.__path__):
+        for value in vars(importlib.import_module(f"connectors.sandbox.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Emulator) and "slug" in vars(value):
+                found[value.slug] = value
+    return dict(sorted(found.items()))
