@@ -101,7 +101,8 @@ class _Connection(asyncio.Protocol):
         self.parser = httptools.HttpRequestParser(self)
 
     def on_message_begin(self) -> None:
-        self.target, self.body, self.headers = b"", b"", {}
+        self.target, self.body = b"", b""
+        self.headers: dict[str, str] = {}
 
     def on_url(self, url: bytes) -> None:
         self.target += url
