@@ -47,9 +47,12 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
             return
-        with self._one_writer, self.engine.connect().execution_options(immediate=True) as connection:
-            with connection.begin():
-                yield connection
+        with (
+            self._one_writer,
+            self.engine.connect().execution_options(immediate=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     def close(self) -> None:
         self.engine.dispose()

@@ -99,7 +99,7 @@ orders = Table(
     UniqueConstraint("shop", "source", "source_id"),
     Index("orders_ref", "shop", "ref"),
 )
-"""`document`: the order as last told, JSON. `accounts`: decided with the first intent, JSON list; never moved by routes."""
+"""`document`: the order as last told, JSON. `accounts`: a JSON list, decided with the first intent, not moved by routes."""
 
 jobs = Table(
     "jobs",
@@ -270,7 +270,7 @@ seals = Table(
     Column("edge", Text, nullable=False),
     Column("at", Utc, nullable=False),
 )
-"""Roots of the one Merkle tree (RFC 6962), oldest first; `edge`: the right edge's hashes, hex, largest subtree first."""
+"""Roots of the one Merkle tree (RFC 6962), oldest first; `edge`: the right edge's hashes in hex, largest first."""
 
 ticks = Table(
     "ticks",

@@ -1,0 +1,322 @@
+"""Settings from `billhook.toml` and the environment, validated, frozen.
+
+A value `"env:NAME"` is read from the environment variable NAME. Every problem is reported at once, with the
+place in the file and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+Name = Annotated[str, Field(pattern=NAME)]
+TRIGGERS = ("order.fulfilled", "order.completed")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` are (place, what is wrong and what to do)."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{place}: {what}" for place, what in problems))
+        self.problems = problems
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone of the IANA database, such as Europe/London") from None
+    return name
+
+
+class Source(Section):
+    """A shop system that pushes deliveries to `POST /in/{shop}/{source}`."""
+
+    kind: str
+    secret: SecretStr | None = None
+    secrets: tuple[SecretStr, ...] = ()
+    """Several secrets are valid at once while one is being rotated."""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def all_secrets(self) -> list[str]:
+        return [s.get_secret_value() for s in (*((self.secret,) if self.secret else ()), *self.secrets)]
+
+
+class Account(BaseModel):
+    """An account on a platform. Fields beyond these are its credentials."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    platform: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    issue: bool = True
+    base_url: str | None = None
+    quiet_seconds: float | None = None
+    """Shortens the quiet period; only where `base_url` is a sandbox on this machine."""
+    find_first: bool = False
+    """Look on the platform before the very first create too."""
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Route(Section):
+    to: tuple[str, ...] = Field(min_length=1)
+    when: dict[Literal["currency", "source", "country"], str | tuple[str, ...]] = Field(default_factory=dict)
+
+
+class Email(Section):
+    sender: str = Field(alias="from", min_length=3)
+    smtp: SecretStr
+    """smtp://user:password@host:port, smtps://… or smtp+starttls://…"""
+    reply_to: str | None = None
+    bcc: str | None = None
+
+
+class Notify(Section):
+    email: Email | None = None
+
+
+class Shop(Section):
+    """One tenant."""
+
+    api_key: SecretStr
+    old_api_keys: tuple[SecretStr, ...] = ()
+    webhook_secret: SecretStr | None = None
+    """Standard Webhooks secret (whsec_…) for `POST /events`."""
+    trigger: tuple[Literal["order.fulfilled", "order.completed"], ...] = TRIGGERS
+    invoice_per: Literal["order"] = "order"
+    reference_prefix: str = Field(default="", max_length=20)
+    """Put before the order's name in the invoice's reference; distinguishes shops that share one account."""
+    payment_days: int = Field(default=14, ge=0, le=365)
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    source: dict[Name, Source] = Field(default_factory=dict)
+    account: dict[Name, Account] = Field(default_factory=dict)
+    route: tuple[Route, ...] = ()
+    notify: Notify = Notify()
+
+
+class Flower(Section):
+    user: str = "ops"
+    password: SecretStr | None = None
+    """Flower does not start without one."""
+    port: int = 5555
+
+
+class Timing(Section):
+    """Clocks of the machinery, in seconds."""
+
+    deadline: float | None = Field(default=None, gt=0)
+    """Wall clock for one call; None: the platform's own."""
+    lease_margin: float = Field(default=30.0, gt=0)
+    """A lease is deadline + margin."""
+    dispatch_every: float = Field(default=2.0, gt=0)
+    seal_every: float = Field(default=5.0, gt=0)
+    linger: float = Field(default=0.5, ge=0)
+    """How long rows gather for a bulk call."""
+    attempts: int = Field(default=12, ge=1)
+    give_up_after: float = Field(default=86_400.0, gt=0)
+
+
+class Runtime(Section):
+    data_dir: Path = Path("billhook-data")
+    database_url: str | None = None
+    redis_url: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    """Worker processes of `billhook up`; one per one or two cores."""
+    threads: int = Field(default=32, ge=1, le=200)
+    key_file: Path | None = None
+    """Where the key lies that encrypts tokens; default: in the data directory. BILLHOOK_KEY wins over it."""
+    flower: Flower = Flower()
+    timing: Timing = Timing()
+
+
+@dataclass(frozen=True)
+class AccountRef:
+    """An account with its place: `shop/name`."""
+
+    shop: str
+    name: str
+    account: Account
+
+    def __str__(self) -> str:
+        return f"{self.shop}/{self.name}"
+
+    @cached_property
+    def platform(self) -> Any:
+        from connectors.platforms.base import platform
+
+        return platform(self.account.platform)
+
+    @cached_property
+    def settings(self) -> Any:
+        return self.platform.Settings.model_validate(self.account.settings)
+
+    @cached_property
+    def credentials(self) -> Any:
+        return self.platform.Credentials.model_validate(self.account.credentials)
+
+    @cached_property
+    def tenant(self) -> str:
+        """What quota, tokens and turn belong to; opens with the platform's slug."""
+        return f"{self.account.platform}:{self.platform.tenant(self.settings, self.credentials)}"
+
+
+class Config(Section):
+    billhook: Runtime = Runtime()
+    shop: dict[Name, Shop] = Field(default_factory=dict)
+
+    @property
+    def store_url(self) -> str:
+        return self.billhook.database_url or f"sqlite:///{self.billhook.data_dir.absolute() / 'billhook.db'}"
+
+    @property
+    def inbox_url(self) -> str:
+        """On SQLite ingest writes its own file; on PostgreSQL it is one database."""
+        if self.store_url.startswith("sqlite"):
+            return self.store_url.removesuffix(".db") + "-inbox.db"
+        return self.store_url
+
+    def accounts(self) -> Iterator[AccountRef]:
+        for shop_name, shop in self.shop.items():
+            for name, account in shop.account.items():
+                yield AccountRef(shop_name, name, account)
+
+
+def config_path() -> Path:
+    """BILLHOOK_CONFIG, else billhook.toml in the current directory."""
+    return Path(os.environ.get("BILLHOOK_CONFIG", "billhook.toml"))
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The validated configuration. Raises `ConfigError` with every problem found."""
+    path = path or config_path()
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([(str(path), "there is no such file; `billhook init` writes one to start from")]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([(str(path), f"is not valid TOML: {error}")]) from None
+    problems: list[tuple[str, str]] = []
+    resolved = _resolve(raw, "", environ, problems)
+    if not problems:
+        try:
+            config = Config.model_validate(_from_environment(resolved, environ))
+        except ValidationError as error:
+            problems = _sentences(error)
+        else:
+            problems = list(_inconsistencies(config))
+            if not problems:
+                return config
+    raise ConfigError(problems)
+
+
+def _from_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    runtime = dict(raw.get("billhook", {}))
+    for variable, field in (
+        ("BILLHOOK_DATABASE_URL", "database_url"),
+        ("BILLHOOK_REDIS_URL", "redis_url"),
+        ("BILLHOOK_DATA_DIR", "data_dir"),
+    ):
+        if environ.get(variable):
+            runtime[field] = environ[variable]
+    return {**raw, "billhook": runtime}
+
+
+def _resolve(value: Any, place: str, environ: Mapping[str, str], problems: list[tuple[str, str]]) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolve(inner, f"{place}.{key}".lstrip("."), environ, problems) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, f"{place}[{index}]", environ, problems) for index, inner in enumerate(value)]
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if not environ.get(name):
+            problems.append((place, f"the environment variable {name} is not set"))
+        return environ.get(name, "")
+    return value
+
+
+def _sentences(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
+    found = []
+    for item in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        found.append((f"{prefix}{place}" or "billhook.toml", _sentence(item["type"], item["msg"])))
+    return found
+
+
+def _sentence(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is not a setting that exists; check its spelling"
+    return message[0].lower() + message[1:]
+
+
+def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
+    from connectors.platforms.base import platform
+    from connectors.sources.base import source
+
+    keys: dict[str, str] = {}
+    for name, shop in config.shop.items():
+        place = f"shop.{name}"
+        for key in (shop.api_key, *shop.old_api_keys):
+            if len(key.get_secret_value()) < 16:
+                yield f"{place}.api_key", "is shorter than 16 characters; `billhook init` writes a good one"
+            if keys.setdefault(key.get_secret_value(), name) != name:
+                yield f"{place}.api_key", f"is the same as that of shop {keys[key.get_secret_value()]!r}"
+        for source_name, entry in shop.source.items():
+            yield from _known(f"{place}.source.{source_name}.kind", source, entry.kind)
+            if not entry.all_secrets:
+                yield f"{place}.source.{source_name}.secret", "is missing; without it deliveries cannot be verified"
+        for route in shop.route:
+            for target in route.to:
+                if target not in shop.account:
+                    yield f"{place}.route", f"sends to account {target!r}, which does not exist"
+        for account_name, account in shop.account.items():
+            here = f"{place}.account.{account_name}"
+            unknown = list(_known(f"{here}.platform", platform, account.platform))
+            yield from unknown or _account_problems(here, AccountRef(name, account_name, account))
+
+
+def _known(place: str, lookup: Any, name: str) -> Iterator[tuple[str, str]]:
+    try:
+        lookup(name)
+    except LookupError as error:
+        yield place, str(error.args[0])
+
+
+def _account_problems(place: str, ref: AccountRef) -> Iterator[tuple[str, str]]:
+    for part, prefix in (("settings", f"{place}.settings."), ("credentials", f"{place}.")):
+        try:
+            getattr(ref, part)
+        except ValidationError as error:
+            yield from _sentences(error, prefix)
+    if ref.account.quiet_seconds is not None and not _on_this_machine(ref.account.base_url):
+        yield f"{place}.quiet_seconds", "may only be set where base_url is a sandbox on this machine"
+
+
+def _on_this_machine(url: str | None) -> bool:
+    host = urlsplit(url or "").hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
