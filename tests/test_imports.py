@@ -1,0 +1,158 @@
+"""The rules of the house that a reader cannot see in one file: who may import whom, and what is never written."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = ("connectors", "worker", "tasks", "tests")
+
+# Where a module may be imported, as (module, allowed importers); both stand for everything below them too.
+ONLY_HERE = {
+    "sqlalchemy": ("worker.store", "tests"),
+    "alembic": ("worker.store", "tests"),
+    "requests": ("connectors.http", "tests"),
+    "celery": ("worker.app", "worker.results", "worker.__init__", "tasks", "tests"),
+}
+NEVER_THERE = {
+    "connectors": ("worker", "tasks", "tests"),
+    "worker": ("tasks", "tests"),
+    "tasks": ("tests",),
+    "connectors.sandbox": ("connectors.platforms",),
+}
+NEVER_WRITTEN = {
+    "tasks": (r"\b(countdown|eta)\s*=", r"\.retry\("),
+    "tests": (r"\btime\.sleep\(", r"\basyncio\.sleep\(", r"from time import .*\bsleep\b"),
+}
+WRITTEN_FREELY = ("tests.kit", "tests.test_imports")
+
+
+def sources(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every Python file of ours with its dotted name."""
+    for package in OURS:
+        for path in sorted((root / package).rglob("*.py")):
+            yield ".".join(path.relative_to(root).with_suffix("").parts), path
+
+
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def imported(name: str, source: str) -> Iterator[str]:
+    """What a module imports, inside functions too; relative imports and submodules by their full name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = ".".join(name.split(".")[: -node.level]) if node.level else ""
+            base = ".".join(part for part in (above, node.module) if part)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def plug_ins(root: Path) -> set[str]:
+    """The platforms: what has both a connector and an emulator. The other files there are the base they share."""
+    files = ({path.stem for path in (root / "connectors" / folder).glob("*.py")} for folder in ("platforms", "sandbox"))
+    return set.intersection(*files) - {"__init__", "base"}
+
+
+def wrong_import(name: str, module: str, platforms: set[str]) -> bool:
+    """Whether the module `name` must not import `module`."""
+    back = any(within(name, here) and within(module, *there) for here, there in NEVER_THERE.items())
+    stray = any(within(module, owned) and not within(name, *allowed) for owned, allowed in ONLY_HERE.items())
+    return back or stray or to_another_platform(name, module, platforms)
+
+
+def to_another_platform(name: str, module: str, platforms: set[str]) -> bool:
+    """A platform knows the base and itself, the base knows no platform; so it is for the emulators."""
+    for package in ("connectors.platforms", "connectors.sandbox"):
+        if within(name, package) and not name.endswith(".__init__"):
+            return any(within(module, f"{package}.{slug}") and name != f"{package}.{slug}" for slug in platforms)
+    return False
+
+
+def violations(root: Path) -> list[str]:
+    """Every breach as one line that names the file and the rule."""
+    found, platforms = [], plug_ins(root)
+    for name, path in sources(root):
+        source = path.read_text()
+        found += [
+            f"{name} imports {module}" for module in imported(name, source) if wrong_import(name, module, platforms)
+        ]
+        if len(source.splitlines()) > 400:
+            found.append(f"{name} is longer than 400 lines")
+        if path.stem in ("utils", "helpers", "util", "helper"):
+            found.append(f"{name} has a name that says nothing")
+        for package, patterns in NEVER_WRITTEN.items():
+            if within(name, package) and not within(name, *WRITTEN_FREELY):
+                found += [f"{name} writes {match[0]}" for pattern in patterns for match in re.finditer(pattern, source)]
+    return found
+
+
+def test_the_rules_hold():
+    assert violations(ROOT) == []
+
+
+WRONG = [  # file, source, and what is found in it
+    ("connectors/http.py", "import worker.app", "imports worker.app"),
+    ("connectors/model.py", "from tasks import recurring", "imports tasks.recurring"),
+    ("worker/cli.py", "def go():\n    from tasks.recurring import seal", "imports tasks.recurring.seal"),
+    ("tasks/seal.py", "from tests.kit import proxy", "imports tests.kit.proxy"),
+    ("connectors/platforms/xero.py", "from .stripe import Stripe", "imports connectors.platforms.stripe.Stripe"),
+    ("connectors/platforms/xero.py", "from connectors.platforms import stripe", "imports connectors.platforms.stripe"),
+    ("connectors/platforms/base.py", "import connectors.platforms.xero", "imports connectors.platforms.xero"),
+    ("connectors/sandbox/xero.py", "from connectors.sandbox import stripe", "imports connectors.sandbox.stripe"),
+    ("connectors/sandbox/xero.py", "from ..platforms import base", "imports connectors.platforms.base"),
+    ("worker/ingest.py", "import sqlalchemy as sa", "imports sqlalchemy"),
+    ("tasks/seal.py", "from sqlalchemy.orm import Session", "imports sqlalchemy.orm.Session"),
+    ("worker/cli.py", "from alembic import command", "imports alembic.command"),
+    ("connectors/auth.py", "import requests", "imports requests"),
+    ("worker/ingest.py", "from celery import Celery", "imports celery.Celery"),
+    ("connectors/long.py", "x = 1\n" * 401, "is longer than 400 lines"),
+    ("worker/utils.py", "", "has a name that says nothing"),
+    ("tasks/seal.py", "seal.apply_async(countdown=5)", "writes countdown="),
+    ("tasks/seal.py", "seal.apply_async(eta = later)", "writes eta ="),
+    ("tasks/seal.py", "raise self.retry()", "writes .retry("),
+    ("tests/unit/test_x.py", "import time\ntime.sleep(1)", "writes time.sleep("),
+]
+
+RIGHT = [
+    ("connectors/http.py", "import requests\nfrom connectors.errors import Throttled"),
+    ("connectors/platforms/xero.py", "from connectors.platforms.base import Facts\nfrom .base import Key"),
+    ("connectors/platforms/__init__.py", "from connectors.platforms import xero"),
+    ("connectors/platforms/base.py", "from connectors.platforms.documents import difference"),
+    ("connectors/sandbox/xero.py", "from connectors.sandbox.base import Emulator"),
+    ("worker/__init__.py", "import celery\nfrom worker.app import app"),
+    ("worker/cli.py", "from worker.app import app"),
+    ("worker/store/engine.py", "import sqlalchemy\nfrom alembic import command"),
+    ("tasks/seal.py", "from celery import shared_task\nfrom worker.store import audit\nmeta = beta = 1"),
+    ("tests/kit/processes.py", "import time\ntime.sleep(0.05)"),
+]
+
+
+@pytest.fixture
+def found(tmp_path):
+    """What is found wrong in a tree with two platforms and one file more."""
+
+    def look(file: str, source: str) -> list[str]:
+        for folder in ("platforms", "sandbox"):
+            (tmp_path / "connectors" / folder).mkdir(parents=True)
+            for slug in ("xero", "stripe"):
+                (tmp_path / "connectors" / folder / f"{slug}.py").touch()
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(source)
+        return violations(tmp_path)
+
+    return look
+
+
+@pytest.mark.parametrize(("file", "source", "breach"), WRONG)
+def test_a_breach_is_caught(found, file, source, breach):
+    assert found(file, source) == [f"{file.removesuffix('.py').replace('/', '.')} {breach}"]
+
+
+@pytest.mark.parametrize(("file", "source"), RIGHT)
+def test_what_is_allowed_passes(found, file, source):
+    assert found(file, source) == []
