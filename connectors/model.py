@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self
@@ -64,7 +64,10 @@ def _no_float(value: Any) -> Any:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time_out_of_range", "is not a time between the years 1 and 9999 in UTC") from None
 
 
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_no_nul)]
@@ -183,7 +186,11 @@ class Order(Model):
                     "{path} = {amount} has more decimals than {currency}",
                     {"path": path, "amount": str(amount), "currency": self.currency},
                 )
-        difference = self.total - self.computed_total()
+        try:
+            difference = self.total - self.computed_total()
+        except InvalidOperation:
+            message = "lines have a quantity and unit price whose product is too large"
+            raise PydanticCustomError("too_large", message) from None
         if difference:
             raise PydanticCustomError(
                 "does_not_add_up",

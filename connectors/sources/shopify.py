@@ -1,0 +1,294 @@
+"""Shopify's webhooks: `orders/fulfilled` carries the whole order and asks for the invoice.
+
+Traps: only the body is signed, so the topic is not taken at its word; `price` is before discounts,
+which are spread over the lines as `discount_allocations`. Amounts are read from the plain fields,
+which are in the shop's own currency (`currency`) even when the customer paid in another one
+(`presentment_currency`): the merchant's books, and total, tax and lines then agree in one currency.
+
+Facts: shopify.dev, "Verify webhook deliveries", "Ignore duplicate webhooks", "Order" resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from connectors.model import Address, Amount, Charge, Event, EventType, Line, Moment, Order, Party, Tax
+from connectors.sources.base import (
+    BodySigned,
+    Delivery,
+    NotInvoiceable,
+    Options,
+    digest,
+    display,
+    inbox_id,
+    moment,
+    parse_json,
+)
+from connectors.sources.reading import (
+    Body,
+    Flag,
+    Many,
+    Said,
+    TaxPart,
+    attributes,
+    check_tax,
+    country_code,
+    full_name,
+    one_tax,
+    party,
+    plain,
+    speaking_of,
+)
+
+TOPICS = {
+    "orders/fulfilled": EventType.ORDER_FULFILLED,
+    "orders/cancelled": EventType.ORDER_CANCELLED,
+    "orders/create": EventType.ORDER_UPDATED,
+    "orders/paid": EventType.ORDER_UPDATED,
+    "orders/partially_fulfilled": EventType.ORDER_UPDATED,
+    "orders/updated": EventType.ORDER_UPDATED,
+}
+"""The topics whose body is a whole order. All others (`fulfillments/…`) are kept and change nothing."""
+
+PAYABLE = {None, "paid", "partially_paid", "pending", "authorized"}
+"""The values of `financial_status` with which a fulfilled order is owed in full."""
+
+
+class TaxLine(Body):
+    title: Said = None
+    rate: Amount
+    """A fraction: 0.2 is 20 %."""
+    price: Amount
+
+
+class Allocation(Body):
+    amount: Amount
+
+
+class LineItem(Body):
+    id: str
+    sku: Said = None
+    name: Said = None
+    """Title and variant in one."""
+    title: Said = None
+    quantity: Amount
+    price: Amount
+    discount_allocations: Many[Allocation] = ()
+    tax_lines: Many[TaxLine] = ()
+    properties: Any = None
+
+
+class ShippingLine(Body):
+    title: Said = None
+    price: Amount
+    discounted_price: Amount | None = None
+    discount_allocations: Many[Allocation] = ()
+    tax_lines: Many[TaxLine] = ()
+    is_removed: Flag = False
+
+
+class Customer(Body):
+    id: Said = None
+    email: Said = None
+    first_name: Said = None
+    last_name: Said = None
+    phone: Said = None
+
+
+class PostalAddress(Body):
+    first_name: Said = None
+    last_name: Said = None
+    company: Said = None
+    address1: Said = None
+    address2: Said = None
+    city: Said = None
+    province: Said = None
+    zip: Said = None
+    country_code: Said = None
+    phone: Said = None
+
+
+class ShopifyOrder(Body):
+    """The fields of Shopify's order that an invoice needs."""
+
+    id: str
+    name: Said = None
+    email: Said = None
+    contact_email: Said = None
+    phone: Said = None
+    currency: str
+    taxes_included: Flag = False
+    test: Flag = False
+    cancelled_at: Said = None
+    financial_status: Said = None
+    fulfillment_status: Said = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    total_tax: Amount
+    total_price: Amount
+    current_total_price: Amount | None = None
+    """After edits and refunds."""
+    customer: Customer | None = None
+    billing_address: PostalAddress | None = None
+    shipping_address: PostalAddress | None = None
+    line_items: Many[LineItem]
+    shipping_lines: Many[ShippingLine] = ()
+
+
+class ShopifyOptions(Options):
+    test_orders: bool = False
+    """Invoice the orders of Shopify's test payment gateway, too."""
+
+
+class Shopify(BodySigned):
+    """The secret is the app's client secret or, for hooks made in the admin, the signing secret shown there."""
+
+    kind = "shopify"
+    signature_header = "X-Shopify-Hmac-Sha256"
+    options_model = ShopifyOptions
+    options: ShopifyOptions
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
+        """The key is topic and `X-Shopify-Webhook-Id`, which stays the same over the retries of a delivery."""
+        value = parse_json(body)
+        order = value if isinstance(value, dict) else {}
+        topic = headers.get("x-shopify-topic", "").strip()[:100]
+        own = order.get("order_id") if topic.startswith("fulfillments/") else order.get("name") or order.get("id")
+        return Delivery(
+            id=inbox_id(topic, headers.get("x-shopify-webhook-id") or digest(body)),
+            type=topic,
+            occurred_at=moment(order.get("updated_at")) or moment(headers.get("x-shopify-triggered-at")),
+            order_ref=display(own),
+        )
+
+    def normalise(self, delivery: Delivery, body: bytes) -> Event | None:
+        value = parse_json(body)
+        if not delivery.type:
+            raise NotInvoiceable("Shopify did not say what happened: the header X-Shopify-Topic was missing")
+        type_ = TOPICS.get(delivery.type)
+        if type_ is None:
+            return None
+        order_id = display(value.get("id")) if isinstance(value, dict) else None
+        with speaking_of(f"Shopify order {delivery.order_ref or order_id or 'without id'}", type_, order_id):
+            theirs = ShopifyOrder.model_validate(value)
+            if type_ is EventType.ORDER_FULFILLED:
+                self._refuse_if_not_owed(theirs)
+            ours = _order(theirs)
+            check_tax(ours, theirs.total_tax)
+            occurred_at = theirs.updated_at or delivery.occurred_at
+            if occurred_at is None:
+                raise NotInvoiceable("updated_at is missing, so it cannot be told from an older state of the order")
+            return Event(id=delivery.id, type=type_, occurred_at=occurred_at, order=ours)
+
+    def _refuse_if_not_owed(self, order: ShopifyOrder) -> None:
+        """Raises `NotInvoiceable` for what a person should decide; the states are Shopify's, the policy is ours."""
+        if order.test and not self.options.test_orders:
+            raise NotInvoiceable("it is a test order (set test_orders = true on the source to invoice those, too)")
+        if order.cancelled_at:
+            raise NotInvoiceable(f"it was cancelled in the shop at {order.cancelled_at}")
+        if order.fulfillment_status != "fulfilled":
+            raise NotInvoiceable(
+                f"its fulfillment_status is “{order.fulfillment_status or 'unfulfilled'}”, not “fulfilled”"
+            )
+        if order.financial_status not in PAYABLE:
+            raise NotInvoiceable(f"its financial_status is “{order.financial_status}”, so it is not owed in full")
+        now = order.current_total_price
+        if now is not None and now != order.total_price:
+            raise NotInvoiceable(
+                f"it was edited or refunded after it was placed: its total was {order.total_price} {order.currency}"
+                f" and is now {now}, a difference of {now - order.total_price}"
+            )
+
+
+def _order(theirs: ShopifyOrder) -> Order:
+    """Their order in our words. Raises `ValidationError` if it does not add up."""
+    charges = [charge for each in theirs.shipping_lines if not each.is_removed and (charge := _charge(each))]
+    extra = [
+        Line(
+            ref=f"shipping-{number}",
+            description=each.description,
+            quantity=Decimal(1),
+            unit_price=each.amount,
+            tax=each.tax,
+        )
+        for number, each in enumerate(charges[1:], start=2)
+    ]
+    return Order(
+        id=theirs.id,
+        ref=theirs.name or theirs.id,
+        currency=theirs.currency,
+        placed_at=theirs.created_at,
+        tax_included=theirs.taxes_included,
+        customer=_customer(theirs),
+        billing_address=_address(theirs.billing_address),
+        shipping_address=_address(theirs.shipping_address),
+        lines=(*(_line(each) for each in theirs.line_items if each.quantity), *extra),
+        shipping=charges[0] if charges else None,
+        total=theirs.total_price,
+    )
+
+
+def _line(item: LineItem) -> Line:
+    return Line(
+        ref=item.id,
+        sku=item.sku,
+        description=item.name or item.title or item.sku or "Item",
+        quantity=item.quantity,
+        unit_price=item.price,
+        discount=_sum(item.discount_allocations),
+        tax=_tax(item.tax_lines),
+        attributes=attributes(item.properties, "name", "value"),
+    )
+
+
+def _charge(line: ShippingLine) -> Charge | None:
+    """Shipping after discounts; None if it is free.
+
+    `discounted_price` lacks the discounts of the whole order, which the allocations include.
+    """
+    if line.discount_allocations:
+        amount = line.price - _sum(line.discount_allocations)
+    else:
+        amount = line.price if line.discounted_price is None else line.discounted_price
+    tax = _tax(line.tax_lines)
+    if not amount and not (tax and tax.amount):
+        return None
+    return Charge(amount=amount, tax=tax, description=line.title or "Shipping")
+
+
+def _sum(allocations: Sequence[Allocation]) -> Decimal:
+    return sum((each.amount for each in allocations), Decimal(0))
+
+
+def _tax(lines: Sequence[TaxLine]) -> Tax | None:
+    parts = [TaxPart(name=each.title or "Tax", rate=plain(each.rate * 100)) for each in lines]
+    return one_tax(parts, sum((each.price for each in lines), Decimal(0)))
+
+
+def _customer(order: ShopifyOrder) -> Party:
+    person = order.customer or Customer()
+    addresses = [each for each in (order.billing_address, order.shipping_address) if each]
+    names = [full_name(person.first_name, person.last_name), *(full_name(a.first_name, a.last_name) for a in addresses)]
+    phones = [order.phone, person.phone, *(a.phone for a in addresses)]
+    return party(
+        ref=person.id,
+        name=next(filter(None, names), None),
+        company=next((a.company for a in addresses if a.company), None),
+        email=order.email or order.contact_email or person.email,
+        phone=next(filter(None, phones), None),
+    )
+
+
+def _address(theirs: PostalAddress | None) -> Address | None:
+    if theirs is None:
+        return None
+    return Address(
+        line1=theirs.address1,
+        line2=theirs.address2,
+        city=theirs.city,
+        region=theirs.province,
+        postcode=theirs.zip,
+        country=country_code(theirs.country_code),
+    )
