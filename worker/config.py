@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
-TRIGGERS = ("order.fulfilled", "order.completed")
+Trigger = Literal["order.fulfilled", "order.completed"]
 
 
 class ConfigError(Exception):
@@ -101,7 +101,7 @@ class Shop(Section):
     old_api_keys: tuple[SecretStr, ...] = ()
     webhook_secret: SecretStr | None = None
     """Standard Webhooks secret (whsec_…) for `POST /events`."""
-    trigger: tuple[Literal["order.fulfilled", "order.completed"], ...] = TRIGGERS
+    trigger: tuple[Trigger, ...] = ("order.fulfilled", "order.completed")
     invoice_per: Literal["order"] = "order"
     reference_prefix: str = Field(default="", max_length=20)
     """Put before the order's name in the invoice's reference; distinguishes shops that share one account."""

@@ -1,0 +1,98 @@
+"""The Celery application: queues, settings, task names. It imports no task; workers include them by name.
+
+Redis is the doorbell: a message names rows, carries none, may be lost or come ten times. So nothing here
+retries, delays or keeps results (the store does).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+from worker import runtime
+
+TASKS = ("tasks.handle_events", "tasks.create_invoices", "tasks.notify_customers", "tasks.recurring")
+HANDLE_EVENTS = "tasks.handle_events"
+CREATE_INVOICES = "tasks.create_invoices"
+NOTIFY_CUSTOMERS = "tasks.notify_customers"
+DISPATCH = "tasks.dispatch"
+SEAL = "tasks.seal"
+
+
+def queue_names() -> list[str]:
+    """Every queue but `recurring`, which has a process of its own."""
+    from connectors.platforms.base import platforms
+
+    return ["events", *(f"invoices.{slug}" for slug in platforms()), "notify"]
+
+
+def _settings() -> dict[str, Any]:
+    timing = runtime.config().billhook.timing
+    return {
+        "broker_url": runtime.redis_url(),
+        "broker_transport_options": {
+            "visibility_timeout": 900,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "max_connections": runtime.config().billhook.threads + 10,
+            "global_keyprefix": "billhook:",
+        },
+        "broker_connection_timeout": 4,
+        "broker_connection_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": 10,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,
+        "task_retry_on_worker_lost": False,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_publish_retry": False,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_track_started": False,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_create_missing_queues": False,
+        "task_default_queue": "billhook",
+        "task_queues": [Queue(name) for name in ("billhook", *queue_names(), "recurring")],
+        "task_remote_tracebacks": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_eta_task_limit": 100,
+        "worker_pool": "threads",
+        "worker_concurrency": runtime.config().billhook.threads,
+        "worker_soft_shutdown_timeout": 8.0,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_deduplicate_successful_tasks": False,
+        "worker_send_task_events": True,
+        "worker_hijack_root_logger": False,
+        "beat_max_loop_interval": 1,
+        "beat_schedule": {
+            "dispatch": _every(DISPATCH, timing.dispatch_every),
+            "seal": _every(SEAL, timing.seal_every),
+        },
+        "include": TASKS,
+    }
+
+
+def _every(task: str, seconds: float) -> dict[str, Any]:
+    # a tick that nobody took before the next one is due is of no use to anybody
+    return {"task": task, "schedule": seconds, "options": {"queue": "recurring", "expires": max(seconds, 1.0) * 5}}
+
+
+celery = Celery("billhook", set_as_current=True)
+celery.add_defaults(_settings)
+
+
+@signals.worker_process_init.connect
+def _forked(**_: Any) -> None:
+    runtime.forget()

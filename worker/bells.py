@@ -1,0 +1,39 @@
+"""Ringing for work: one message names a tenant or a few ids. Losing one is harmless, `dispatch` rings again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from worker.app import CREATE_INVOICES, HANDLE_EVENTS, NOTIFY_CUSTOMERS, celery
+
+log = logging.getLogger(__name__)
+SHOWN = 5
+"""How many orders a message names, for the reader in Flower."""
+
+
+def ring_events(ids: Sequence[str]) -> bool:
+    """These inbox rows have just been committed."""
+    return _ring(HANDLE_EVENTS, "events", {"ids": list(ids)})
+
+
+def ring_invoices(tenant: str, accounts: Sequence[str], orders: Sequence[str]) -> bool:
+    """The tenant has customers or invoices due."""
+    slug = tenant.partition(":")[0]
+    kwargs = {"tenant": tenant, "accounts": sorted(set(accounts)), "orders": list(orders)[:SHOWN]}
+    return _ring(CREATE_INVOICES, f"invoices.{slug}", kwargs)
+
+
+def ring_notify(shops: Sequence[str], orders: Sequence[str]) -> bool:
+    """There are notices due."""
+    return _ring(NOTIFY_CUSTOMERS, "notify", {"shops": sorted(set(shops)), "orders": list(orders)[:SHOWN]})
+
+
+def _ring(task: str, queue: str, kwargs: dict[str, Any]) -> bool:
+    try:
+        celery.send_task(task, kwargs=kwargs, queue=queue, retry=False, ignore_result=True)
+    except Exception as error:  # any transport failure: the rows are committed, dispatch will find them
+        log.warning("could not ring %s: %s", queue, error)
+        return False
+    return True

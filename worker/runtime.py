@@ -1,0 +1,60 @@
+"""What one process holds once: its configuration and its connections, opened when first asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+
+import redis
+from pydantic import SecretStr
+
+from worker.config import Config, ConfigError, load
+from worker.store.engine import Store
+from worker.store.ids import new_id
+
+
+@cache
+def config() -> Config:
+    return load()
+
+
+@cache
+def store() -> Store:
+    return Store(config().store_url)
+
+
+@cache
+def inbox() -> Store:
+    """The store that holds the inbox: the same one on PostgreSQL, a file of its own on SQLite."""
+    if not store().sqlite:
+        return store()
+    return Store(config().inbox_url, busy_seconds=5.0, synchronous="NORMAL")
+
+
+@cache
+def redis_url() -> str:
+    url: SecretStr | None = config().billhook.redis_url
+    if url is None:
+        raise ConfigError([("billhook.redis_url", "is missing: this process was not started by `billhook up`")])
+    return url.get_secret_value()
+
+
+@cache
+def redis_client() -> redis.Redis:
+    """For permits and rings; every call may fail, and nobody depends on it."""
+    return redis.Redis.from_url(
+        redis_url(), socket_timeout=2, socket_connect_timeout=1, health_check_interval=25, max_connections=200
+    )
+
+
+@cache
+def process_name() -> str:
+    """This process in leases and in the trail: host, pid and a part that no other process ever has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
+
+
+def forget() -> None:
+    """After a fork: the child opens its own."""
+    for held in (store, inbox, redis_client, process_name):
+        held.cache_clear()
