@@ -22,7 +22,7 @@ class Mail:
 
     @property
     def message(self) -> EmailMessage:
-        return email.message_from_bytes(self.raw, policy=email.policy.default)  # type: ignore[return-value]
+        return email.message_from_bytes(self.raw, policy=email.policy.default)
 
     @property
     def subject(self) -> str:
@@ -93,7 +93,7 @@ class SmtpCatcher:
         if answer := self._refusal("data"):
             return answer
         with self._lock:
-            self.mails.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), bytes(envelope.content or b"")))
+            self.mails.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.original_content or b""))
             drop = self._drops_left > 0
             self._drops_left -= drop
         if drop and server.transport is not None:
