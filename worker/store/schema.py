@@ -99,7 +99,7 @@ orders = Table(
     UniqueConstraint("shop", "source", "source_id"),
     Index("orders_ref", "shop", "ref"),
 )
-"""`document`: the order as last told, JSON. `accounts`: JSON list, decided with the first intent; routes do not move it."""
+"""`document`: the order as last told, JSON. `accounts`: JSON list, decided with the first intent, for good."""
 
 jobs = Table(
     "jobs",

@@ -1,0 +1,341 @@
+"""The job machinery: claim, lease, fence, settle. Every transition is conditional and carries its trail entry.
+
+    pending → claimed → sending → issued (invoices) or done (events, customers, notices)
+    beside it: retry (due at a time), uncertain (look first), held, mismatch, void, credited, doubled
+
+A row is due while `due_at` is set. `lease_owner` is a token that no two claims share, so a match on it is a match
+on the fence. A row that something may have been done for is `unsure`, through any number of claims, until a look-up
+says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, case, select, text, tuple_, update
+
+from worker.store.ids import new_id
+from worker.store.schema import jobs
+from worker.store.trail import Entry, append
+
+CLAIMABLE = 10_000
+SYSTEM = "dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row as its holder knows it. `seq` is the number of its newest trail entry."""
+
+    id: str
+    kind: str
+    tenant: str
+    shop: str
+    account: str
+    order_id: str | None
+    label: str
+    state: str
+    unsure: bool
+    attempts: int
+    seq: int
+    created_at: datetime
+
+    @property
+    def subject(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a held row: its new state and what the trail says of it.
+
+    `due_at` None: nobody needs to look at it again. `keep`: the lease stays (a step within one claim).
+    """
+
+    id: str
+    state: str
+    action: str
+    due_at: datetime | None = None
+    unsure: bool = False
+    reason: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    duration_us: int | None = None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+_DUE_SHOPS = text(
+    """
+    WITH RECURSIVE due(shop) AS (
+        SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at <= :now
+                ORDER BY shop LIMIT 1)
+        UNION ALL
+        SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND shop > due.shop
+                AND due_at <= :now ORDER BY shop LIMIT 1)
+        FROM due WHERE due.shop IS NOT NULL)
+    SELECT shop FROM due WHERE shop IS NOT NULL LIMIT 200
+    """
+).bindparams(bindparam("now", type_=jobs.c.due_at.type))
+
+
+def due_shops(connection: Connection, queue: str, tenant: str, at: datetime) -> list[str]:
+    """Shops with work due, found by skipping through the index: the cost does not grow with the backlog."""
+    return list(connection.execute(_DUE_SHOPS, {"queue": queue, "tenant": tenant, "now": at}).scalars())
+
+
+def claim(
+    connection: Connection,
+    *,
+    queue: str,
+    kinds: Sequence[str],
+    tenant: str,
+    limit: int,
+    owner: str,
+    lease: timedelta,
+    actor: str,
+    turn: int = 0,
+) -> list[Job]:
+    """Claims up to `limit` due rows under a fresh `owner` token, shops in turn (`turn` rotates who is first).
+
+    A shop with little work leaves its share to the others.
+    """
+    at = now()
+    shops = due_shops(connection, queue, tenant, at)
+    if not shops or limit <= 0:
+        return []
+    first = turn % len(shops)
+    shops = shops[first:] + shops[:first]
+    ids: list[str] = []
+    for index, shop in enumerate(shops):
+        share = -(-(limit - len(ids)) // (len(shops) - index))
+        ids += _due_ids(connection, queue, kinds, tenant, shop, share, at)
+    if len(ids) < limit and len(shops) > 1:
+        for shop in shops:
+            more = _due_ids(connection, queue, kinds, tenant, shop, limit, at)
+            ids = list(dict.fromkeys(ids + more))[:limit]
+    return take(connection, ids, owner=owner, lease=lease, actor=actor)
+
+
+def _due_ids(
+    connection: Connection, queue: str, kinds: Sequence[str], tenant: str, shop: str, limit: int, at: datetime
+) -> list[str]:
+    query = (
+        select(jobs.c.id)
+        .where(jobs.c.queue == queue, jobs.c.tenant == tenant, jobs.c.shop == shop, jobs.c.due_at <= at)
+        .where(jobs.c.kind.in_(kinds))
+        .order_by(jobs.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def take(connection: Connection, ids: Sequence[str], *, owner: str, lease: timedelta, actor: str) -> list[Job]:
+    """Claims those of these rows that are still due, oldest first."""
+    if not ids:
+        return []
+    at = now()
+    query = (
+        update(jobs)
+        .where(jobs.c.id.in_(ids), jobs.c.due_at.is_not(None), jobs.c.lease_owner.is_(None))
+        .values(
+            state="claimed",
+            due_at=None,
+            lease_owner=owner,
+            lease_until=at + lease,
+            fence=jobs.c.fence + 1,
+            attempts=jobs.c.attempts + 1,
+            seq=jobs.c.seq + 1,
+            changed_at=at,
+        )
+        .returning(*(jobs.c[name] for name in Job.__slots__))
+    )
+    claimed = [Job(*row) for row in connection.execute(query)]
+    append(connection, (_entry(job, job.seq, "claim", "claimed", actor, {"attempt": job.attempts}) for job in claimed))
+    order = {job_id: place for place, job_id in enumerate(ids)}
+    return sorted(claimed, key=lambda job: order[job.id])
+
+
+def _entry(job: Job | Row[Any], seq: int, action: str, outcome: str, actor: str, detail: dict[str, Any]) -> Entry:
+    return Entry(job.shop, job.order_id, f"{job.kind}:{job.id}", seq, action, outcome, actor, detail)
+
+
+def sending(
+    connection: Connection, held: Sequence[Job], *, owner: str, lease: timedelta, actor: str, details: dict[str, Any]
+) -> dict[str, int]:
+    """Commits that these rows' calls are about to leave. Returns the new `seq` of those that are still the owner's;
+    the others must not be sent. `details`: per id, what the trail says (key, generation, bulk)."""
+    at = now()
+    query = (
+        update(jobs)
+        .where(jobs.c.id.in_([job.id for job in held]), jobs.c.lease_owner == owner, jobs.c.state == "claimed")
+        .values(state="sending", lease_until=at + lease, seq=jobs.c.seq + 1, changed_at=at)
+        .returning(jobs.c.id, jobs.c.seq)
+    )
+    mine = {row.id: row.seq for row in connection.execute(query)}
+    append(
+        connection,
+        (_entry(job, mine[job.id], "send", "sending", actor, details[job.id]) for job in held if job.id in mine),
+    )
+    return mine
+
+
+def renew(connection: Connection, owned: Iterable[tuple[str, str]], lease: timedelta) -> set[str]:
+    """Renews the leases of (id, owner) pairs; returns the ids that are still their owners'."""
+    query = (
+        update(jobs)
+        .where(tuple_(jobs.c.id, jobs.c.lease_owner).in_(list(owned)))
+        .values(lease_until=now() + lease)
+        .returning(jobs.c.id)
+    )
+    return set(connection.execute(query).scalars())
+
+
+def settle(
+    connection: Connection, held: dict[str, Job], changes: Sequence[Change], *, owner: str, actor: str
+) -> set[str]:
+    """Records what became of rows under this owner's lease and lets go of them.
+
+    Returns the ids for which it was recorded. A row that is no longer the owner's is left as it is: the caller
+    records a sighting if it got a remote id for it.
+    """
+    if not changes:
+        return set()
+    at = now()
+    query = (
+        update(jobs)
+        .where(jobs.c.id.in_([change.id for change in changes]), jobs.c.lease_owner == owner)
+        .values(seq=jobs.c.seq + 1, lease_owner=None, lease_until=None, changed_at=at)
+        .returning(jobs.c.id, jobs.c.seq)
+    )
+    mine = {row.id: row.seq for row in connection.execute(query)}
+    recorded = [change for change in changes if change.id in mine]
+    if not recorded:
+        return set()
+    connection.execute(
+        _SET,
+        [
+            {"_id": c.id, "_state": c.state, "_due_at": c.due_at, "_unsure": c.unsure, "_reason": c.reason}
+            for c in recorded
+        ],
+    )
+    append(connection, (_settled(held[change.id], mine[change.id], change, actor) for change in recorded))
+    return set(mine)
+
+
+_SET = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("_id"))
+    .values(
+        state=bindparam("_state"),
+        due_at=bindparam("_due_at", type_=jobs.c.due_at.type),
+        unsure=bindparam("_unsure"),
+        reason=bindparam("_reason"),
+    )
+)
+
+
+def _settled(job: Job, seq: int, change: Change, actor: str) -> Entry:
+    detail = change.detail if change.reason is None else {**change.detail, "reason": change.reason}
+    return Entry(
+        job.shop, job.order_id, job.subject, seq, change.action, change.state, actor, detail, change.duration_us,
+        change.body,
+    )  # fmt: skip
+
+
+def leased(connection: Connection) -> dict[str, tuple[str, int, datetime]]:
+    """Every row under a lease: owner, fence, end. `dispatch` frees those that stay as they are for a whole lease."""
+    query = select(jobs.c.id, jobs.c.lease_owner, jobs.c.fence, jobs.c.lease_until).where(
+        jobs.c.lease_owner.is_not(None)
+    )
+    return {row.id: (row.lease_owner, row.fence, row.lease_until) for row in connection.execute(query)}
+
+
+def free(
+    connection: Connection, stale: dict[str, tuple[str, int, datetime]], *, attempts: int, actor: str = SYSTEM
+) -> list[str]:
+    """Ends leases whose owner is gone: claimed → pending (or uncertain, if it was so before), sending → uncertain.
+
+    A row that has used up its `attempts` is held: it may be what kills the workers. A notice that was being sent
+    is held at once: mail has no look-up. Returns the ids freed.
+    """
+    if not stale:
+        return []
+    at = now()
+    unchanged = [(job_id, *lease) for job_id, lease in stale.items()]
+    spent = jobs.c.attempts >= attempts
+    sent = jobs.c.state == "sending"
+    hold = spent | (sent & (jobs.c.kind == "notice"))
+    why = case(
+        (sent & (jobs.c.kind == "notice"), "the worker died while sending: the message may or may not have gone out"),
+        (spent, f"{attempts} workers died or vanished while working on it"),
+        else_=None,
+    )
+    query = (
+        update(jobs)
+        .where(tuple_(jobs.c.id, jobs.c.lease_owner, jobs.c.fence, jobs.c.lease_until).in_(unchanged))
+        .values(
+            state=case((hold, "held"), (sent | jobs.c.unsure, "uncertain"), else_="pending"),
+            unsure=sent | jobs.c.unsure,
+            due_at=case((hold, None), else_=at),
+            reason=why,
+            lease_owner=None,
+            lease_until=None,
+            seq=jobs.c.seq + 1,
+            changed_at=at,
+        )
+        .returning(jobs.c.id, jobs.c.kind, jobs.c.shop, jobs.c.order_id, jobs.c.seq, jobs.c.state, jobs.c.reason)
+    )
+    freed = connection.execute(query).all()
+    append(
+        connection,
+        (_entry(r, r.seq, "lease_lost", r.state, actor, {"reason": r.reason} if r.reason else {}) for r in freed),
+    )
+    return [row.id for row in freed]
+
+
+_DUE_TENANTS = text(
+    """
+    WITH RECURSIVE due(queue, tenant) AS (
+        SELECT * FROM (SELECT queue, tenant FROM jobs WHERE due_at IS NOT NULL ORDER BY queue, tenant LIMIT 1) AS f
+        UNION ALL
+        SELECT (SELECT queue FROM jobs WHERE due_at IS NOT NULL AND (queue, tenant) > (due.queue, due.tenant)
+                ORDER BY queue, tenant LIMIT 1),
+               (SELECT tenant FROM jobs WHERE due_at IS NOT NULL AND (queue, tenant) > (due.queue, due.tenant)
+                ORDER BY queue, tenant LIMIT 1)
+        FROM due WHERE due.queue IS NOT NULL)
+    SELECT queue, tenant FROM due WHERE queue IS NOT NULL
+    """
+)
+
+
+def due_tenants(connection: Connection) -> list[tuple[str, str]]:
+    """Each (queue, tenant) that has rows waiting, due now or later; skips through the index."""
+    return [(row.queue, row.tenant) for row in connection.execute(_DUE_TENANTS)]
+
+
+def peek(connection: Connection, queue: str, tenant: str, limit: int) -> list[tuple[str, str, str]]:
+    """(shop, account, label) of a few rows that are due now: for the reader of a doorbell's message."""
+    found: list[tuple[str, str, str]] = []
+    at = now()
+    for shop in due_shops(connection, queue, tenant, at):
+        query = (
+            select(jobs.c.shop, jobs.c.account, jobs.c.label)
+            .where(jobs.c.queue == queue, jobs.c.tenant == tenant, jobs.c.shop == shop, jobs.c.due_at <= at)
+            .order_by(jobs.c.due_at)
+            .limit(limit)
+        )
+        found += [(row.shop, row.account, row.label) for row in connection.execute(query)]
+        if len(found) >= limit:
+            break
+    return found
+
+
+def new_owner(process: str) -> str:
+    """A token for one claim."""
+    return f"{process}/{new_id()}"
