@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from connectors.errors import Unauthorized, Uncertain
+from connectors.errors import Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 
 
@@ -29,7 +29,7 @@ class Auth(Protocol):
 class StaticHeaders:
     """An API key or the like, the same for every request."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)
 
     def headers(self) -> Mapping[str, str]:
         return self.values
@@ -42,8 +42,8 @@ class StaticHeaders:
 class Token:
     """An OAuth 2 access token, with the refresh token that came with it (None for client credentials)."""
 
-    access: str
-    refresh: str | None
+    access: str = field(repr=False)
+    refresh: str | None = field(repr=False)
     expires_at: datetime
 
     def fresh(self, now: datetime, margin: timedelta = timedelta(seconds=60)) -> bool:
@@ -64,9 +64,11 @@ class OAuth2:
     def refresh(self, http: Http, client_id: str, client_secret: SecretStr, refresh: str | None) -> Token:
         """A new token: by refresh token (RFC 6749 section 6), else by client credentials (section 4.4).
 
-        Raises `Unauthorized` when the grant is refused for good, `Unavailable` when nothing was sent and
-        `Uncertain` when the answer is lost: the refresh token may then be used up.
+        Raises `Unauthorized` when the grant is refused for good, `Throttled` when there were too many calls,
+        `Unavailable` when nothing was sent, and when the answer to a refresh is lost `Uncertain`: the refresh
+        token may then be used up (client credentials are never used up: `Unavailable`).
         """
+        http.hide(client_secret.get_secret_value())
         form = {"grant_type": "client_credentials"}
         if refresh is not None:
             form = {"grant_type": "refresh_token", "refresh_token": refresh}
@@ -77,18 +79,21 @@ class OAuth2:
             self.token_url,
             headers={"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form),
-            unsafe=True,
+            unsafe=refresh is not None,
             capture=False,
         )
         if answer.status in {400, 401, 403}:
             raise Unauthorized(f"the token endpoint refuses the credentials (status {answer.status})")
+        if answer.status == 429:
+            raise Throttled("the token endpoint was called too often", status=429, retry_after=answer.retry_after)
         try:
             if answer.status != 200:
                 raise ValueError
             body = answer.json()
             lifetime = timedelta(seconds=int(body["expires_in"]))
-            token = Token(str(body["access_token"]), body.get("refresh_token", refresh), datetime.now(UTC) + lifetime)
-        except (ValueError, KeyError, TypeError):
-            raise Uncertain(f"the token endpoint gave no token (status {answer.status})") from None
+            token = Token(str(body["access_token"]), body.get("refresh_token") or refresh, datetime.now(UTC) + lifetime)
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
+            lost = Uncertain if refresh is not None else Unavailable
+            raise lost(f"the token endpoint gave no token (status {answer.status})") from None
         http.hide(token.access, token.refresh or "")
         return token

@@ -10,18 +10,21 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import os
 import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -34,6 +37,9 @@ from connectors.errors import ConnectorError, Sample, Unavailable, Uncertain
 CONNECT_TIMEOUT = 5.0
 SAMPLE_LIMIT = 64_000
 """Characters of a request or response kept for the trail."""
+_REDACTED = "«redacted»"
+_CREDENTIALS = re.compile(r"((?i:bearer|basic))\s+(?=[a-z.~/-]*[0-9A-Z_+=])[\w.~+/=-]{8,}")
+_USER_INFO = re.compile(r"//[^/\s@\"']+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,13 @@ class Answer:
     """What came back. `json()` reads numbers exactly, as `Decimal`."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     sample: Sample
 
     def json(self) -> Any:
         """The parsed body; raises `ValueError` when it is not JSON."""
-        return json.loads(self.body, parse_float=Decimal)
+        return json.loads(self.body, parse_float=Decimal, parse_constant=_no_constant)
 
     @property
     def retry_after(self) -> float | None:
@@ -55,42 +61,98 @@ class Answer:
         value = self.headers.get("Retry-After")
         if value is None:
             return None
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            pass
+        if re.fullmatch(r"\d{1,9}(\.\d*)?", value.strip()):
+            return float(value)
         try:
             return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
         except (TypeError, ValueError):
             return None
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 class _Call:
     """One call in flight in this thread: has its first byte left, and which socket carries it."""
 
-    __slots__ = ("connection", "deadline", "expired", "finished", "sent")
+    __slots__ = ("_lock", "_own", "_sock", "deadline", "expired", "finished", "sent")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.sent = False
         self.expired = False
         self.finished = False
-        self.connection: Any = None
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+        self._own: socket.socket | None = None
+
+    def connected(self, sock: socket.socket) -> None:
+        """The TCP connection stands, TLS may follow: a duplicate, as TLS takes the socket object over."""
+        with self._lock:
+            self._sock = self._own = sock.dup()
+
+    def leaves(self, sock: socket.socket) -> None:
+        """The first byte is about to leave on this socket. Raises when the deadline has passed already."""
+        with self._lock:
+            if self.expired:
+                raise TimeoutError("deadline passed")
+            self._sock = sock
+            self.sent = True
 
     def abort(self) -> None:
         """Ends the call from outside by resetting its socket; the blocked thread then fails at once."""
-        self.expired = True
-        sock = getattr(self.connection, "sock", None)
-        if sock is None:
-            return
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        except OSError:
-            return  # the call has just ended by itself
+        with self._lock:
+            if self.finished:
+                return  # its socket may carry the next call by now
+            self.expired = True
+            if self._sock is None:
+                return
+            try:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            except OSError:
+                return  # the call has just ended by itself
+
+    def finish(self) -> None:
+        with self._lock:
+            self.finished = True
+            self._sock = None
+            if self._own is not None:
+                self._own.close()
 
 
 _here = threading.local()
+
+
+class _Lines:
+    """The file of an answer while its headers are read; remembers the last line."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self.file.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _WholeHeaders(HTTPResponse):
+    """The standard class takes a connection cut inside the headers for their end, and what came for an answer."""
+
+    def begin(self) -> None:
+        self.fp: Any
+        lines = self.fp = _Lines(self.fp)
+        try:
+            super().begin()
+        finally:
+            if self.fp is lines:
+                self.fp = lines.file
+        if lines.last not in {b"\r\n", b"\n"}:
+            raise RemoteDisconnected("the connection was cut inside the answer's headers")
 
 
 class _Noting:
@@ -98,16 +160,21 @@ class _Noting:
 
     sock: Any
     connect: Callable[[], None]
+    response_class: Any = _WholeHeaders
+
+    def _new_conn(self) -> socket.socket:
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        call: _Call | None = getattr(_here, "call", None)
+        if call is not None:
+            call.connected(sock)
+        return sock
 
     def send(self, data: Any) -> None:
         call: _Call | None = getattr(_here, "call", None)
         if self.sock is None:
             self.connect()
         if call is not None:
-            call.connection = self
-            call.sent = True
-            if call.expired:
-                raise TimeoutError("deadline passed")
+            call.leaves(self.sock)
         super().send(data)  # type: ignore[misc]
 
 
@@ -155,9 +222,7 @@ class _Watchdog:
         while True:
             with self._wake:
                 while self._heap and (self._heap[0][2].finished or self._heap[0][0] <= time.monotonic()):
-                    call = heapq.heappop(self._heap)[2]
-                    if not call.finished:
-                        call.abort()
+                    heapq.heappop(self._heap)[2].abort()
                 self._wake.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
 
 
@@ -173,18 +238,24 @@ class Http:
 
     def __init__(self, deadline: float = 30.0, secrets: Iterable[str] = ()) -> None:
         self.deadline = deadline
-        self._secrets = {secret for secret in secrets if secret}
+        self._secrets: tuple[str, ...] = ()
         self._local = threading.local()
+        self.hide(*secrets)
 
     def hide(self, *secrets: str) -> None:
-        """Adds values (a fresh token) to those that are redacted."""
-        self._secrets.update(secret for secret in secrets if secret)
+        """Adds values (a fresh token) to those that are redacted, also as they look inside a URL or JSON text."""
+        known = set(self._secrets)
+        for secret in filter(None, secrets):
+            known.update((secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]))
+        if len(known) > len(self._secrets):
+            self._secrets = tuple(sorted(known, key=len, reverse=True))  # a secret may begin with a shorter one
 
     def redact(self, text: str) -> str:
-        """The text with every known secret and every bearer token replaced by «redacted»."""
-        for secret in tuple(self._secrets):
-            text = text.replace(secret, "«redacted»")
-        return re.sub(r"(?i)(bearer|basic)\s+[\w.~+/=-]{8,}", r"\1 «redacted»", text)
+        """The text with every known secret, bearer token and password in a URL replaced by «redacted»."""
+        for secret in self._secrets:
+            text = text.replace(secret, _REDACTED)
+        text = _CREDENTIALS.sub(rf"\1 {_REDACTED}", text)
+        return _USER_INFO.sub(f"//{_REDACTED}@", text)
 
     def send(
         self,
@@ -204,10 +275,7 @@ class Http:
         refuse by raising. Raises `Unavailable` (surely not done) or `Uncertain` (it may have been done).
         `capture=False` keeps both bodies out of the sample (token requests).
         """
-        session = self._session()
-        request = session.prepare_request(
-            requests.Request(method, url, headers=dict(headers or {}), params=dict(query or {}), data=body)
-        )
+        request = self._prepared(requests.Request(method, url, headers=headers, params=query, data=body))
         if guard is not None:
             guard()
         started = time.monotonic()
@@ -215,12 +283,16 @@ class Http:
         _here.call = call
         _watchdog.watch(call)
         try:
-            response = session.send(request, timeout=(CONNECT_TIMEOUT, self.deadline), allow_redirects=False)
-        except (requests.RequestException, OSError, ValueError) as error:
+            response = self._session().send(
+                request, timeout=(min(CONNECT_TIMEOUT, self.deadline), self.deadline), allow_redirects=False
+            )
+            if call.expired:  # a reset socket looks like the end of an answer that names no length
+                raise TimeoutError
+        except Exception as error:
             sample = self._sample(request, None, time.monotonic() - started, capture)
             raise self._failure(call, error, unsafe, sample) from None
         finally:
-            call.finished = True
+            call.finish()
             _here.call = None
         return Answer(
             response.status_code,
@@ -229,20 +301,27 @@ class Http:
             self._sample(request, response, time.monotonic() - started, capture),
         )
 
+    def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
+        try:
+            return self._session().prepare_request(request)
+        except (requests.RequestException, ValueError) as error:
+            where = self.redact(request.url or "")
+            raise Unavailable(f"{where} cannot be called, nothing was sent: {self.redact(str(error))}") from None
+
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
+        if session is None or self._local.process != os.getpid():  # a forked process must not share connections
             session = requests.Session()
             session.trust_env = False
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=2, max_retries=0))
-            self._local.session = session
+            self._local.session, self._local.process = session, os.getpid()
         return session
 
     def _failure(self, call: _Call, error: Exception, unsafe: bool, sample: Sample) -> ConnectorError:
-        reason = f"no answer within {self.deadline:g} s" if call.expired else self.redact(str(error))
-        host = sample.url.split("/")[2] if "//" in sample.url else sample.url
+        reason = f"no answer within {self.deadline:g} s" if call.expired else self.redact(_root(error))
+        host = urlsplit(sample.url).netloc.rpartition("@")[2]
         if call.sent and unsafe:
             return Uncertain(f"{host}: the request left, but its outcome is unknown: {reason}", sample=sample)
         if call.sent:
@@ -263,20 +342,37 @@ class Http:
 
     def _shown(self, body: Any) -> str:
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
-        return self.redact(text[:SAMPLE_LIMIT])
+        return self.redact(text)[:SAMPLE_LIMIT]  # in this order: half a secret would not be recognised
+
+
+def _root(error: BaseException) -> str:
+    """What went wrong at the bottom of a stack of wrapped errors, in the system's own words."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = [getattr(error, "reason", None), *error.args, error.__cause__]
+        error = next((found for found in inner if isinstance(found, BaseException)), error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def dump_json(value: Any) -> str:
-    """JSON with `Decimal` written as an exact number (the standard encoder would go through binary floating point)."""
+    """JSON with `Decimal` written as an exact number (the standard encoder would go through binary floating point).
+
+    Raises `ValueError` for what JSON has no number for (NaN, Infinity).
+    """
 
     def mark(item: Any) -> Any:
         if isinstance(item, Decimal):
-            return f"\ue000{item:f}\ue001"
+            if not item.is_finite():
+                raise ValueError(f"{item} is not a JSON number")
+            return f"\ud800{item:f}\ud801"  # lone surrogates: no text that can be sent holds them
         if isinstance(item, Mapping):
             return {key: mark(inner) for key, inner in item.items()}
         if isinstance(item, list | tuple):
             return [mark(inner) for inner in item]
         return item
 
-    text = json.dumps(mark(value), ensure_ascii=False, separators=(",", ":"))
-    return re.sub('"\ue000([-0-9.]+)\ue001"', r"\1", text)
+    text = json.dumps(mark(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub('"\ud800([-0-9.]+)\ud801"', r"\1", text)

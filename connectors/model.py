@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self
@@ -16,6 +16,9 @@ from typing import Annotated, Any, Self
 import iso4217
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+_EXACT = Context(prec=120)
+"""Wide enough for any product and sum of the amounts below; the default 28 digits would round, or raise."""
 
 
 @lru_cache
@@ -27,7 +30,7 @@ def minor_units(currency: str) -> int:
 
 def to_minor(amount: Decimal, currency: str) -> int:
     """The amount in the currency's minor units. Raises `ValueError` when it has a fraction of one."""
-    scaled = amount.scaleb(minor_units(currency))
+    scaled = amount.scaleb(minor_units(currency), context=_EXACT)
     if scaled != scaled.to_integral_value():
         raise ValueError(f"{amount} {currency} has more decimals than the currency")
     return int(scaled)
@@ -35,12 +38,12 @@ def to_minor(amount: Decimal, currency: str) -> int:
 
 def from_minor(units: int, currency: str) -> Decimal:
     """Major units from the currency's minor units, with the currency's decimal places."""
-    return Decimal(units).scaleb(-minor_units(currency))
+    return Decimal(units).scaleb(-minor_units(currency), context=_EXACT)
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:
     """The amount rounded half up to the currency's minor units."""
-    return amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_UP)
+    return amount.quantize(Decimal(1).scaleb(-minor_units(currency)), rounding=ROUND_HALF_UP, context=_EXACT)
 
 
 def _no_nul(text: str) -> str:
@@ -105,7 +108,7 @@ class Line(Model):
 
     def amount(self, currency: str) -> Decimal:
         """Quantity × unit price − discount, rounded to the currency."""
-        return rounded(self.quantity * self.unit_price, currency) - self.discount
+        return _EXACT.subtract(rounded(_EXACT.multiply(self.quantity, self.unit_price), currency), self.discount)
 
 
 class Adjustment(Model):
@@ -186,11 +189,11 @@ class Order(Model):
                     "{path} = {amount} has more decimals than {currency}",
                     {"path": path, "amount": str(amount), "currency": self.currency},
                 )
-        try:
+        with localcontext(_EXACT):
             difference = self.total - self.computed_total()
-        except InvalidOperation:
+        if abs(difference) > 10**15:  # a total has at most 14 digits before the point
             message = "lines have a quantity and unit price whose product is too large"
-            raise PydanticCustomError("too_large", message) from None
+            raise PydanticCustomError("too_large", message)
         if difference:
             raise PydanticCustomError(
                 "does_not_add_up",
@@ -215,14 +218,16 @@ class Order(Model):
         """All taxes, those that an order discount takes off deducted."""
         added = [line.tax for line in self.lines] + [self.shipping.tax if self.shipping else None]
         off = self.discount.tax.amount if self.discount and self.discount.tax else Decimal(0)
-        return sum((tax.amount for tax in added if tax), Decimal(0)) - off
+        with localcontext(_EXACT):
+            return sum((tax.amount for tax in added if tax), Decimal(0)) - off
 
     def computed_total(self) -> Decimal:
         """What the parts add up to; equal to `total` in every order that exists."""
-        net = sum((line.amount(self.currency) for line in self.lines), Decimal(0))
-        net += self.shipping.amount if self.shipping else 0
-        net -= self.discount.amount if self.discount else 0
-        return net if self.tax_included else net + self.tax_total()
+        with localcontext(_EXACT):
+            net = sum((line.amount(self.currency) for line in self.lines), Decimal(0))
+            net += self.shipping.amount if self.shipping else 0
+            net -= self.discount.amount if self.discount else 0
+            return net if self.tax_included else net + self.tax_total()
 
 
 class ShipmentLine(Model):

@@ -117,6 +117,7 @@ class Platform:
     ) -> Answer:  # fmt: skip
         for again in (True, False):
             proof = self.auth.headers()
+            self.http.hide(*proof.values(), *(value.split()[-1] for value in proof.values() if value.split()))
             with self.permit():
                 answer = self.http.send(
                     method,

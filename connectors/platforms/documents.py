@@ -113,7 +113,10 @@ class Attempt(Protocol[D]):
         """The idempotency key of the step in this generation."""
 
     def begin(self, step: str) -> None:
-        """Called right before the step's call leaves. Raises `Unavailable` when no lease time is left."""
+        """Called right before the step's call leaves, again if it is repeated under new credentials after a 401.
+
+        Raises `Unavailable` when no lease time is left.
+        """
 
     def done(self, step: str, remote_id: str) -> None:
         """Called when the step is known to be done."""
@@ -186,6 +189,10 @@ class Documents(Generic[D, R]):
             for request in attempt.plan:
                 if request.step in made:
                     continue
+                if request.issues and made and document is None:
+                    raise Uncertain(
+                        f"{request.step!r} would issue a document that no answer has shown: look it up first"
+                    )
                 if request.issues and document is not None and (unlike := self.differs(attempt.draft, document)):
                     return Outcome(document, difference=unlike, sample=sample)
                 remote_id, shown, sample = self._run(request, attempt, made)
@@ -224,10 +231,10 @@ class Documents(Generic[D, R]):
         drafts = [attempt.draft for attempt in attempts]
         try:
             answer = self.platform.execute(request, key=key, begin=begin)
-            outcomes = reading(lambda: self.unpack(answer, drafts), answer)
+            pairs = reading(lambda: list(zip(drafts, self.unpack(answer, drafts), strict=True)), answer)
         except ConnectorError as error:
             return [Outcome(error=error, sample=error.sample) for _ in attempts]
-        return [self._compared(draft, outcome) for draft, outcome in zip(drafts, outcomes, strict=True)]
+        return [self._compared(draft, outcome) for draft, outcome in pairs]
 
     def _compared(self, draft: D, outcome: Outcome[R]) -> Outcome[R]:
         if outcome.document is None or outcome.error is not None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httptools
+from pydantic import ValidationError
 
 from connectors.sandbox.base import Emulator, Request, Response, emulators
 from connectors.sandbox.faults import Fault, Faults, Injector
@@ -81,7 +82,10 @@ class Sandbox:
             if parts[0] == "calls":
                 return Response.json(200, list(hosted.calls))
             if parts[0] == "faults" and request.method == "PUT":
-                hosted.injector.configure(Faults.model_validate_json(request.body))
+                try:
+                    hosted.injector.configure(Faults.model_validate_json(request.body))
+                except ValidationError as error:
+                    return Response.json(422, {"error": str(error)})
                 return Response.json(200, {})
         return Response.json(404, {"error": "no such page in the sandbox"})
 
@@ -120,7 +124,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         method = self.parser.get_method().decode()
         request = Request(method, self.target.decode("latin-1"), self.headers, self.body)
-        task = asyncio.get_running_loop().create_task(self.answer(request))
+        task = asyncio.get_running_loop().create_task(self.answer(request, self.parser.should_keep_alive()))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -130,14 +134,21 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self.transport.close()
 
-    async def answer(self, request: Request) -> None:
+    async def answer(self, request: Request, keep_alive: bool) -> None:
         slug, _, rest = request.target.lstrip("/").partition("/")
-        if slug == "_sandbox":
-            self.write(self.sandbox.control(request))
-        elif slug in self.sandbox.hosted:
-            await self.emulate(self.sandbox.hosted[slug], dataclasses.replace(request, target="/" + rest))
-        else:
-            self.write(Response.json(404, {"error": f"the sandbox has no platform {slug!r}"}))
+        try:
+            if slug == "_sandbox":
+                self.write(self.sandbox.control(request))
+            elif slug in self.sandbox.hosted:
+                await self.emulate(self.sandbox.hosted[slug], dataclasses.replace(request, target="/" + rest))
+            else:
+                self.write(Response.json(404, {"error": f"the sandbox has no platform {slug!r}"}))
+        except Exception as error:  # a bug of an emulator: said to the client too, which would wait in vain
+            self.write(Response.json(500, {"error": f"the sandbox failed: {error!r}"}))
+            raise
+        finally:
+            if not keep_alive:
+                self.transport.close()
 
     async def emulate(self, hosted: Hosted, request: Request) -> None:
         fault = hosted.injector.draw(request, hosted.emulator.creates(request))
@@ -217,13 +228,17 @@ class _Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Cuts the connection with a reset, as a dying machine or a firewall would."""
+        if self.transport.is_closing():
+            return  # the client was faster
         sock = self.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
 
 def _head(response: Response) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}", f"Content-Length: {len(response.body)}"]
+    lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}"]
+    if response.status != HTTPStatus.NO_CONTENT:  # which may not have one (RFC 9110, section 8.6)
+        lines.append(f"Content-Length: {len(response.body)}")
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
