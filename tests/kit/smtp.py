@@ -93,7 +93,9 @@ class SmtpCatcher:
         if answer := self._refusal("data"):
             return answer
         with self._lock:
-            self.mails.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.original_content or b""))
+            self.mails.append(
+                Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.original_content or b"")
+            )
             drop = self._drops_left > 0
             self._drops_left -= drop
         if drop and server.transport is not None:
