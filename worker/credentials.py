@@ -1,0 +1,189 @@
+"""Tokens of a tenant: encrypted at rest, refreshed by exactly one worker at a time across all machines.
+
+A refresh token that rotates is lost if two use it, or if the answer is lost. So: `refreshes(version)` is
+committed before the token endpoint is called, and nobody else refreshes that version before its deadline is
+over; the answer is stored even by a worker whose time ran out (append-only, the newest version wins). After a
+crash in between the old token is tried once more, where the vendor documents a grace; else the tenant is held.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.fernet import Fernet, MultiFernet
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from connectors.auth import OAuth2, Token
+from connectors.errors import ConnectorError, Unauthorized, Unavailable, Uncertain
+from connectors.http import Http
+from worker import runtime, testpoints
+from worker.store.jobs import now
+from worker.store.schema import holds, refreshes, tokens
+
+log = logging.getLogger(__name__)
+WAIT = 10.0
+"""Seconds a call waits for another worker's refresh before it gives up as surely not sent."""
+
+
+def cipher() -> MultiFernet:
+    """From BILLHOOK_KEY (several, comma-separated: the first encrypts), else the key file, made at first need."""
+    keys = os.environ.get("BILLHOOK_KEY", "")
+    if not keys:
+        runtime_config = runtime.config().billhook
+        keys = _key_file(runtime_config.key_file or runtime_config.data_dir / "billhook.key")
+    return MultiFernet([Fernet(key.strip()) for key in keys.split(",")])
+
+
+def _key_file(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return _written(path)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(Fernet.generate_key().decode())
+    return path.read_text()
+
+
+def _written(path: Path) -> str:
+    deadline = time.monotonic() + 2
+    while not (text := path.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)  # another process has just created it and is writing
+    return text
+
+
+class TenantTokens:
+    """An `Auth` over the store: `headers()` gives a bearer token that is fresh, refreshing it if need be."""
+
+    def __init__(self, tenant: str, oauth: OAuth2, credentials: Any, http: Http) -> None:
+        self.tenant = tenant
+        self.oauth = oauth
+        self.credentials = credentials
+        self.http = http
+        self._held: tuple[int, Token] | None = None
+
+    def headers(self) -> Mapping[str, str]:
+        held = self._held
+        if held is None or not held[1].fresh(now()):
+            held = self._held = self._current(stale_version=None)
+        return _bearer(held[1])
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """After a 401. If another worker has stored a newer token by now, that one is used."""
+        held = self._held
+        if held is not None and _bearer(held[1]) != refused:
+            return True
+        self._held = self._current(stale_version=held[0] if held else 0)
+        return True
+
+    def _current(self, stale_version: int | None) -> tuple[int, Token]:
+        """The newest token that is fresh and newer than `stale_version`; refreshes it as the only one, or waits."""
+        until = time.monotonic() + WAIT
+        while time.monotonic() < until:
+            version, token = self._newest()
+            if token is not None and token.fresh(now()) and (stale_version is None or version > stale_version):
+                self.http.hide(token.access, token.refresh or "")
+                return version, token
+            if self._mine(version):
+                return self._refresh(version, token)
+            time.sleep(0.05)
+        raise Unavailable(f"another worker is refreshing the credentials of {self.tenant}; nothing was sent")
+
+    def _newest(self) -> tuple[int, Token | None]:
+        query = select(tokens.c.version, tokens.c.sealed, tokens.c.expires_at).where(tokens.c.tenant == self.tenant)
+        with runtime.store().read() as connection:
+            row = connection.execute(query.order_by(tokens.c.version.desc()).limit(1)).first()
+        if row is None:
+            return 0, None
+        opened = orjson.loads(cipher().decrypt(row.sealed))
+        return row.version, Token(opened["access"], opened["refresh"], row.expires_at)
+
+    def _mine(self, version: int) -> bool:
+        """Commits that this worker refreshes `version`; False when another one is at it. Raises when it is lost."""
+        if testpoints.without("single_flight"):
+            return True
+        deadline = now() + timedelta(seconds=self.http.deadline + 5)
+        me = {"owner": runtime.process_name(), "deadline": deadline}
+        at = {"tenant": self.tenant, "version": version}
+        try:
+            with runtime.store().write() as connection:
+                connection.execute(insert(refreshes).values(**at, **me, tries=1))
+            return True
+        except IntegrityError:
+            pass  # somebody has begun to; take over only when their time is over
+        here = (refreshes.c.tenant == self.tenant) & (refreshes.c.version == version)
+        with runtime.store().write() as connection:
+            tries = connection.execute(select(refreshes.c.tries).where(here)).scalar_one()
+            over = update(refreshes).where(here, refreshes.c.deadline < now(), refreshes.c.tries == tries)
+            if not connection.execute(over.values(**me, tries=tries + 1)).rowcount:
+                return False
+        if self.oauth.rotates and (tries >= 2 or not self.oauth.grace):
+            raise self._hold("its refresh token was used, but the answer was lost")
+        return True
+
+    def _refresh(self, version: int, token: Token | None) -> tuple[int, Token]:
+        first = self.credentials.refresh_token
+        refresh = token.refresh if token else (first.get_secret_value() if first else None)
+        testpoints.point("before_refresh")
+        try:
+            fresh = self.oauth.refresh(self.http, self.credentials.client_id, self.credentials.client_secret, refresh)
+        except Unauthorized as error:
+            raise self._hold(error.message) from None
+        except ConnectorError as error:
+            self._let_go(version, sent=isinstance(error, Uncertain))
+            raise Unavailable(f"the token of {self.tenant} could not be refreshed: {error.message}") from None
+        testpoints.point("after_refresh")
+        stored = self._store(version + 1, fresh)
+        log.info("refreshed the token of %s (version %d)", self.tenant, stored)
+        return stored, fresh
+
+    def _store(self, version: int, token: Token) -> int:
+        sealed = cipher().encrypt(orjson.dumps({"access": token.access, "refresh": token.refresh}))
+        for attempt in range(100):  # an answer that came late is stored behind what came meanwhile
+            row = {"tenant": self.tenant, "version": version + attempt, "sealed": sealed}
+            try:
+                with runtime.store().write() as connection:
+                    connection.execute(insert(tokens).values(**row, expires_at=token.expires_at, stored_at=now()))
+            except IntegrityError:
+                continue
+            return version + attempt
+        raise Unavailable(f"the token of {self.tenant} could not be stored")
+
+    def _let_go(self, version: int, *, sent: bool) -> None:
+        """The call failed while we live: another may follow at once; if this one was sent, it is the second try."""
+        here = (refreshes.c.tenant == self.tenant) & (refreshes.c.version == version)
+        over = update(refreshes).where(here).values(deadline=now() - timedelta(seconds=1))
+        with runtime.store().write() as connection:
+            connection.execute(over if sent else delete(refreshes).where(here))
+
+    def _hold(self, reason: str) -> Unauthorized:
+        with runtime.store().write() as connection:
+            hold_tenant(connection, self.tenant, reason)
+        return Unauthorized(f"the credentials of {self.tenant} are refused ({reason}); connect the account again")
+
+
+def hold_tenant(connection: Connection, tenant: str, reason: str) -> bool:
+    """Puts a tenant on hold; True the first time (that is when somebody is told)."""
+    if connection.execute(select(holds.c.tenant).where(holds.c.tenant == tenant)).first():
+        return False
+    connection.execute(insert(holds).values(tenant=tenant, reason=reason, since=now()))
+    log.error("%s is on hold: %s", tenant, reason)
+    return True
+
+
+def held(tenant: str) -> str | None:
+    """Why the tenant is on hold, if it is."""
+    with runtime.store().read() as connection:
+        return connection.execute(select(holds.c.reason).where(holds.c.tenant == tenant)).scalar()
+
+
+def _bearer(token: Token) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.access}"}
