@@ -41,10 +41,15 @@ class NotInvoiceable(Exception):
     """
 
     def __init__(self, reason: str, *, type: EventType | None = None, order_id: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = one_line(reason)
+        super().__init__(self.reason)
         self.type = type
         self.order_id = order_id
+
+
+def one_line(text: str) -> str:
+    """At most 1,000 characters, none of which moves a terminal's cursor: reasons quote what strangers wrote."""
+    return "".join(each if each.isprintable() else " " for each in text[:1000])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ def display(value: Any) -> str | None:
     """A number or short text of a body as text for `Delivery.order_ref`; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value)[:200] or None
+    return one_line(str(value))[:200] or None
 
 
 @cache

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from connectors.model import Address, Amount, Charge, Event, EventType, Line, Moment, Order, Party, Tax
+from connectors.model import Address, Amount, Charge, Currency, Event, EventType, Line, Moment, Order, Party, Tax
 from connectors.sources.base import (
     BodySigned,
     Delivery,
@@ -118,7 +118,7 @@ class ShopifyOrder(Body):
     email: Said = None
     contact_email: Said = None
     phone: Said = None
-    currency: str
+    currency: Currency
     taxes_included: Flag = False
     test: Flag = False
     cancelled_at: Said = None

@@ -19,7 +19,20 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from connectors.model import Address, Adjustment, Amount, Charge, Event, EventType, Line, Order, Party, Tax, rounded
+from connectors.model import (
+    Address,
+    Adjustment,
+    Amount,
+    Charge,
+    Currency,
+    Event,
+    EventType,
+    Line,
+    Order,
+    Party,
+    Tax,
+    rounded,
+)
 from connectors.sources.base import (
     BodySigned,
     Delivery,
@@ -118,7 +131,7 @@ class WooOrder(Body):
     id: str
     number: Said = None
     status: str
-    currency: str
+    currency: Currency
     total: Amount
     total_tax: Amount
     customer_id: Said = None
