@@ -8,22 +8,25 @@ with the power only means that the row is copied once more, and copying twice do
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Row, and_, insert, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Dialect, select, text, tuple_, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from worker.store.engine import Store
 from worker.store.ids import new_id
 from worker.store.schema import inbox
 
-_ASKED_AT_ONCE = 500
-"""Ids in one statement; SQLite takes 32,766 parameters, an event asked for by its key needs three."""
+T = TypeVar("T")
+Key = tuple[str, str, str]
+"""Shop, source and event id."""
+_ASKED_AT_ONCE = 200
+"""Rows in one statement; longer ones take more time a row."""
 
 
 class StoreUnavailable(Exception):
@@ -60,7 +63,7 @@ class Arrival:
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         return self.shop, self.source, self.event_id
 
     @property
@@ -107,8 +110,8 @@ class Inbox:
                 stored = _insert(connection, arrivals)
                 if len(stored) == len(arrivals):
                     return [Verdict.ACCEPTED] * len(arrivals)
-                first = _firsts(connection, [each for each in arrivals if each.id not in stored])
-            return [_verdict(each, stored, first) for each in arrivals]
+                firsts = _firsts(connection, [each for each in arrivals if each.id not in stored])
+            return [_verdict(each, stored, firsts) for each in arrivals]
         except (DataError, IntegrityError, UnicodeError) as error:
             raise RowRefused(_cause(error)) from error
         except SQLAlchemyError as error:
@@ -125,7 +128,7 @@ class Inbox:
             raise StoreUnavailable(_cause(error)) from error
 
     def untaken(self, limit: int, older_than: datetime) -> list[str]:
-        """Ids of rows received before `older_than` that nobody has taken, oldest first: what a lost ring left behind."""
+        """Ids of rows received before `older_than` that nobody has taken, oldest first: those whose ring was lost."""
         query = select(inbox.c.id).where(~inbox.c.taken, inbox.c.received_at < older_than)
         try:
             with self._store.read() as connection:
@@ -161,21 +164,59 @@ def _insert(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:
     # Two ingest processes that insert the same keys in different orders would deadlock on PostgreSQL; the sort is
     # stable, so that the first of one key stays the first.
     ordered = sorted(arrivals, key=lambda each: each.key)
-    rows = [
-        {
-            "id": each.id,
-            "shop": each.shop,
-            "source": each.source,
-            "event_id": each.event_id,
-            "kind": each.kind,
-            "topic": each.topic,
-            "label": each.label,
-            "body": each.body,
-            "digest": each.digest,
-            "received_at": each.received_at,
-        }
-        for each in ordered
-    ]
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(inbox).on_conflict_do_nothing(index_elements=["shop", "source", "event_id"])
-    return set(connection.scalars(statement.returning(inbox.c.id), rows))
+    moment = _moment_for(connection.dialect)
+    stored: set[str] = set()
+    for some in _portions(ordered):
+        values: list[Any] = []
+        for each in some:
+            values += (each.id, *each.key, each.kind, each.topic, each.label, each.body, each.digest)
+            values.append(moment(each.received_at))
+        statement = _statement(len(some), "?" if connection.dialect.name == "sqlite" else "%s")
+        stored.update(row[0] for row in connection.exec_driver_sql(statement, tuple(values)))
+    return stored
+
+
+@cache
+def _statement(rows: int, placeholder: str) -> str:
+    # Written by hand: compiled anew for each number of rows, SQLAlchemy's costs more than the insert itself.
+    columns = ("id", "shop", "source", "event_id", "kind", "topic", "label", "body", "digest", "received_at")
+    row = f"({', '.join([placeholder] * len(columns))})"
+    return (  # names and placeholders of our own, no data
+        f"INSERT INTO {inbox.name} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+        " ON CONFLICT (shop, source, event_id) DO NOTHING RETURNING id"
+    )
+
+
+@cache
+def _moment_for(dialect: Dialect) -> Callable[[datetime], Any]:
+    """How the driver wants a time, as the table's own type says."""
+    return inbox.c.received_at.type.dialect_impl(dialect).bind_processor(dialect) or (lambda moment: moment)
+
+
+def _firsts(connection: Connection, arrivals: Sequence[Arrival]) -> dict[Key, tuple[str, str]]:
+    """By key, id and digest of the rows that were there before."""
+    found: dict[Key, tuple[str, str]] = {}
+    columns = select(inbox.c.id, inbox.c.digest, inbox.c.shop, inbox.c.source, inbox.c.event_id)
+    for some in _portions(sorted({each.key for each in arrivals})):
+        keys = tuple_(inbox.c.shop, inbox.c.source, inbox.c.event_id).in_(some)
+        found |= {(row[2], row[3], row[4]): (row[0], row[1]) for row in connection.execute(columns.where(keys))}
+    return found
+
+
+def _verdict(arrival: Arrival, stored: set[str], firsts: dict[Key, tuple[str, str]]) -> Verdict:
+    if arrival.id in stored:
+        return Verdict.ACCEPTED
+    first, digest = firsts[arrival.key]
+    if first == arrival.id:
+        return Verdict.ACCEPTED
+    return Verdict.DUPLICATE if digest == arrival.digest else Verdict.CONFLICT
+
+
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _ASKED_AT_ONCE):
+        yield items[start : start + _ASKED_AT_ONCE]
+
+
+def _cause(error: Exception) -> str:
+    """What the driver said, without the statement and its parameters: those are customers' data."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
