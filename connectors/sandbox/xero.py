@@ -1,0 +1,353 @@
+"""Xero, emulated: tokens that rotate, quotas, six-minute idempotency keys, PUT that creates and POST that overwrites.
+
+Paths as in production, both hosts on one: `/connect/token` (identity.xero.com), `/connections` and `/api.xro/2.0/…`
+(api.xero.com). Limits and bodies from developer.xero.com (limits, idempotency, OAuth 2) and Xero-OpenAPI 16.1.0.
+A fresh emulator holds one organisation and one app; the constants below are what the demo and the tests use.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+from urllib.parse import unquote
+from uuid import uuid4
+
+from connectors.sandbox import xero_bodies as bodies
+from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.xero_books import ACCOUNTS, CURRENCIES, TAX_RATES, Books, Invalid, ms_date
+from connectors.sandbox.xero_filter import BadQuery, order, where
+
+TENANT = "5f1c7a52-9f0e-4b6a-8a55-0c3f5a1d2e01"
+CLIENT_ID = "SANDBOXCLIENTID0000000000000000"
+CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - opens nothing but this emulator
+REFRESH_TOKEN = "sandbox-refresh-token"  # noqa: S105
+ACCESS_TOKEN = "sandbox-access-token"  # noqa: S105
+ORGANISATION = "Demo Company (UK)"
+BRANDING_THEME = "0e8c1f4a-3f43-4a53-9d0a-4f1f3e9f7a10"
+API = "/api.xro/2.0/"
+ACCESS_LIVES, REFRESH_LIVES, REFRESH_GRACE, KEY_LIVES = 1800, 60 * 86_400, 1800, 360
+TABLES = """
+CREATE TABLE IF NOT EXISTS xero_tokens (token TEXT PRIMARY KEY, kind TEXT, expires REAL, used REAL);
+CREATE TABLE IF NOT EXISTS xero_answers (scope TEXT PRIMARY KEY, request TEXT, at REAL, status INTEGER, body BLOB);
+CREATE TABLE IF NOT EXISTS xero_mails (tenant TEXT, invoice TEXT, recipient TEXT, at REAL);
+"""
+COLUMNS = {
+    "Contacts": {"ContactNumber": "number", "Name": "name", "EmailAddress": "email", "ContactStatus": "status"},
+    "Invoices": {"InvoiceNumber": "number", "Type": "type", "Status": "status", "InvoiceID": "id"},
+}
+STATIC: dict[str, list[dict[str, Any]]] = {
+    "Accounts": ACCOUNTS,
+    "TaxRates": TAX_RATES,
+    "Currencies": [dict(currency) for currency in CURRENCIES],
+    "BrandingThemes": [{"BrandingThemeID": BRANDING_THEME, "Name": "Standard", "SortOrder": 0}],
+    "Organisation": [
+        {"OrganisationID": TENANT, "Name": "Demo Company (UK)", "BaseCurrency": "GBP", "CountryCode": "GB"}
+    ],
+}
+
+
+class Xero(Emulator):
+    """The organisation and its app. `per_minute` and `per_day` may be changed on an instance."""
+
+    slug = "xero"
+    concurrent: ClassVar[int | None] = 5
+
+    def __init__(self, database: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self.per_minute, self.per_day = Rolling(60, 60), Rolling(5000, 86_400)
+        self.per_app_minute = Rolling(10_000, 60)
+        super().__init__(database, clock)
+
+    def setup(self) -> None:
+        self.db.executescript(TABLES)
+        self.books = Books(self.db, self.clock)
+        self._grant(ACCESS_TOKEN, "access", ACCESS_LIVES)
+        self._grant(REFRESH_TOKEN, "refresh", REFRESH_LIVES)
+
+    def _grant(self, token: str, kind: str, lives: float) -> str:
+        row = (token, kind, self.clock() + lives)
+        self.db.execute("INSERT OR IGNORE INTO xero_tokens (token, kind, expires) VALUES (?,?,?)", row)
+        return token
+
+    # -- what the frame asks ---------------------------------------------------------------------------------------
+
+    def creates(self, request: Request) -> bool:
+        return request.method in {"POST", "PUT"} and request.path.startswith((API + "Invoices", API + "Contacts"))
+
+    def tenant(self, request: Request) -> str:
+        return request.headers.get("xero-tenant-id", "identity")
+
+    def too_many(self, retry_after: float) -> Response:
+        headers = {"X-Rate-Limit-Problem": "minute", "Retry-After": str(max(1, math.ceil(retry_after)))}
+        return Response(429, b"", headers)
+
+    def failure(self, status: int) -> Response:
+        return Response.json(status, {"ErrorNumber": 0, "Type": "Error", "Message": "An error occurred in Xero."})
+
+    def expire_tokens(self) -> None:
+        self.db.execute("UPDATE xero_tokens SET expires = ? WHERE kind = 'access'", (self.clock(),))
+
+    def refuse_element(self, request: Request) -> Request:
+        """Marked in a header, not in the body: the idempotency layer must see the request as it was sent."""
+        if request.method != "PUT":
+            return request
+        return dataclasses.replace(request, headers={**request.headers, "x-sandbox-fault": "refuse_element"})
+
+    def ledger(self) -> list[Entry]:
+        rows = self.db.execute(
+            "SELECT i.doc, c.name, c.email FROM xero_invoices i"
+            " JOIN xero_contacts c ON c.id = json_extract(i.doc, '$.Contact.ContactID')"
+            " WHERE i.type = 'ACCREC' AND i.status <> 'DELETED' ORDER BY i.rowid"
+        )
+        return [bodies.entry(json.loads(doc), email or name) for doc, name, email in rows]
+
+    def mails(self) -> list[tuple[str, str]]:
+        """Every mail sent: invoice id, recipient."""
+        return self.db.execute("SELECT invoice, recipient FROM xero_mails ORDER BY rowid").fetchall()
+
+    # -- the door --------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Response:
+        self.db.execute("BEGIN")
+        try:
+            response = self._token(request) if request.path == "/connect/token" else self._authorised(request)
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+        return response
+
+    def _token(self, request: Request) -> Response:
+        """RFC 6749 sections 4.4 and 6. A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""
+        secret = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+        if request.headers.get("authorization") != f"Basic {secret}":
+            return Response.json(400, {"error": "invalid_client"})
+        form, now = dict(request.form()), self.clock()
+        answer: dict[str, Any] = {"expires_in": ACCESS_LIVES, "token_type": "Bearer", "scope": "accounting.invoices"}
+        if form.get("grant_type") == "refresh_token":
+            row = self.db.execute(
+                "SELECT expires, used FROM xero_tokens WHERE token = ? AND kind = 'refresh'", (form["refresh_token"],)
+            ).fetchone()
+            if row is None or now >= row[0] or (row[1] is not None and now >= row[1] + REFRESH_GRACE):
+                return Response.json(400, {"error": "invalid_grant"})
+            used = "UPDATE xero_tokens SET used = coalesce(used, ?) WHERE token = ?"
+            self.db.execute(used, (now, form["refresh_token"]))
+            answer["refresh_token"] = self._grant(uuid4().hex, "refresh", REFRESH_LIVES)
+        elif form.get("grant_type") != "client_credentials":
+            return Response.json(400, {"error": "unsupported_grant_type"})
+        return Response.json(200, answer | {"access_token": self._grant(uuid4().hex, "access", ACCESS_LIVES)})
+
+    def _authorised(self, request: Request) -> Response:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        row = self.db.execute(
+            "SELECT expires FROM xero_tokens WHERE token = ? AND kind = 'access'", (token,)
+        ).fetchone()
+        if row is None:
+            return bodies.problem(401, "Unauthorized", "AuthenticationUnsuccessful")
+        if self.clock() >= row[0]:
+            return bodies.problem(401, "Unauthorized", "TokenExpired: token expired")
+        if request.path == "/connections":
+            connection = {
+                "id": TENANT,
+                "tenantId": TENANT,
+                "tenantType": "ORGANISATION",
+                "tenantName": ORGANISATION,
+            }
+            return Response.json(200, [connection])
+        if request.headers.get("xero-tenant-id") != TENANT:
+            return bodies.problem(403, "Forbidden", "AuthenticationUnsuccessful")
+        limits = {"minute": self.per_minute, "day": self.per_day, "appminute": self.per_app_minute}
+        now = self.clock()
+        for problem, limit in limits.items():
+            if wait := limit.wait(now):
+                self.refused_for_quota += 1
+                response = self.too_many(wait)
+                response.headers["X-Rate-Limit-Problem"] = problem
+                break
+        else:
+            for limit in limits.values():
+                limit.take(now)
+            response = self._once(request)
+        response.headers["X-MinLimit-Remaining"] = str(self.per_minute.remaining)
+        response.headers["X-DayLimit-Remaining"] = str(self.per_day.remaining)
+        response.headers["X-AppMinLimit-Remaining"] = str(self.per_app_minute.remaining)
+        return response
+
+    def _once(self, request: Request) -> Response:
+        """The idempotency layer: the first answer under a key is given again for six minutes, errors included."""
+        key = request.headers.get("idempotency-key")
+        if request.method not in {"POST", "PUT", "PATCH"} or key is None:
+            return self._faulty(request)
+        if len(key) > 128:
+            return bodies.problem(400, "Bad Request", "The Idempotency-Key must not be longer than 128 characters")
+        digest = hashlib.sha256(f"{request.method} {request.target}\n".encode() + request.body).hexdigest()
+        scope, now = f"{TENANT}\n{key}", self.clock()
+        row = self.db.execute("SELECT request, at, status, body FROM xero_answers WHERE scope = ?", (scope,)).fetchone()
+        if row is not None and now < row[1] + KEY_LIVES:
+            if row[0] != digest:
+                return bodies.problem(400, "Bad Request", "The Idempotency-Key is used with a different request")
+            return Response(row[2], row[3], {"Content-Type": "application/json"})
+        response = self._faulty(request)
+        self.db.execute(
+            "INSERT OR REPLACE INTO xero_answers VALUES (?,?,?,?,?)",
+            (scope, digest, now, response.status, response.body),
+        )
+        return response
+
+    def _faulty(self, request: Request) -> Response:
+        fault = request.headers.get("x-sandbox-fault")
+        if fault == "error_stored":
+            return self.failure(500)
+        parts = [unquote(part) for part in request.path.removeprefix(API).strip("/").split("/")]
+        try:
+            return self._route(request, parts, fault == "refuse_element")
+        except Invalid as error:
+            return bodies.refusal([{"ValidationErrors": [{"Message": text} for text in error.messages]}])
+        except BadQuery as error:
+            return Response.json(400, {"ErrorNumber": 16, "Type": "QueryParseException", "Message": str(error)})
+
+    # -- routes ----------------------------------------------------------------------------------------------------
+
+    def _route(self, request: Request, parts: list[str], spoil: bool) -> Response:
+        collection, rest = parts[0], parts[1:]
+        reads = request.method == "GET"
+        if not request.path.startswith(API) or (collection not in COLUMNS and collection not in STATIC):
+            return bodies.problem(404, "Not Found", "The resource you're looking for cannot be found")
+        if collection in STATIC and reads and not rest:
+            return self._static(collection, request.query)
+        if collection in COLUMNS and not rest:
+            return self._list(collection, request.query) if reads else self._write(request, collection, spoil=spoil)
+        if collection == "Invoices" and rest:
+            return self._one_invoice(request, rest)
+        found = self.books.contact(TENANT, rest[0]) if reads and rest else None
+        if found is None:
+            return bodies.problem(404, "Not Found", "The resource you're looking for cannot be found")
+        return self._answer("Contacts", [found])
+
+    def _one_invoice(self, request: Request, rest: list[str]) -> Response:
+        found = self.books.invoice(TENANT, rest[0])
+        if found is None:
+            return bodies.problem(404, "Not Found", "The resource you're looking for cannot be found")
+        match (request.method, rest[1:]):
+            case "GET", []:
+                pdf = request.headers.get("accept") == "application/pdf"
+                return bodies.pdf(found) if pdf else self._answer("Invoices", [found])
+            case "GET", ["pdf"]:
+                return bodies.pdf(found)
+            case "GET", ["OnlineInvoice"]:
+                if found["Status"] in {"DRAFT", "SUBMITTED", "DELETED"}:
+                    raise Invalid("There is no online invoice for a draft")
+                url = f"https://in.xero.com/{found['InvoiceID'].replace('-', '')}"
+                return self._answer("OnlineInvoices", [{"OnlineInvoiceUrl": url}])
+            case "POST", []:
+                return self._write(request, "Invoices", found["InvoiceID"])
+            case "POST", ["Email"]:
+                return self._mail(found)
+        return bodies.problem(405, "Method Not Allowed", "The method is not allowed for this resource")
+
+    def _mail(self, invoice: Mapping[str, Any]) -> Response:
+        contact = self.books.contact(TENANT, invoice["Contact"]["ContactID"]) or {}
+        if invoice["Status"] not in {"AUTHORISED", "PAID", "SUBMITTED"} or invoice["Type"] != "ACCREC":
+            raise Invalid("The document cannot be emailed in its current status")
+        if not contact.get("EmailAddress"):
+            raise Invalid("The contact has no email address")
+        row = (TENANT, invoice["InvoiceID"], contact["EmailAddress"], self.clock())
+        self.db.execute("INSERT INTO xero_mails VALUES (?,?,?,?)", row)
+        self.books.save_invoice(TENANT, {"InvoiceID": invoice["InvoiceID"], "SentToContact": True}, False, 4)
+        return Response(204)
+
+    def _write(self, request: Request, collection: str, ident: str | None = None, spoil: bool = False) -> Response:
+        """PUT creates, POST creates or overwrites; one bad element spoils the call unless summarizeErrors=false."""
+        try:
+            body = json.loads(request.body, parse_float=Decimal)
+            raws = body.get(collection, [body])
+            if request.method not in {"PUT", "POST"} or not all(isinstance(raw, dict) for raw in raws):
+                raise ValueError
+        except (ValueError, TypeError):
+            return Response.json(
+                400, {"ErrorNumber": 17, "Type": "PostDataInvalidException", "Message": "Invalid JSON"}
+            )
+        apart = request.query.get("summarizeErrors", "true").lower() == "false"
+        elements, failed = [], False
+        self.db.execute("SAVEPOINT elements")
+        for place, raw in enumerate(raws):
+            given = {**raw, "InvoiceID": ident} if ident else raw
+            if spoil and place == len(raws) - 1:
+                given = bodies.spoilt(collection, given)
+            element, ok = self._element(request, collection, given)
+            elements.append(element)
+            failed = failed or not ok
+        if failed and not apart:
+            self.db.execute("ROLLBACK TO elements")
+        self.db.execute("RELEASE elements")
+        return bodies.refusal(elements) if failed and not apart else self._answer(collection, elements)
+
+    def _element(self, request: Request, collection: str, raw: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        places = 4 if request.query.get("unitdp") == "4" else 2
+        create_only = request.method == "PUT"
+        self.db.execute("SAVEPOINT element")
+        try:
+            if collection == "Contacts":
+                saved = self.books.save_contact(TENANT, raw, create_only)
+            else:
+                saved = self.books.save_invoice(TENANT, raw, create_only, places)
+            return {**saved, "StatusAttributeString": "OK"}, True
+        except Invalid as error:
+            self.db.execute("ROLLBACK TO element")
+            errors = {"ValidationErrors": [{"Message": text} for text in error.messages]}
+            flag = "HasValidationErrors" if collection == "Contacts" else "HasErrors"
+            ident = {collection.removesuffix("s") + "ID": bodies.EMPTY_ID}
+            return bodies.plain({**ident, **raw, flag: True, "StatusAttributeString": "ERROR", **errors}), False
+        finally:
+            self.db.execute("RELEASE element")
+
+    def _list(self, collection: str, query: Mapping[str, str]) -> Response:
+        """Filters, then pages of 100 (pageSize up to 1,000). Archived contacts only with includeArchived."""
+        conditions, values = ["tenant = ?"], [TENANT]
+        columns = COLUMNS[collection]
+        for name, column in (("InvoiceNumbers", "number"), ("IDs", "id"), ("Statuses", "status")):
+            if query.get(name):
+                wanted = query[name].split(",")
+                conditions.append(f"{column} IN ({','.join('?' * len(wanted))})")
+                values += wanted
+        if query.get("where"):
+            condition, found = where(query["where"], columns)
+            conditions.append(condition)
+            values += found
+        if collection == "Contacts" and query.get("includeArchived", "").lower() != "true":
+            conditions.append("status <> 'ARCHIVED'")
+        if query.get("searchTerm"):
+            searched = {"Contacts": "coalesce(name,'')||' '||coalesce(number,'')||' '||coalesce(email,'')"}
+            text = searched.get(collection, "coalesce(number,'')||' '||json_extract(doc, '$.Reference')")
+            conditions.append(f"instr(lower({text}), lower(?)) > 0")
+            values.append(query["searchTerm"])
+        page, size = int(query.get("page", 1)), min(1000, int(query.get("pageSize", 100)))
+        source = f"FROM xero_{collection.lower()} WHERE {' AND '.join(conditions)}"
+        count = self.db.execute(f"SELECT count(*) {source}", values).fetchone()[0]
+        sort = order(query["order"]) if query.get("order") else "rowid"
+        rows = self.db.execute(
+            f"SELECT doc {source} ORDER BY {sort} LIMIT ? OFFSET ?", [*values, size, (page - 1) * size]
+        )
+        pages = {"page": page, "pageSize": size, "pageCount": -(-count // size), "itemCount": count}
+        docs = [json.loads(doc) for (doc,) in rows]
+        if query.get("summaryOnly", "").lower() == "true":
+            docs = [{field: value for field, value in doc.items() if field != "LineItems"} for doc in docs]
+        return self._answer(collection, docs, pagination=pages)
+
+    def _static(self, collection: str, query: Mapping[str, str]) -> Response:
+        entries = STATIC[collection]
+        if query.get("where"):
+            condition, values = where(query["where"], {}, "value")
+            sql = f"SELECT value FROM json_each(?) WHERE {condition}"  # noqa: S608 - values are bound
+            entries = [json.loads(value) for (value,) in self.db.execute(sql, [json.dumps(entries), *values])]
+        return self._answer(collection, entries)
+
+    def _answer(self, collection: str, elements: list[dict[str, Any]], **more: Any) -> Response:
+        head = {"Id": str(uuid4()), "Status": "OK", "ProviderName": "Sandbox", "DateTimeUTC": ms_date(self.books.now())}
+        return Response.json(200, {**head, **more, collection: elements})

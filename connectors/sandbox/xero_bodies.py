@@ -1,0 +1,78 @@
+"""Bodies of an emulated Xero's answers, and its invoices as entries of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from connectors.sandbox.base import Entry, Response
+
+EMPTY_ID = "00000000-0000-0000-0000-000000000000"
+STATUSES = {"DRAFT": "draft", "SUBMITTED": "draft", "AUTHORISED": "issued", "PAID": "paid", "VOIDED": "void"}
+
+
+def problem(status: int, title: str, detail: str) -> Response:
+    """The body of the layers before the accounting API: tokens, tenants, idempotency."""
+    body = {
+        "Type": None,
+        "Title": title,
+        "Status": status,
+        "Detail": detail,
+        "Instance": str(uuid4()),
+        "Extensions": {},
+    }
+    return Response.json(status, body)
+
+
+def refusal(elements: list[dict[str, Any]]) -> Response:
+    """The 400 of a call with elements that are not valid (Xero-OpenAPI, schema Error)."""
+    body: dict[str, Any] = {
+        "ErrorNumber": 10,
+        "Type": "ValidationException",
+        "Message": "A validation exception occurred",
+    }
+    return Response.json(400, {**body, "Elements": elements})
+
+
+def plain(value: Any) -> Any:
+    """The value with exact decimals as JSON numbers."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def spoilt(collection: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The element with something in it that Xero refuses."""
+    if collection == "Contacts":
+        return {**raw, "EmailAddress": "not an address"}
+    lines = [{**line, "TaxType": "UNKNOWNTAX"} for line in raw.get("LineItems") or ()]
+    return {**raw, "LineItems": lines}
+
+
+def pdf(invoice: Mapping[str, Any]) -> Response:
+    """Just enough of a PDF to tell which invoice it shows."""
+    text = f"%PDF-1.4\n% {invoice['InvoiceNumber']} {invoice['Total']:.2f} {invoice['CurrencyCode']}\n%%EOF\n"
+    return Response(200, text.encode(), {"Content-Type": "application/pdf"})
+
+
+def entry(doc: Mapping[str, Any], customer: str) -> Entry:
+    """An invoice document as a stranger who counts sees it."""
+    lines = (
+        f"{line['Description']} × {Decimal(str(line['Quantity'])).normalize():f} @ {line['UnitAmount']:.4f}"
+        for line in doc["LineItems"]
+    )
+    _label, separator, key = doc["Reference"].rpartition(" · ")
+    return Entry(
+        id=doc["InvoiceID"],
+        reference=doc["InvoiceNumber"],
+        key=key if separator else "",
+        customer=customer,
+        lines=tuple(lines),
+        currency=doc["CurrencyCode"],
+        total=f"{doc['Total']:.2f}",
+        status=STATUSES[doc["Status"]],
+    )
