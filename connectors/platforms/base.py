@@ -147,6 +147,8 @@ class Platform:
         except Exception:  # the body is not the platform's: a proxy's page, a cut document
             message, code = f"status {answer.status} with an unreadable body", None
         kind = self.refusal(answer.status, f"{code or ''} {message}") or _by_status(answer.status, unsafe)
+        if kind is Uncertain and not unsafe:
+            kind = Unavailable  # a row meant for creating calls; what only reads has done nothing
         raise kind(
             f"{self.facts.title}: {self.http.redact(message)}",
             status=answer.status, code=code, retry_after=answer.retry_after, sample=answer.sample,

@@ -1,0 +1,137 @@
+"""Stripe's words: what the merchant configures, how requests are written, how answers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, Field, SecretStr
+
+from connectors.errors import Rejected
+from connectors.model import Address, RemoteInvoice, Status
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import RemoteCustomer, Request
+from connectors.platforms.stripe_lines import Row, digits
+
+Pairs = list[tuple[str, str]]
+
+METADATA_LIMIT = 500
+"""Characters of a metadata value (docs.stripe.com/api/metadata)."""
+STATUSES = {
+    "draft": Status.DRAFT,
+    "open": Status.ISSUED,
+    "uncollectible": Status.ISSUED,
+    "paid": Status.PAID,
+    "void": Status.VOID,
+}
+TaxRateId = Annotated[str, Field(pattern="^txr_")]
+
+
+class StripeSettings(PlatformSettings):
+    """`tax_rates` has each tax percentage you charge and the id of that tax rate on Stripe ("txr_…")."""
+
+    tax_rates: dict[Decimal, TaxRateId]
+    inclusive_tax_rates: dict[Decimal, TaxRateId] = Field(default_factory=dict)
+    """The same for shops whose prices include tax: on Stripe these are tax rates of their own (`inclusive`)."""
+    days_until_due: Annotated[int, Field(ge=0)] = 14
+    """Where the draft names no later day than its own."""
+    account: Annotated[str, Field(pattern="^acct_")] | None = None
+    """The connected account to act for (Stripe Connect); sent as `Stripe-Account`."""
+
+
+class StripeCredentials(BaseModel):
+    """A secret key (`sk_live_…`, `sk_test_…`) or a restricted one (`rk_…`)."""
+
+    api_key: SecretStr
+
+
+class TaxRate(BaseModel):
+    """A tax rate as the merchant has it on Stripe: what `Settings.tax_rates` may name."""
+
+    id: str
+    display_name: str
+    percentage: Decimal
+    inclusive: bool
+    country: str | None = None
+
+
+def form(step: str, path: str, pairs: Iterable[tuple[str, str]], *, issues: bool = False) -> Request:
+    """A POST with these parameters; nested ones are written `a[0][b]` (docs.stripe.com/api, stripe/_encode.py)."""
+    return Request(
+        step=step,
+        path=path,
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        body=urlencode(list(pairs)),
+        issues=issues,
+    )
+
+
+def address(prefix: str, given: Address | None) -> Pairs:
+    """The parts of an address that are there, in Stripe's names."""
+    if given is None:
+        return []
+    parts = {
+        "line1": given.line1,
+        "line2": given.line2,
+        "city": given.city,
+        "state": given.region,
+        "postal_code": given.postcode,
+        "country": given.country,
+    }
+    return [(f"{prefix}[{name}]", value) for name, value in parts.items() if value]
+
+
+def invoice(raw: Any) -> RemoteInvoice:
+    """An invoice from Stripe's JSON; amounts come in the currency's minor units as Stripe counts them."""
+    currency = raw["currency"].upper()
+
+    def major(units: int | None) -> Decimal | None:
+        return None if units is None else Decimal(units).scaleb(-digits(currency))
+
+    taxes = raw.get("total_taxes")
+    return RemoteInvoice(
+        id=raw["id"],
+        number=raw.get("number"),
+        reference=mark(raw, "billhook_order"),
+        key=mark(raw, "billhook_key"),
+        status=STATUSES[raw["status"]],
+        currency=currency,
+        total=Decimal(raw["total"]).scaleb(-digits(currency)),
+        tax=None if taxes is None else major(sum(tax["amount"] for tax in taxes)),
+        due=major(raw.get("amount_remaining")),
+        customer_id=raw.get("customer"),
+        url=raw.get("hosted_invoice_url"),
+    )
+
+
+def customer(raw: Any) -> RemoteCustomer:
+    return RemoteCustomer(
+        id=raw["id"], key=mark(raw, "billhook_customer"), name=raw.get("name"), email=raw.get("email")
+    )
+
+
+def mark(raw: Any, name: str) -> str | None:
+    value = (raw.get("metadata") or {}).get(name)
+    return None if value is None else str(value)
+
+
+def fits(value: str, what: str, order: str) -> None:
+    if len(value) > METADATA_LIMIT:
+        raise Rejected(
+            f"order {order}: the {what} has {len(value)} characters, Stripe's metadata at most {METADATA_LIMIT}"
+        )
+
+
+def rates_of(parts: Sequence[Row], settings: StripeSettings, inclusive: bool) -> dict[Decimal, str]:
+    """The tax rate ids of the order's percentages; a zero percentage may go without one."""
+    name, known = (
+        ("inclusive_tax_rates", settings.inclusive_tax_rates) if inclusive else ("tax_rates", settings.tax_rates)
+    )
+    for tax in (row.tax for row in parts):
+        if tax is not None and tax.rate and tax.rate not in known:
+            raise Rejected(
+                f'the order has {tax.name} at {tax.rate.normalize():f} %: add it to the Stripe setting "{name}"'
+            )
+    return known
