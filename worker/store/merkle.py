@@ -27,14 +27,17 @@ def append_leaves(edge: Sequence[bytes], size: int, leaves: Iterable[bytes]) -> 
     if size < 0 or len(edge) != size.bit_count():
         raise ValueError(f"a tree of {size} leaves does not have an edge of {len(edge)} hashes")
     grown = list(edge)
-    for leaf in leaves:
-        carried, bits = leaf, size
-        while bits & 1:
-            carried = node_hash(grown.pop(), carried)
-            bits >>= 1
-        grown.append(carried)
-        size += 1
+    for place, leaf in enumerate(leaves, size):
+        grow(grown, place, leaf)
     return grown, root_of(grown)
+
+
+def grow(edge: list[bytes], size: int, leaf: bytes) -> None:
+    """Appends one leaf hash to the tree of `size` leaves, in place."""
+    while size & 1:
+        leaf = node_hash(edge.pop(), leaf)
+        size >>= 1
+    edge.append(leaf)
 
 
 def root_of(edge: Sequence[bytes]) -> bytes:

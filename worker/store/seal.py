@@ -72,6 +72,7 @@ def _seal_postgres(store: Store, limit: int) -> int:
         if batch is None:
             return 0
         ids = func.unnest(cast(batch.ids, ARRAY(Text))).table_valued("entry_id", with_ordinality="place")
+        ids = ids.render_derived()
         placed = select(ids.c.place - 1 + batch.first, ids.c.entry_id)
         connection.execute(insert(audit_leaves).from_select(["leaf_index", "entry_id"], placed))
         _store(connection, batch)
