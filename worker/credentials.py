@@ -18,15 +18,13 @@ from typing import Any
 
 import orjson
 from cryptography.fernet import Fernet, MultiFernet
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from connectors.auth import OAuth2, Token
 from connectors.errors import ConnectorError, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 from worker import runtime, testpoints
+from worker.store import tokens
 from worker.store.jobs import now
-from worker.store.schema import holds, refreshes, tokens
 
 log = logging.getLogger(__name__)
 WAIT = 10.0
@@ -98,34 +96,21 @@ class TenantTokens:
         raise Unavailable(f"another worker is refreshing the credentials of {self.tenant}; nothing was sent")
 
     def _newest(self) -> tuple[int, Token | None]:
-        query = select(tokens.c.version, tokens.c.sealed, tokens.c.expires_at).where(tokens.c.tenant == self.tenant)
-        with runtime.store().read() as connection:
-            row = connection.execute(query.order_by(tokens.c.version.desc()).limit(1)).first()
-        if row is None:
+        stored = tokens.newest(runtime.store(), self.tenant)
+        if stored is None:
             return 0, None
-        opened = orjson.loads(cipher().decrypt(row.sealed))
-        return row.version, Token(opened["access"], opened["refresh"], row.expires_at)
+        opened = orjson.loads(cipher().decrypt(stored.sealed))
+        return stored.version, Token(opened["access"], opened["refresh"], stored.expires_at)
 
     def _mine(self, version: int) -> bool:
         """Commits that this worker refreshes `version`; False when another one is at it. Raises when it is lost."""
         if testpoints.without("single_flight"):
             return True
         deadline = now() + timedelta(seconds=self.http.deadline + 5)
-        me = {"owner": runtime.process_name(), "deadline": deadline}
-        at = {"tenant": self.tenant, "version": version}
-        try:
-            with runtime.store().write() as connection:
-                connection.execute(insert(refreshes).values(**at, **me, tries=1))
-            return True
-        except IntegrityError:
-            pass  # somebody has begun to; take over only when their time is over
-        here = (refreshes.c.tenant == self.tenant) & (refreshes.c.version == version)
-        with runtime.store().write() as connection:
-            tries = connection.execute(select(refreshes.c.tries).where(here)).scalar_one()
-            over = update(refreshes).where(here, refreshes.c.deadline < now(), refreshes.c.tries == tries)
-            if not connection.execute(over.values(**me, tries=tries + 1)).rowcount:
-                return False
-        if self.oauth.rotates and (tries >= 2 or not self.oauth.grace):
+        tries = tokens.begin_refresh(runtime.store(), self.tenant, version, runtime.process_name(), deadline)
+        if tries is None:
+            return False
+        if self.oauth.rotates and (tries > 2 or (tries == 2 and not self.oauth.grace)):
             raise self._hold("its refresh token was used, but the answer was lost")
         return True
 
@@ -147,42 +132,22 @@ class TenantTokens:
 
     def _store(self, version: int, token: Token) -> int:
         sealed = cipher().encrypt(orjson.dumps({"access": token.access, "refresh": token.refresh}))
-        for attempt in range(100):  # an answer that came late is stored behind what came meanwhile
-            row = {"tenant": self.tenant, "version": version + attempt, "sealed": sealed}
-            try:
-                with runtime.store().write() as connection:
-                    connection.execute(insert(tokens).values(**row, expires_at=token.expires_at, stored_at=now()))
-            except IntegrityError:
-                continue
-            return version + attempt
+        for later in range(100):  # an answer that came late is stored behind what came meanwhile
+            if tokens.add(runtime.store(), self.tenant, version + later, sealed, token.expires_at):
+                return version + later
         raise Unavailable(f"the token of {self.tenant} could not be stored")
 
     def _let_go(self, version: int, *, sent: bool) -> None:
         """The call failed while we live: another may follow at once; if this one was sent, it is the second try."""
-        here = (refreshes.c.tenant == self.tenant) & (refreshes.c.version == version)
-        over = update(refreshes).where(here).values(deadline=now() - timedelta(seconds=1))
-        with runtime.store().write() as connection:
-            connection.execute(over if sent else delete(refreshes).where(here))
+        if sent:
+            tokens.end_refresh(runtime.store(), self.tenant, version)
+        else:
+            tokens.forget_refresh(runtime.store(), self.tenant, version)
 
     def _hold(self, reason: str) -> Unauthorized:
-        with runtime.store().write() as connection:
-            hold_tenant(connection, self.tenant, reason)
+        if tokens.hold(runtime.store(), self.tenant, reason):
+            log.error("%s is on hold: %s", self.tenant, reason)
         return Unauthorized(f"the credentials of {self.tenant} are refused ({reason}); connect the account again")
-
-
-def hold_tenant(connection: Connection, tenant: str, reason: str) -> bool:
-    """Puts a tenant on hold; True the first time (that is when somebody is told)."""
-    if connection.execute(select(holds.c.tenant).where(holds.c.tenant == tenant)).first():
-        return False
-    connection.execute(insert(holds).values(tenant=tenant, reason=reason, since=now()))
-    log.error("%s is on hold: %s", tenant, reason)
-    return True
-
-
-def held(tenant: str) -> str | None:
-    """Why the tenant is on hold, if it is."""
-    with runtime.store().read() as connection:
-        return connection.execute(select(holds.c.reason).where(holds.c.tenant == tenant)).scalar()
 
 
 def _bearer(token: Token) -> dict[str, str]:

@@ -14,6 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+StoreError = SQLAlchemyError
+"""Whatever the database refuses or fails to do."""
+KeyTaken = IntegrityError
+"""A unique key was taken by somebody else meanwhile."""
 
 
 class Store:

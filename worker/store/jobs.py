@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, select, text, tuple_, update
+from sqlalchemy import Connection, Row, Update, bindparam, case, select, text, tuple_, update
 
 from worker.store.ids import new_id
 from worker.store.schema import jobs
@@ -187,13 +187,18 @@ def sending(
 
 def renew(connection: Connection, owned: Iterable[tuple[str, str]], lease: timedelta) -> set[str]:
     """Renews the leases of (id, owner) pairs; returns the ids that are still their owners'."""
-    query = (
-        update(jobs)
-        .where(tuple_(jobs.c.id, jobs.c.lease_owner).in_(list(owned)))
-        .values(lease_until=now() + lease)
-        .returning(jobs.c.id)
-    )
+    query = _owned(owned).values(lease_until=now() + lease).returning(jobs.c.id)
     return set(connection.execute(query).scalars())
+
+
+def step_on(connection: Connection, owned: Iterable[tuple[str, str]], lease: timedelta) -> dict[str, int]:
+    """Renews leases for a next step; returns the ids that are still their owners' with the `seq` of its entry."""
+    query = _owned(owned).values(lease_until=now() + lease, seq=jobs.c.seq + 1).returning(jobs.c.id, jobs.c.seq)
+    return {row.id: row.seq for row in connection.execute(query)}
+
+
+def _owned(owned: Iterable[tuple[str, str]]) -> Update:
+    return update(jobs).where(tuple_(jobs.c.id, jobs.c.lease_owner).in_(list(owned)))
 
 
 def settle(

@@ -77,7 +77,6 @@ inbox = Table(
     Column("label", Text, nullable=False, server_default=""),
     Column("body", LargeBinary, nullable=False),
     Column("digest", Text, nullable=False),
-    Column("occurred_at", Utc),
     Column("received_at", Utc, nullable=False),
     Column("taken", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("shop", "source", "event_id"),

@@ -1,0 +1,243 @@
+"""Events become orders and intents.
+
+inbox → job rows (claimed at once) → normalise by source → orders, intents, trail and "event done" in one commit.
+Killed anywhere, nothing is lost: until the last commit the lease runs out and the event is handled again, and
+what it creates is created once by its keys.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from worker.shutdown import stopping
+
+from connectors.model import Event
+from connectors.sources.base import Delivery, MalformedBody, NotInvoiceable, Source, source
+from tasks.routing import NoRoute, accounts_for
+from worker import bells, runtime, testpoints
+from worker.accounts import accounts
+from worker.app import HANDLE_EVENTS, celery
+from worker.store import jobs
+from worker.store.engine import KeyTaken, StoreError
+from worker.store.events import copy_in, no_invoice_yet, set_orders
+from worker.store.inbox import Held, Inbox
+from worker.store.intents import Intent, Known, Told, decide_accounts, record_intents, record_orders
+from worker.store.jobs import Change, Job
+
+log = logging.getLogger(__name__)
+BATCH = 500
+LEASE = timedelta(seconds=60)
+TURN_SECONDS = 20.0
+
+
+@celery.task(name=HANDLE_EVENTS)
+def handle_events(ids: Sequence[str] = ()) -> dict[str, int]:
+    """Handles these inbox rows (and whatever else is due). Returns counts for the reader in Flower."""
+    counts: Counter[str] = Counter()
+    until = time.monotonic() + TURN_SECONDS
+    for start in range(0, len(ids), BATCH):
+        counts += _turn(ids[start : start + BATCH])
+    while time.monotonic() < until and not stopping():
+        did = _turn(())
+        if not did:
+            return dict(counts)
+        counts += did
+    bells.ring_events(())
+    return dict(counts)
+
+
+def _turn(ids: Sequence[str]) -> Counter[str]:
+    """One batch: these ids, or what is due."""
+    inbox = Inbox(runtime.inbox())
+    owner = jobs.new_owner(runtime.process_name())
+    rows = inbox.load(ids) if ids else []
+    with runtime.store().write() as connection:
+        copy_in(connection, [row for row in rows if not row.taken])
+        if ids:
+            held = jobs.take(connection, ids, owner=owner, lease=LEASE, actor=runtime.process_name())
+        else:
+            held = jobs.claim(
+                connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=LEASE,
+                actor=runtime.process_name(), turn=time.monotonic_ns(),
+            )  # fmt: skip
+    inbox.mark_taken([row.id for row in rows if not row.taken])
+    testpoints.point("events_claimed")
+    if not held:
+        return Counter()
+    known = {row.id: row for row in rows}
+    missing = [job.id for job in held if job.id not in known]
+    known |= {row.id: row for row in inbox.load(missing)}
+    batch = [_read(job, known.get(job.id)) for job in held]
+    counts, rings = _commit(batch, owner)
+    for tenant, (names, labels) in rings.items():
+        bells.ring_invoices(tenant, names, labels)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """An event on its way: what it tells, or why it tells nothing."""
+
+    job: Job
+    row: Held | None
+    event: Event | None = None
+    problem: str | None = None
+    hold_unless_invoiced: tuple[str, str, str] | None = None
+    """Held only if this order (shop, source, source's id) has no invoice yet."""
+
+
+def _read(job: Job, row: Held | None) -> Handled:
+    if row is None:
+        return Handled(job, None, problem="its body is no longer in the inbox")
+    delivery = Delivery(row.event_id, row.topic, row.received_at, row.label or None)
+    try:
+        return Handled(job, row, event=_source(row.shop, row.source, row.kind).normalise(delivery, row.body))
+    except NotInvoiceable as error:
+        trigger = runtime.config().shop[row.shop].trigger
+        if error.type is not None and error.type not in trigger:
+            return Handled(job, row)
+        identity = (row.shop, row.source, error.order_id) if error.order_id else None
+        return Handled(job, row, problem=error.reason, hold_unless_invoiced=identity)
+    except (MalformedBody, LookupError) as error:
+        return Handled(job, row, problem=f"{error}")
+
+
+@cache
+def _source(shop: str, name: str, kind: str) -> Source:
+    """The source that can read a stored body; its secrets were needed at the door only."""
+    settings = runtime.config().shop[shop].source.get(name)
+    return source(kind)([], settings.options if settings else {})
+
+
+Rings = dict[str, tuple[list[str], list[str]]]
+
+
+def _commit(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
+    """Commits a batch; one that fails is repeated one by one, so that one bad event spoils only itself."""
+    for again in (True, False):
+        try:
+            return _record(batch, owner)
+        except KeyTaken:
+            if again:
+                continue  # another batch took a reference meanwhile: now it is seen
+        except (StoreError, ValueError, ArithmeticError) as error:
+            if len(batch) == 1 and not isinstance(error, StoreError):
+                return _record([replace(batch[0], event=None, problem=f"it cannot be handled: {error}")], owner)
+            if len(batch) == 1:
+                raise
+            log.warning("a batch of %d events failed (%s), now one by one", len(batch), type(error).__name__)
+        break
+    counts: Counter[str] = Counter()
+    rings: Rings = {}
+    for each in batch:
+        did, rung = _commit([each], owner)
+        counts += did
+        rings |= rung
+    return counts, rings
+
+
+def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
+    told = {
+        each.job.id: Told(each.row.shop, each.row.source, each.event, each.row.received_at)
+        for each in batch
+        if each.event is not None and each.row is not None
+    }
+    changes: list[Change] = []
+    held = {each.job.id: each.job for each in batch}
+    intents: list[Intent] = []
+    with runtime.store().write() as connection:
+        known = record_orders(connection, told.values())
+        decided: dict[str, Sequence[str]] = {}
+        for each in batch:
+            if each.job.id in told:
+                item = told[each.job.id]
+                order = known[item.identity]
+                held[each.job.id] = replace(each.job, order_id=order.id)
+                change, due = _decide(each, item, order, decided)
+                changes.append(change)
+                intents += due
+        waiting = no_invoice_yet(connection, [e.hold_unless_invoiced for e in batch if e.hold_unless_invoiced])
+        changes += [_untold(each, waiting) for each in batch if each.job.id not in told]
+        decide_accounts(connection, decided)
+        created = record_intents(connection, intents)
+        set_orders(connection, {job_id: job.order_id for job_id, job in held.items() if job.order_id})
+        testpoints.point("events_before_commit")
+        jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
+    testpoints.point("events_after_commit")
+    counts = Counter(change.state for change in changes)
+    counts["invoices_due"] = len(created)
+    return counts, _rings(intents) if created else {}
+
+
+def _untold(each: Handled, waiting: set[tuple[str, str, str]]) -> Change:
+    """An event that tells nothing: stored and shown, or held with the reason."""
+    if each.problem is None:
+        return Change(each.job.id, "done", "handle", detail={"effect": "kept for the record"})
+    if each.hold_unless_invoiced is not None and each.hold_unless_invoiced not in waiting:
+        return Change(each.job.id, "done", "handle", detail={"effect": "its order is invoiced", "said": each.problem})
+    return Change(each.job.id, "held", "handle", reason=each.problem)
+
+
+def _decide(
+    each: Handled, item: Told, order: Known, decided: dict[str, Sequence[str]]
+) -> tuple[Change, Sequence[Intent]]:
+    """What is due on this event. Accounts are decided once per order and kept."""
+    shop = runtime.config().shop[item.shop]
+    detail: dict[str, Any] = {"type": item.event.type.value, "order": item.event.order.ref}
+    if item.event.type not in shop.trigger:
+        return Change(each.job.id, "done", "handle", detail=detail | {"effect": "kept for the record"}), ()
+    try:
+        names = order.accounts or decided.get(order.id) or accounts_for(shop, item.source, order.order)
+    except NoRoute as error:
+        return Change(each.job.id, "held", "handle", reason=str(error), detail=detail), ()
+    gone = [name for name in names if (item.shop, name) not in accounts()]
+    if gone:
+        reason = f"order {item.event.order.ref} was routed to account {gone[0]}, which no longer exists"
+        return Change(each.job.id, "held", "handle", reason=reason, detail=detail), ()
+    decided[order.id] = names
+    due = [_intent(item, order, name) for name in names]
+    return Change(each.job.id, "done", "handle", detail=detail | {"accounts": list(names)}), due
+
+
+def _intent(item: Told, order: Known, name: str) -> Intent:
+    shop = runtime.config().shop[item.shop]
+    ref = accounts()[item.shop, name]
+    today = jobs.now().astimezone(ZoneInfo(shop.timezone))
+    return Intent(
+        shop=item.shop,
+        source=item.source,
+        account=name,
+        tenant=ref.tenant,
+        order_id=order.id,
+        order=order.order,
+        prefix=shop.reference_prefix,
+        issued_on=today,
+        due_on=today + timedelta(days=shop.payment_days),
+        accepted_at=item.accepted_at,
+        gather_until=jobs.now() + _gathering(ref.platform.Invoices.bulk),
+    )
+
+
+def _gathering(bulk: int) -> timedelta:
+    """Rows of bulk platforms become due together, at the end of the current window of `linger` seconds."""
+    linger = runtime.config().billhook.timing.linger
+    if bulk <= 1 or linger <= 0:
+        return timedelta(0)
+    return timedelta(seconds=linger - time.time() % linger)
+
+
+def _rings(intents: Sequence[Intent]) -> Rings:
+    rings: Rings = {}
+    for intent in intents:
+        names, labels = rings.setdefault(intent.tenant, ([], []))
+        names.append(f"{intent.shop}/{intent.account}")
+        labels.append(intent.order.ref)
+    return rings

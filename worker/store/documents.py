@@ -1,0 +1,309 @@
+"""Customers and invoices on their way to a platform: what was sent, under which key, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from connectors.model import InvoiceDraft
+from connectors.platforms.documents import CustomerDraft, Plan, PlannedInvoice, Request
+from worker.store.ids import new_id
+from worker.store.intents import upsert
+from worker.store.jobs import Job, now
+from worker.store.schema import bulks, documents, invoices, jobs, sightings
+from worker.store.trail import Entry, append
+
+_PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed customer or invoice with everything its next call needs."""
+
+    job: Job
+    draft: CustomerDraft | PlannedInvoice
+    plan: Plan | None
+    generation: int
+    made: dict[str, str]
+    replays: int
+    first_sent_at: datetime | None
+    last_possible_send: datetime | None
+    bulk_id: str | None
+    bulk_limit: int | None
+    document: Any = None
+    """What a look-up of this turn found of it."""
+    found: str | None = None
+    """What the look-up of this turn said, for the trail."""
+
+    @property
+    def id(self) -> str:
+        return self.job.id
+
+    @property
+    def invoice(self) -> InvoiceDraft | None:
+        return self.draft.draft if isinstance(self.draft, PlannedInvoice) else None
+
+    def step_key(self, step: str) -> str:
+        """The idempotency key of a step in this generation."""
+        return f"{self.draft.key}-{step}-{self.generation}"
+
+
+def load_work(connection: Connection, claimed: Sequence[Job]) -> list[Work]:
+    """The claimed rows with their drafts, in the same order, in one query."""
+    if not claimed:
+        return []
+    customer = documents.alias("customer")
+    query = (
+        select(documents, customer.c.remote_id.label("customer_remote_id"))
+        .select_from(
+            documents.outerjoin(invoices, invoices.c.id == documents.c.id).outerjoin(
+                customer, customer.c.id == invoices.c.customer_id
+            )
+        )
+        .where(documents.c.id.in_([job.id for job in claimed]))
+    )
+    rows = {row.id: row for row in connection.execute(query)}
+    return [_work(job, rows[job.id]) for job in claimed]
+
+
+def _work(job: Job, row: Any) -> Work:
+    draft: CustomerDraft | PlannedInvoice
+    if job.kind == "invoice":
+        invoice = InvoiceDraft.model_validate_json(row.draft)
+        draft = PlannedInvoice(draft=invoice, customer_id=row.customer_remote_id)
+    else:
+        draft = CustomerDraft.model_validate_json(row.draft)
+    return Work(
+        job=job,
+        draft=draft,
+        plan=_PLAN.validate_json(row.plan) if row.plan is not None else None,
+        generation=row.generation,
+        made=orjson.loads(row.made),
+        replays=row.replays,
+        first_sent_at=row.first_sent_at,
+        last_possible_send=row.last_possible_send,
+        bulk_id=row.bulk_id,
+        bulk_limit=row.bulk_limit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """A packed call: its key, its members in order, its bytes."""
+
+    id: str
+    members: tuple[str, ...]
+    request: Request
+
+
+def load_bulks(connection: Connection, ids: Iterable[str]) -> dict[str, Bulk]:
+    """The bulks of these ids."""
+    found = connection.execute(select(bulks).where(bulks.c.id.in_(list(ids))))
+    return {
+        row.id: Bulk(row.id, tuple(orjson.loads(row.members)), Request.model_validate_json(row.request))
+        for row in found
+    }
+
+
+def store_bulk(connection: Connection, tenant: str, bulk: Bulk) -> None:
+    """Stores a bulk with its members' "sending"; one that is there already stays."""
+    row = {
+        "id": bulk.id,
+        "tenant": tenant,
+        "members": orjson.dumps(list(bulk.members)).decode(),
+        "request": bulk.request.model_dump_json(),
+        "first_sent_at": now(),
+    }
+    connection.execute(upsert(connection, bulks).on_conflict_do_nothing(index_elements=["id"]), [row])
+
+
+def dump_plan(plan: Plan) -> str:
+    """A plan as stored text."""
+    return _PLAN.dump_json(plan).decode()
+
+
+_SENT = (
+    update(documents)
+    .where(documents.c.id == bindparam("_id"))
+    .values(
+        plan=bindparam("_plan"),
+        generation=bindparam("_generation"),
+        made=bindparam("_made"),
+        replays=bindparam("_replays"),
+        first_sent_at=bindparam("_first", type_=documents.c.first_sent_at.type),
+        last_possible_send=bindparam("_last", type_=documents.c.last_possible_send.type),
+        bulk_id=bindparam("_bulk"),
+    )
+)
+
+
+def store_sent(connection: Connection, sent: Sequence[Work], last_possible_send: datetime) -> None:
+    """Key and body are older than the call: generation, bytes and progress, committed with "sending"."""
+    connection.execute(
+        _SENT,
+        [
+            {
+                "_id": work.id,
+                "_plan": dump_plan(work.plan or ()),
+                "_generation": work.generation,
+                "_made": orjson.dumps(work.made).decode(),
+                "_replays": work.replays,
+                "_first": work.first_sent_at,
+                "_last": last_possible_send,
+                "_bulk": work.bulk_id,
+            }
+            for work in sent
+        ],
+    )
+
+
+_LATER = (
+    update(documents)
+    .where(documents.c.id == bindparam("_id"))
+    .values(
+        made=bindparam("_made"),
+        replays=bindparam("_replays"),
+        last_possible_send=func.coalesce(
+            bindparam("_last", type_=documents.c.last_possible_send.type), documents.c.last_possible_send
+        ),
+        bulk_id=bindparam("_bulk"),
+        bulk_limit=bindparam("_limit"),
+        remote_id=bindparam("_remote_id"),
+        remote_number=bindparam("_number"),
+        remote_url=bindparam("_url"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a call changed about a document. `last_possible_send` None leaves it as it is."""
+
+    id: str
+    made: Mapping[str, str]
+    replays: int
+    last_possible_send: datetime | None = None
+    bulk_id: str | None = None
+    bulk_limit: int | None = None
+    remote_id: str | None = None
+    number: str | None = None
+    url: str | None = None
+    total: Decimal | None = None
+
+
+def store_progress(connection: Connection, progress: Sequence[Progress]) -> None:
+    """Records what calls changed, set-based."""
+    if not progress:
+        return
+    connection.execute(
+        _LATER,
+        [
+            {
+                "_id": p.id,
+                "_made": orjson.dumps(dict(p.made)).decode(),
+                "_replays": p.replays,
+                "_last": p.last_possible_send,
+                "_bulk": p.bulk_id,
+                "_limit": p.bulk_limit,
+                "_remote_id": p.remote_id,
+                "_number": p.number,
+                "_url": p.url,
+            }
+            for p in progress
+        ],
+    )
+
+
+_ISSUED = (
+    update(invoices)
+    .where(invoices.c.id == bindparam("_id"))
+    .values(
+        remote_total=bindparam("_total", type_=invoices.c.remote_total.type),
+        issued_at=bindparam("_at", type_=invoices.c.issued_at.type),
+    )
+)
+
+
+def store_issued(connection: Connection, issued: Sequence[Progress]) -> None:
+    """The invoices' own record of having been issued."""
+    if issued:
+        connection.execute(_ISSUED, [{"_id": p.id, "_total": p.total, "_at": now()} for p in issued])
+
+
+def release_waiting(connection: Connection, done: Sequence[str]) -> int:
+    """Invoices that waited for these customers are due now. Returns how many."""
+    if not done:
+        return 0
+    query = (
+        update(jobs)
+        .where(jobs.c.waits_for.in_(list(done)))
+        .values(waits_for=None, due_at=now())
+        .execution_options(synchronize_session=False)
+    )
+    return connection.execute(query).rowcount
+
+
+def store_sighting(connection: Connection, job: Job, remote_id: str, actor: str) -> bool:
+    """A remote id for a row that is no longer the caller's: appended; two ids for one key make it `doubled`.
+
+    Returns True when it is doubled. If the row's own outcome already holds this id (the answer to a COMMIT was
+    lost), there is nothing to say.
+    """
+    known = connection.execute(select(documents.c.remote_id).where(documents.c.id == job.id)).scalar()
+    if known == remote_id:
+        return False
+    connection.execute(sightings.insert().values(id=new_id(), job_id=job.id, remote_id=remote_id, seen_at=now()))
+    seen = set(connection.execute(select(sightings.c.remote_id).where(sightings.c.job_id == job.id)).scalars())
+    doubled = len(seen | ({known} if known else set())) > 1
+    values: dict[str, Any] = {"seq": jobs.c.seq + 1}
+    if doubled:
+        reason = f"two documents exist for one key: {', '.join(sorted(seen | ({known} if known else set())))}"
+        values |= {"state": "doubled", "due_at": None, "lease_owner": None, "lease_until": None, "reason": reason}
+    row = connection.execute(
+        update(jobs).where(jobs.c.id == job.id).values(**values).returning(jobs.c.seq, jobs.c.state)
+    ).one()
+    detail = {"remote_id": remote_id}
+    append(
+        connection,
+        [Entry(job.shop, job.order_id, job.subject, row.seq, "sighting", row.state, actor, detail)],
+    )
+    return doubled
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A step of a plan is done and the next one is about to leave."""
+
+    job: Job
+    owner: str
+    made: Mapping[str, str]
+    step: str
+    key: str
+
+
+_MADE = update(documents).where(documents.c.id == bindparam("_id")).values(made=bindparam("_made"))
+
+
+def store_steps(connection: Connection, steps: Sequence[StepDone], seqs: Mapping[str, int], actor: str) -> None:
+    """Progress within a plan, for the rows that are still their workers' own (`seqs`: their new running numbers)."""
+    kept = [step for step in steps if step.job.id in seqs]
+    if not kept:
+        return
+    connection.execute(_MADE, [{"_id": s.job.id, "_made": orjson.dumps(dict(s.made)).decode()} for s in kept])
+    append(
+        connection,
+        (
+            Entry(
+                s.job.shop, s.job.order_id, s.job.subject, seqs[s.job.id], "step", "sending", actor,
+                {"step": s.step, "key": s.key, "made": dict(s.made)},
+            )
+            for s in kept
+        ),
+    )  # fmt: skip

@@ -1,0 +1,338 @@
+"""From events to intents: orders, customers and invoices come to be, all of a batch in one transaction.
+
+Everything here is idempotent: unique keys decide, not what was read before.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.dml import Insert as PostgresInsert
+from sqlalchemy.dialects.sqlite.dml import Insert as SqliteInsert
+
+from connectors.model import Event, InvoiceDraft, Order
+from connectors.platforms.documents import CustomerDraft
+from worker.store.ids import new_id
+from worker.store.jobs import now
+from worker.store.schema import customers, documents, invoices, jobs, orders
+from worker.store.trail import Entry, append
+
+ACTOR = "handle_events"
+
+
+def upsert(connection: Connection, table: Table) -> SqliteInsert | PostgresInsert:
+    """An INSERT of the database's own dialect, for ON CONFLICT."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def short_hash(*parts: object) -> str:
+    """26 characters of base32 that stand for the parts, for ever the same."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return base64.b32encode(digest)[:26].decode().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one event tells of an order."""
+
+    shop: str
+    source: str
+    event: Event
+    accepted_at: datetime
+    """When ingest committed the event."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return self.shop, self.source, self.event.order.id
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An order as the store has it after this batch's events."""
+
+    id: str
+    order: Order
+    accounts: tuple[str, ...] | None
+    """Decided with the first intent; None before."""
+
+
+def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[str, str, str], Known]:
+    """Stores each order as its newest event tells it; an older event never overwrites a newer one."""
+    newest: dict[tuple[str, str, str], Told] = {}
+    for item in sorted(told, key=lambda item: item.event.occurred_at):
+        newest[item.identity] = item
+    rows = [
+        {
+            "id": new_id(),
+            "shop": item.shop,
+            "source": item.source,
+            "source_id": item.event.order.id,
+            "ref": item.event.order.ref,
+            "document": item.event.order.model_dump_json(),
+            "as_of": item.event.occurred_at,
+            "created_at": now(),
+        }
+        for _, item in sorted(newest.items())
+    ]
+    if not rows:
+        return {}
+    insert = upsert(connection, orders)
+    newer = insert.excluded
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["shop", "source", "source_id"],
+            set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
+            where=newer.as_of >= orders.c.as_of,
+        ),
+        rows,
+    )
+    here = tuple_(orders.c.shop, orders.c.source, orders.c.source_id).in_(list(newest))
+    found = connection.execute(select(orders).where(here))
+    return {
+        (row.shop, row.source, row.source_id): Known(
+            row.id,
+            Order.model_validate_json(row.document),
+            tuple(orjson.loads(row.accounts)) if row.accounts is not None else None,
+        )
+        for row in found
+    }
+
+
+def decide_accounts(connection: Connection, decided: dict[str, Sequence[str]]) -> None:
+    """Stores, per order id, the accounts it goes to; where that is decided already it stays as it is."""
+    for order_id, accounts in decided.items():
+        connection.execute(
+            update(orders)
+            .where(orders.c.id == order_id, orders.c.accounts.is_(None))
+            .values(accounts=orjson.dumps(list(accounts)).decode())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An invoice that is due: one order on one account."""
+
+    shop: str
+    source: str
+    account: str
+    tenant: str
+    order_id: str
+    order: Order
+    prefix: str
+    """Put before the order's name in the reference."""
+    issued_on: datetime
+    due_on: datetime
+    accepted_at: datetime
+    gather_until: datetime
+    """Not claimed before: rows gather for a bulk call."""
+
+    @property
+    def business_key(self) -> tuple[str, str, str, str, str, int]:
+        return self.shop, self.account, self.order_id, "order", "invoice", 0
+
+    @property
+    def key(self) -> str:
+        """The opaque business key, from the order's immutable identity: it would survive the loss of this store."""
+        return "bh-" + short_hash(self.shop, self.account, self.source, self.order.id, "order", "invoice", 0)
+
+    @property
+    def customer_identity(self) -> str:
+        """The shop's customer reference, else the normalised e-mail, else this order."""
+        party = self.order.customer
+        if party.ref:
+            return f"ref:{self.shop}:{party.ref}"
+        if party.email:
+            return f"email:{party.email.strip().casefold()}"
+        return f"order:{self.shop}:{self.source}:{self.order.id}"
+
+
+def record_intents(connection: Connection, intents: Sequence[Intent]) -> list[str]:
+    """Creates the invoices that do not exist yet, and the customers they need. Returns the new invoices' ids.
+
+    Raises `IntegrityError` when another transaction took a reference at the same moment; repeat the batch.
+    """
+    fresh = _unknown(connection, intents)
+    if not fresh:
+        return []
+    needed = _customers(connection, fresh)
+    references = _references(connection, fresh)
+    rows = [
+        {
+            "id": new_id(),
+            **dict(zip(("shop", "account", "order_id", "part", "kind", "revision"), intent.business_key, strict=True)),
+            "tenant": intent.tenant,
+            "reference": references[intent.business_key],
+            "customer_id": needed[intent.tenant, intent.customer_identity][0],
+            "currency": intent.order.currency,
+            "total": intent.order.total,
+            "event_at": intent.accepted_at,
+        }
+        for intent in fresh
+    ]
+    insert = upsert(connection, invoices).on_conflict_do_nothing(
+        index_elements=["shop", "account", "order_id", "part", "kind", "revision"]
+    )
+    created = set(connection.execute(insert.returning(invoices.c.id), rows).scalars())
+    pairs = [(row, intent) for row, intent in zip(rows, fresh, strict=True) if row["id"] in created]
+    _insert_invoice_jobs(connection, pairs, needed)
+    return [str(row["id"]) for row, _ in pairs]
+
+
+def _unknown(connection: Connection, intents: Sequence[Intent]) -> list[Intent]:
+    """Those whose business key is not in the store, each once, in a fixed order (two batches lock alike)."""
+    by_key = {intent.business_key: intent for intent in intents}
+    columns = (
+        invoices.c.shop, invoices.c.account, invoices.c.order_id, invoices.c.part, invoices.c.kind, invoices.c.revision
+    )  # fmt: skip
+    known = connection.execute(select(*columns).where(tuple_(*columns).in_(list(by_key)))) if by_key else ()
+    for row in known:
+        by_key.pop(tuple(row), None)
+    return [intent for _, intent in sorted(by_key.items())]
+
+
+def _customers(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[str, str], tuple[str, bool]]:
+    """For each (tenant, identity): the customer's job id and whether it is done. New ones become jobs.
+
+    Locks the rows, so that a customer that is being done right now either sees our invoices waiting or is seen done.
+    """
+    by_identity = {(intent.tenant, intent.customer_identity): intent for intent in intents}
+    rows = [{"id": new_id(), "tenant": t, "identity": i} for t, i in sorted(by_identity)]
+    insert = upsert(connection, customers).on_conflict_do_nothing(index_elements=["tenant", "identity"])
+    created = set(connection.execute(insert.returning(customers.c.id), rows).scalars())
+    new = [row for row in rows if row["id"] in created]
+    if new:
+        _insert_customer_jobs(connection, [(row["id"], by_identity[row["tenant"], row["identity"]]) for row in new])
+    query = (
+        select(customers.c.id, customers.c.tenant, customers.c.identity, documents.c.remote_id)
+        .join(documents, documents.c.id == customers.c.id)
+        .where(tuple_(customers.c.tenant, customers.c.identity).in_(list(by_identity)))
+        .order_by(customers.c.id)
+        .with_for_update(of=documents)
+    )
+    return {(row.tenant, row.identity): (row.id, row.remote_id is not None) for row in connection.execute(query)}
+
+
+def _insert_customer_jobs(connection: Connection, new: Sequence[tuple[str, Intent]]) -> None:
+    at = now()
+    drafts = {
+        job_id: CustomerDraft(
+            key="bhc-" + short_hash(intent.tenant, intent.customer_identity),
+            party=intent.order.customer,
+            billing_address=intent.order.billing_address,
+            shipping_address=intent.order.shipping_address,
+            currency=intent.order.currency,
+        )
+        for job_id, intent in new
+    }
+    connection.execute(
+        documents.insert(),
+        [{"id": job_id, "key": draft.key, "draft": draft.model_dump_json()} for job_id, draft in drafts.items()],
+    )
+    connection.execute(
+        jobs.insert(),
+        [
+            _job_row(job_id, "customer", intent, at) | {"label": drafts[job_id].party.display_name[:80], "due_at": at}
+            for job_id, intent in new
+        ],
+    )
+    append(connection, (_intended("customer", job_id, intent, {"key": drafts[job_id].key}) for job_id, intent in new))
+
+
+def _insert_invoice_jobs(
+    connection: Connection,
+    pairs: Sequence[tuple[dict[str, object], Intent]],
+    needed: dict[tuple[str, str], tuple[str, bool]],
+) -> None:
+    if not pairs:
+        return
+    at = now()
+    job_rows, document_rows, entries = [], [], []
+    for row, intent in pairs:
+        job_id, reference = str(row["id"]), str(row["reference"])
+        customer, done = needed[intent.tenant, intent.customer_identity]
+        waiting = {"waits_for": None if done else customer, "due_at": intent.gather_until if done else None}
+        job_rows.append(_job_row(job_id, "invoice", intent, at) | {"order_id": intent.order_id} | waiting)
+        draft = draft_of(intent, reference)
+        document_rows.append({"id": job_id, "key": draft.key, "draft": draft.model_dump_json()})
+        detail = {
+            "key": draft.key,
+            "reference": reference,
+            "account": intent.account,
+            "total": f"{intent.order.total} {intent.order.currency}",
+        }
+        entries.append(_intended("invoice", job_id, intent, detail))
+    connection.execute(documents.insert(), document_rows)
+    connection.execute(jobs.insert(), job_rows)
+    append(connection, entries)
+
+
+def _job_row(job_id: str, kind: str, intent: Intent, at: datetime) -> dict[str, object]:
+    return {
+        "id": job_id,
+        "kind": kind,
+        "queue": "invoices." + intent.tenant.partition(":")[0],
+        "tenant": intent.tenant,
+        "shop": intent.shop,
+        "account": intent.account,
+        "order_id": None,
+        "label": intent.order.ref,
+        "state": "pending",
+        "created_at": at,
+        "changed_at": at,
+    }
+
+
+def _intended(kind: str, job_id: str, intent: Intent, detail: dict[str, Any]) -> Entry:
+    order_id = intent.order_id if kind == "invoice" else None
+    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "intend", "pending", ACTOR, detail)
+
+
+def draft_of(intent: Intent, reference: str) -> InvoiceDraft:
+    """The order as an invoice draft."""
+    order = intent.order
+    return InvoiceDraft(
+        key=intent.key,
+        reference=reference,
+        order_ref=order.ref,
+        currency=order.currency,
+        issued_on=intent.issued_on.date(),
+        due_on=intent.due_on.date(),
+        customer=order.customer,
+        billing_address=order.billing_address,
+        shipping_address=order.shipping_address,
+        tax_included=order.tax_included,
+        lines=order.lines,
+        discount=order.discount,
+        shipping=order.shipping,
+        tax_total=Decimal(order.tax_total()),
+        total=order.total,
+    )
+
+
+def _references(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[str, str, str, str, str, int], str]:
+    """A reference for each: the order's name, unless another order of the tenant has it; then with a stable suffix."""
+    wanted = {intent.business_key: (intent.tenant, intent.prefix + intent.order.ref) for intent in intents}
+    here = tuple_(invoices.c.tenant, invoices.c.reference)
+    taken = {
+        (row.tenant, row.reference)
+        for row in connection.execute(
+            select(invoices.c.tenant, invoices.c.reference).where(here.in_(list(set(wanted.values()))))
+        )
+    }
+    chosen: dict[tuple[str, str, str, str, str, int], str] = {}
+    for intent in intents:
+        tenant, reference = wanted[intent.business_key]
+        if (tenant, reference) in taken:
+            reference = f"{reference}-{short_hash(intent.order_id)[:5]}"
+        taken.add((tenant, reference))
+        chosen[intent.business_key] = reference
+    return chosen
