@@ -25,6 +25,7 @@ from tasks.routing import NoRoute, accounts_for
 from worker import bells, runtime, testpoints
 from worker.accounts import accounts
 from worker.app import HANDLE_EVENTS, celery
+from worker.leases import lease
 from worker.store import jobs
 from worker.store.engine import KeyTaken, StoreError
 from worker.store.events import copy_in, no_invoice_yet, set_orders
@@ -34,7 +35,6 @@ from worker.store.jobs import Change, Job
 
 log = logging.getLogger(__name__)
 BATCH = 500
-LEASE = timedelta(seconds=60)
 TURN_SECONDS = 20.0
 
 
@@ -62,10 +62,10 @@ def _turn(ids: Sequence[str]) -> Counter[str]:
     with runtime.store().write() as connection:
         copy_in(connection, [row for row in rows if not row.taken])
         if ids:
-            held = jobs.take(connection, ids, owner=owner, lease=LEASE, actor=runtime.process_name())
+            held = jobs.take(connection, ids, owner=owner, lease=lease(), actor=runtime.process_name())
         else:
             held = jobs.claim(
-                connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=LEASE,
+                connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=lease(),
                 actor=runtime.process_name(), turn=time.monotonic_ns(),
             )  # fmt: skip
     inbox.mark_taken([row.id for row in rows if not row.taken])

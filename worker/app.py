@@ -96,3 +96,10 @@ celery.add_defaults(_settings)
 @signals.worker_process_init.connect
 def _forked(**_: Any) -> None:
     runtime.forget()
+
+
+@signals.worker_init.connect
+def _fenced(**_: Any) -> None:
+    from worker.leases import fence_self
+
+    fence_self()

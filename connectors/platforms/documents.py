@@ -104,10 +104,12 @@ class Attempt(Protocol[D]):
 
     draft: D
     plan: Plan
-    made: Mapping[str, str]
-    """Steps known to be done, with the remote id each made ("" where it made none)."""
     document: Any
     """What a look-up found of it (`Hit.document`), None on a first try."""
+
+    @property
+    def made(self) -> Mapping[str, str]:
+        """Steps known to be done, with the remote id each made ("" where it made none)."""
 
     def key(self, step: str) -> str:
         """The idempotency key of the step in this generation."""
@@ -127,6 +129,8 @@ class Documents(Generic[D, R]):
 
     bulk: ClassVar[int] = 1
     """Documents in one create call; above 1 a subclass fills in `pack` and `unpack`, and plans have one step."""
+    calls: ClassVar[int] = 1
+    """Calls that one document usually takes: how many rows a number of permits may carry."""
     look_first: ClassVar[bool] = False
     """Look before the very first create (customers: the merchant may have them already)."""
 

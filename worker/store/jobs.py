@@ -324,6 +324,27 @@ def due_tenants(connection: Connection) -> list[tuple[str, str]]:
     return [(row.queue, row.tenant) for row in connection.execute(_DUE_TENANTS)]
 
 
+_SOONEST = text(
+    """
+    WITH RECURSIVE waiting(shop, due_at) AS (
+        SELECT * FROM (SELECT shop, due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
+                       ORDER BY shop, due_at LIMIT 1) AS first
+        UNION ALL
+        SELECT next.shop, (SELECT due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND shop = next.shop
+                           AND due_at IS NOT NULL ORDER BY due_at LIMIT 1)
+        FROM (SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND shop > waiting.shop
+                      AND due_at IS NOT NULL ORDER BY shop LIMIT 1) AS shop FROM waiting) AS next
+        WHERE next.shop IS NOT NULL)
+    SELECT min(due_at) AS soonest FROM waiting
+    """
+).columns(soonest=jobs.c.due_at.type)
+
+
+def soonest(connection: Connection, queue: str, tenant: str) -> datetime | None:
+    """When the first row of the tenant is due (it may be now); None when none waits."""
+    return connection.execute(_SOONEST, {"queue": queue, "tenant": tenant}).scalar()
+
+
 def peek(connection: Connection, queue: str, tenant: str, limit: int) -> list[tuple[str, str, str]]:
     """(shop, account, label) of a few rows that are due now: for the reader of a doorbell's message."""
     found: list[tuple[str, str, str]] = []

@@ -1,0 +1,95 @@
+"""Claimed customers and invoices become documents on a platform, exactly one each.
+
+permit → claim as much as it allows → look up what is uncertain → commit "sending" (attempt, key, bytes) → call →
+outcome, trail and notices in one commit, where the fence still matches. Killed anywhere: the lease runs out, a row
+that was being sent is uncertain, and is looked at before anything is sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+from worker.shutdown import stopping
+
+from tasks.turn import Turn, failed_completely
+from worker import bells, limits, runtime
+from worker.accounts import accounts
+from worker.app import CREATE_INVOICES, celery
+from worker.store import jobs, tokens
+
+log = logging.getLogger(__name__)
+TURN_SECONDS = 20.0
+ROWS = 200
+"""Most rows of one claim."""
+PATIENCE = 1.0
+"""Seconds a task waits for rows that gather, or for a permit, before it ends; nothing is held meanwhile."""
+
+
+@celery.task(name=CREATE_INVOICES)
+def create_invoices(tenant: str, accounts: Sequence[str] = (), orders: Sequence[str] = ()) -> dict[str, int]:
+    """Works on what is due for the tenant. `accounts` and `orders` are for the reader in Flower.
+
+    Returns counts by what became of the rows. Raises when a whole turn came to nothing, after its commit.
+    """
+    counts: Counter[str] = Counter()
+    until = time.monotonic() + TURN_SECONDS
+    while time.monotonic() < until and not stopping():
+        did = _once(tenant)
+        if did is None:
+            break
+        counts += did
+    else:
+        bells.ring_invoices(tenant, accounts, orders)
+    if failed_completely(counts):
+        raise RuntimeError(f"nothing could be done for {tenant}: {dict(counts)}")
+    return dict(counts)
+
+
+def _once(tenant: str) -> Counter[str] | None:
+    """One claim and its calls. None when there is nothing to do, or no permit, for now."""
+    if tenant in tokens.held(runtime.store()) or not _anything_due(tenant):
+        return None
+    ref = next((ref for ref in accounts().values() if ref.tenant == tenant), None)
+    if ref is None:
+        return None  # the account left the configuration; its rows stay and `billhook status` shows them
+    facts = ref.platform.facts
+    permits = limits.take(tenant, facts, min(facts.concurrent, 32))
+    if not permits.granted:
+        if permits.wait > PATIENCE:
+            return None
+        time.sleep(permits.wait)
+        return Counter()
+    try:
+        turn = Turn(tenant, permits)
+        for kind in ("customer", "invoice"):
+            rows = _rows_for(ref.platform, kind, permits)
+            if rows and turn.run(kind, rows):
+                return turn.counts
+        return None
+    finally:
+        permits.give_back()
+
+
+def _rows_for(platform: type, kind: str, permits: limits.Permits) -> int:
+    """How many rows these permits may carry."""
+    documents = platform.Customers if kind == "customer" else platform.Invoices  # type: ignore[attr-defined]
+    return min(ROWS, max(1, permits.granted // documents.calls) * documents.bulk)
+
+
+def _anything_due(tenant: str) -> bool:
+    """Whether rows are due; waits a moment for rows that still gather for a bulk call."""
+    queue = "invoices." + tenant.partition(":")[0]
+    with runtime.store().read() as connection:
+        soonest = jobs.soonest(connection, queue, tenant)
+    if soonest is None:
+        return False
+    wait = soonest - jobs.now()
+    if wait > timedelta(seconds=PATIENCE):
+        return False
+    if wait > timedelta(0):
+        time.sleep(wait.total_seconds())
+    return True

@@ -1,0 +1,78 @@
+"""What recurs, in a process of its own that never calls a platform: dispatch and seal."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import timedelta
+
+import redis
+
+from worker import bells, runtime
+from worker.app import DISPATCH, SEAL, celery
+from worker.leases import LeaseWatch, longest
+from worker.store import jobs
+from worker.store.inbox import Inbox
+from worker.store.seal import seal as seal_trail
+
+log = logging.getLogger(__name__)
+EVENTS_A_RING = 500
+RINGS_IN_QUEUE = 20
+"""With so many doorbells unanswered in a queue another one tells nobody anything."""
+_watch = LeaseWatch()
+
+
+@celery.task(name=DISPATCH)
+def dispatch() -> dict[str, int]:
+    """Finds, in SQL, everything due and unclaimed, and rings; frees the leases of workers that are gone."""
+    counts: Counter[str] = Counter(freed=_free())
+    late = Inbox(runtime.inbox()).untaken(EVENTS_A_RING * 4, jobs.now() - _period())
+    for start in range(0, len(late), EVENTS_A_RING):
+        counts["events"] += bells.ring_events(late[start : start + EVENTS_A_RING])
+    with runtime.store().read() as connection:
+        due = [
+            (queue, tenant, jobs.peek(connection, queue, tenant, bells.SHOWN))
+            for queue, tenant in jobs.due_tenants(connection)
+        ]
+    for queue, tenant, rows in due:
+        if rows and not _enough_rings(queue):
+            counts[queue] += _ring(queue, tenant, rows)
+    return {name: count for name, count in counts.items() if count}
+
+
+def _period() -> timedelta:
+    return timedelta(seconds=runtime.config().billhook.timing.dispatch_every)
+
+
+def _free() -> int:
+    with runtime.store().read() as connection:
+        leased = jobs.leased(connection)
+    over = _watch.over(leased, longest())
+    if not over:
+        return 0
+    with runtime.store().write() as connection:
+        freed = jobs.free(connection, over, attempts=runtime.config().billhook.timing.attempts)
+    log.warning("%d leases of workers that are gone were ended", len(freed))
+    return len(freed)
+
+
+def _ring(queue: str, tenant: str, rows: list[tuple[str, str, str]]) -> bool:
+    labels = [label for _, _, label in rows]
+    if queue == "events":
+        return bells.ring_events(())
+    if queue == "notify":
+        return bells.ring_notify([shop for shop, _, _ in rows], labels)
+    return bells.ring_invoices(tenant, [f"{shop}/{account}" for shop, account, _ in rows], labels)
+
+
+def _enough_rings(queue: str) -> bool:
+    try:
+        return int(runtime.redis_client().llen(f"billhook:{queue}")) >= RINGS_IN_QUEUE  # type: ignore[arg-type]
+    except redis.RedisError:
+        return False
+
+
+@celery.task(name=SEAL)
+def seal() -> int:
+    """Gives new entries of the trail their place in the Merkle tree. Returns how many."""
+    return seal_trail(runtime.store())

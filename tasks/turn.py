@@ -1,0 +1,327 @@
+"""One claim of a tenant's rows, carried through to its commits."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from worker.store.notices import Wanted, intend
+
+from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
+from connectors.platforms.documents import Documents, Hit, Outcome
+from tasks.attempt import Try
+from tasks.calls import Done, Send, carry_out, look_up, packed
+from tasks.verdict import Policy, Verdict, verdict
+from worker import bells, limits, runtime, testpoints
+from worker.accounts import accounts, platform_of
+from worker.leases import lease
+from worker.limits import Permits
+from worker.store import documents as store
+from worker.store import jobs
+from worker.store.documents import Progress, Work
+from worker.store.engine import StoreError
+from worker.store.jobs import Change, Job
+
+GOOD = {"issued", "done"}
+
+
+def failed_completely(counts: Counter[str]) -> bool:
+    """Whether there was something to do and none of it came to a good end."""
+    return sum(counts.values()) > 0 and not any(counts[state] for state in GOOD)
+
+
+class Turn:
+    """Claims rows of one kind, settles what is uncertain, sends the rest. `counts` says what became of the rows."""
+
+    def __init__(self, tenant: str, permits: Permits) -> None:
+        self.tenant = tenant
+        self.permits = permits
+        self.counts: Counter[str] = Counter()
+        self.owner = jobs.new_owner(runtime.process_name())
+        self.actor = runtime.process_name()
+        self.deadline = runtime.config().billhook.timing.deadline or permits.facts.deadline
+        self.lease = lease(self.deadline)
+        self.leased_at = 0.0
+
+    def run(self, kind: str, limit: int) -> bool:
+        """Carries one claim through. False when nothing was due."""
+        self.leased_at = time.monotonic()
+        with runtime.store().write() as connection:
+            held = jobs.claim(
+                connection, queue="invoices." + self.tenant.partition(":")[0], kinds=(kind,), tenant=self.tenant,
+                limit=limit, owner=self.owner, lease=self.lease, actor=self.actor, turn=time.monotonic_ns() // 1000,
+            )  # fmt: skip
+            held = self._whole_bulks(connection, held)
+            works = store.load_work(connection, held)
+        if not works:
+            return False
+        testpoints.point("claimed")
+        if len(held) >= limit:
+            bells.ring_invoices(self.tenant, [f"{job.shop}/{job.account}" for job in held], [])  # another may join in
+        for account in sorted({(work.job.shop, work.job.account) for work in works}):
+            self._account(account, kind, [w for w in works if (w.job.shop, w.job.account) == account])
+        return True
+
+    def _whole_bulks(self, connection: Any, held: list[Job]) -> list[Job]:
+        """A bulk is replayed only whole: members of one that the claim cut in two join it."""
+        unsure = [work for work in store.load_work(connection, [job for job in held if job.unsure]) if work.bulk_id]
+        if not unsure:
+            return held
+        bulks = store.load_bulks(connection, {str(work.bulk_id) for work in unsure})
+        have = {job.id for job in held}
+        missing = [member for bulk in bulks.values() for member in bulk.members if member not in have]
+        return held + jobs.take(connection, missing, owner=self.owner, lease=self.lease, actor=self.actor)
+
+    def _account(self, account: tuple[str, str], kind: str, works: list[Work]) -> None:
+        if account not in accounts():
+            reason = f"account {'/'.join(account)} is no longer in the configuration"
+            self._settle([_held(work, reason) for work in works], works)
+            return
+        platform = platform_of(*account)
+        documents: Documents[Any, Any] = platform.customers if kind == "customer" else platform.invoices
+        ref = accounts()[account]
+        timing = runtime.config().billhook.timing
+        quiet = ref.account.quiet_seconds
+        policy = Policy(
+            replace(platform.facts, deadline=self.deadline),
+            platform.facts.quiet if quiet is None else timedelta(seconds=quiet),
+            timing.attempts,
+            timedelta(seconds=timing.give_up_after),
+        )
+        replays, rest = self._replays(documents, works, policy)
+        fresh = self._looked_up(documents, rest, policy, ref.account.find_first)
+        planned = self._planned(documents, fresh)
+        self._send(documents, [*replays, *packed(documents, planned)], policy)
+
+    # -- what is uncertain -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _replays(
+        documents: Documents[Any, Any], works: Sequence[Work], policy: Policy
+    ) -> tuple[list[Send], list[Work]]:
+        """Uncertain calls that may be sent again as they were; and the other works."""
+        at = jobs.now()
+        candidates = [work for work in works if work.job.unsure and work.plan and policy.may_replay(work, at)]
+        by_id = {work.id: work for work in candidates}
+        sends = [Send((work,)) for work in candidates if documents.bulk <= 1]
+        with runtime.store().read() as connection:
+            bulks = store.load_bulks(connection, {work.bulk_id for work in candidates if work.bulk_id})
+        sends += [
+            Send(tuple(by_id[member] for member in bulk.members), bulk)
+            for bulk in bulks.values()
+            if all(member in by_id and by_id[member].bulk_id == bulk.id for member in bulk.members)
+        ]
+        replayed = {work.id for send in sends for work in send.works}
+        return sends, [work for work in works if work.id not in replayed]
+
+    def _looked_up(
+        self, documents: Documents[Any, Any], works: Sequence[Work], policy: Policy, find_first: bool
+    ) -> list[Work]:
+        """Looks at what is uncertain (or must be looked for first); returns what may be sent."""
+        first = documents.look_first or find_first
+        look = [
+            w for w in works if (w.job.unsure or (first and w.first_sent_at is None)) and not testpoints.without("look")
+        ]
+        looking = {work.id for work in look}
+        send = [work for work in works if work.id not in looking]
+        verdicts: list[Verdict] = []
+        for work, hit in look_up(documents, look, self.permits):
+            said = self._after_look(documents, work, hit, policy)
+            if isinstance(said, Verdict):
+                verdicts.append(said)
+            else:
+                send.append(said)
+        self._settle(verdicts, works)
+        return send
+
+    def _after_look(self, documents: Documents[Any, Any], work: Work, hit: Any, policy: Policy) -> Verdict | Work:
+        at = jobs.now()
+        looked = replace(work, found="found" if isinstance(hit, Hit) else "not there")
+        if isinstance(hit, ConnectorError):
+            same = Outcome[Any](error=hit, sample=hit.sample)
+            return verdict(work, same, policy, at, made=work.made, resolved=not work.job.unsure)
+        if isinstance(hit, Hit) and hit.resume_at is None:
+            outcome = Outcome(hit.document, difference=documents.differs(work.draft, hit.document))
+            return verdict(looked, outcome, policy, at, made=work.made, resolved=True)
+        if not work.job.unsure:
+            return looked
+        quiet_until = policy.quiet_until(work)
+        if quiet_until is not None and at < quiet_until:
+            change = Change(
+                work.id, "uncertain", "look", due_at=quiet_until, unsure=True,
+                reason="not found yet; looked for again after the quiet period",
+            )  # fmt: skip
+            return Verdict(change, _unchanged(work))
+        if isinstance(hit, Hit):
+            return self._resumed(looked, hit)
+        return replace(
+            looked, plan=None, generation=work.generation + 1, made={}, replays=0, first_sent_at=None, bulk_id=None
+        )
+
+    @staticmethod
+    def _resumed(work: Work, hit: Hit[Any]) -> Work:
+        """A half-built document is continued: the steps before `resume_at` are done, the others get new keys."""
+        steps = [request.step for request in work.plan or ()]
+        before = steps[: steps.index(hit.resume_at)] if hit.resume_at in steps else []
+        made = {step: work.made.get(step) or hit.document.id for step in before}
+        return replace(
+            work, made=made, generation=work.generation + 1, replays=0, first_sent_at=None, document=hit.document
+        )
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def _planned(self, documents: Documents[Any, Any], works: Sequence[Work]) -> list[Work]:
+        """Works with their plans; what cannot be rendered is held with the sentence that says why."""
+        planned: list[Work] = []
+        refused: list[Verdict] = []
+        for work in works:
+            try:
+                planned.append(work if work.plan else replace(work, plan=documents.plan(work.draft)))
+            except Rejected as error:
+                refused.append(_held(work, error.message))
+            except Exception as error:  # a defect in a connector must not stop the others
+                refused.append(_held(work, f"it cannot be rendered ({type(error).__name__}: {error})"))
+        self._settle(refused, works)
+        return planned
+
+    def _send(self, documents: Documents[Any, Any], sends: Sequence[Send], policy: Policy) -> None:
+        if not sends:
+            return
+        units = self._commit_sending(sends)
+        testpoints.point("sending")
+        for group in carry_out(documents, units, self.permits):
+            testpoints.point("before_commit")
+            self._record(group, documents, policy)
+            testpoints.point("after_commit")
+
+    def _commit_sending(self, sends: Sequence[Send]) -> list[tuple[Send, list[Try]]]:
+        """Commits attempt, key and bytes; a unit of which a row is no longer ours is not sent."""
+        at = jobs.now()
+        started = time.monotonic()
+        sends = [
+            Send(
+                tuple(
+                    replace(w, first_sent_at=w.first_sent_at or at, bulk_id=send.bulk.id if send.bulk else None)
+                    for w in send.works
+                ),
+                send.bulk,
+            )
+            for send in sends
+        ]
+        works = [work for send in sends for work in send.works]
+        details = {work.id: _sending_detail(work) for work in works}
+        with runtime.store().write() as connection:
+            mine = jobs.sending(
+                connection, [w.job for w in works], owner=self.owner, lease=self.lease, actor=self.actor,
+                details=details,
+            )  # fmt: skip
+            store.store_sent(connection, [work for work in works if work.id in mine], at + self.lease)
+            for send in sends:
+                if send.bulk is not None:
+                    store.store_bulk(connection, self.tenant, send.bulk)
+        self.leased_at = started
+        return [
+            (send, [Try(work, self.owner, self.lease, started, self.deadline) for work in send.works])
+            for send in sends
+            if all(work.id in mine for work in send.works)
+        ]
+
+    # -- recording -------------------------------------------------------------------------------------------------
+
+    def _record(self, group: Done, documents: Documents[Any, Any], policy: Policy) -> None:
+        if not group:
+            return
+        at = jobs.now()
+        verdicts = []
+        for each, outcome in group:
+            self._tell_breaker(outcome)
+            resolved = each.finished_a_step or (not each.work.job.unsure) or each.work.found is not None
+            said = verdict(each.work, outcome, policy, at, made=each.made, resolved=resolved)
+            verdicts.append(_halved(said, group, each.work, outcome, documents))
+        self._settle(verdicts, [each.work for each, _ in group])
+
+    def _tell_breaker(self, outcome: Outcome[Any]) -> None:
+        error = outcome.error
+        if isinstance(error, Throttled) and error.status == 429:
+            limits.pause(self.tenant, error.retry_after or 1.0)
+        elif isinstance(error, Unavailable | Unauthorized):
+            limits.failed(self.tenant)
+        elif error is None:
+            limits.worked(self.tenant)
+
+    def _settle(self, verdicts: Sequence[Verdict], works: Sequence[Work]) -> None:
+        """Outcome, trail and notices in one commit; tried again while the lease lasts if the database is away."""
+        if not verdicts:
+            return
+        patience = Retrying(
+            retry=retry_if_exception_type(StoreError),
+            stop=stop_after_delay(self.lease.total_seconds()),
+            wait=wait_exponential(multiplier=0.1, max=2),
+            reraise=True,
+        )
+        patience(self._commit, verdicts, {work.id: work for work in works})
+        self.counts += Counter(said.change.state for said in verdicts)
+
+    def _commit(self, verdicts: Sequence[Verdict], works: dict[str, Work]) -> None:
+        held = {work_id: work.job for work_id, work in works.items()}
+        with runtime.store().write() as connection:
+            mine = jobs.settle(connection, held, [said.change for said in verdicts], owner=self.owner, actor=self.actor)
+            ours = [said for said in verdicts if said.change.id in mine]
+            store.store_progress(connection, [said.progress for said in ours])
+            issued = [said for said in ours if said.change.state == "issued"]
+            store.store_issued(connection, [said.progress for said in issued])
+            done = [said.change.id for said in ours if said.change.state == "done"]
+            released = store.release_waiting(connection, done)
+            notices = intend(connection, [w for said in issued for w in _notices(works[said.change.id])])
+            for said in verdicts:
+                if said.change.id not in mine and said.progress.remote_id:
+                    store.store_sighting(connection, held[said.change.id], said.progress.remote_id, self.actor)
+        if notices:
+            bells.ring_notify(
+                [works[s.change.id].job.shop for s in issued], [works[s.change.id].job.label for s in issued]
+            )
+        if released:
+            bells.ring_invoices(self.tenant, [f"{job.shop}/{job.account}" for job in held.values()], [])
+
+
+def _sending_detail(work: Work) -> dict[str, Any]:
+    detail: dict[str, Any] = {"generation": work.generation, "key": work.draft.key, "replay": work.replays}
+    if work.bulk_id:
+        detail["bulk"] = work.bulk_id
+    if work.found:
+        detail["looked"] = work.found
+    return detail
+
+
+def _unchanged(work: Work) -> Progress:
+    return Progress(work.id, work.made, work.replays, bulk_id=work.bulk_id, bulk_limit=work.bulk_limit)
+
+
+def _held(work: Work, reason: str) -> Verdict:
+    return Verdict(Change(work.id, "held", "refuse", reason=reason, unsure=work.job.unsure), _unchanged(work))
+
+
+def _halved(said: Verdict, group: Done, work: Work, outcome: Outcome[Any], documents: Documents[Any, Any]) -> Verdict:
+    """A bulk refused as a whole is halved until the culprit stands alone."""
+    if documents.bulk <= 1 or not isinstance(outcome.error, Rejected) or work.bulk_id is None:
+        return said
+    together = [each for each, other in group if each.work.bulk_id == work.bulk_id and other.error is outcome.error]
+    if len(together) <= 1:
+        return said
+    change = replace(said.change, state="retry", action="halve", due_at=jobs.now(), reason=None)
+    return Verdict(change, replace(said.progress, bulk_id=None, bulk_limit=-(-len(together) // 2)))
+
+
+def _notices(work: Work) -> list[Wanted]:
+    """Who is told that this invoice exists."""
+    draft = work.invoice
+    email = runtime.config().shop[work.job.shop].notify.email
+    if draft is None or email is None or not draft.customer.email:
+        return []
+    job = work.job
+    return [Wanted(job.id, job.shop, job.account, job.order_id or "", job.label)]
