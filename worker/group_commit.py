@@ -1,0 +1,182 @@
+"""Many requests, one commit: while a commit is in flight the next requests queue up and become the next batch.
+
+Everything but the commit itself runs on the event loop, so nothing here is locked. The commit runs in one thread of
+its own, a daemon: a database that hangs for ever must not keep the process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from worker.store.inbox import Arrival, Inbox, RowRefused, StoreUnavailable, Verdict
+
+log = logging.getLogger(__name__)
+
+Result = Verdict | RowRefused
+"""What became of one arrival; `RowRefused` where the database holds no such row."""
+
+
+class Overloaded(Exception):
+    """More is waiting than the bounds allow. Nothing was queued."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    arrivals: list[Arrival]
+    answer: asyncio.Future[list[Result]]
+    size: int
+
+
+Outcome = list[Result] | Exception
+
+
+class GroupCommit:
+    """The one writer of the inbox in this process. To be made, used and closed on one event loop.
+
+    `committed` is called on the loop with the ids of newly accepted rows, after their commit and before the answers.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        committed: Callable[[list[str]], None],
+        *,
+        rows_at_once: int = 500,
+        most_rows: int = 5_000,
+        most_bytes: int = 64 * 1024 * 1024,
+        patience: float = 4.5,
+    ) -> None:
+        self._inbox = inbox
+        self._committed = committed
+        self._rows_at_once = rows_at_once
+        self._most_rows = most_rows
+        self._most_bytes = most_bytes
+        self._patience = patience
+        self._queue: deque[_Waiting] = deque()
+        self._rows = 0
+        self._bytes = 0
+        self._busy = False
+        self._loop = asyncio.get_running_loop()
+        self._work: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for a commit to begin."""
+        return self._rows
+
+    async def accept(self, arrivals: list[Arrival]) -> list[Result]:
+        """Commits the arrivals with whatever else is waiting; returns after the commit, with a result for each.
+
+        Raises:
+            Overloaded: too much is waiting already.
+            StoreUnavailable: the store did not commit within the patience, or said that it cannot. If the caller is
+                cancelled or gives up while the commit is under way, the rows may still be committed; that is harmless,
+                since nothing was promised and a repetition is a duplicate.
+        """
+        size = sum(len(each.body) for each in arrivals)
+        if self._rows + len(arrivals) > self._most_rows or self._bytes + size > self._most_bytes:
+            raise Overloaded
+        waiting = _Waiting(arrivals, self._loop.create_future(), size)
+        self._queue.append(waiting)
+        self._rows += len(arrivals)
+        self._bytes += size
+        if not self._busy:
+            self._busy = True
+            # not at once: whatever else this turn of the loop has read comes along
+            self._loop.call_soon(self._next)
+        # a timer each instead of wait_for, which costs a task switch more
+        timer = self._loop.call_later(self._patience, self._give_up, waiting)
+        try:
+            return await waiting.answer
+        finally:
+            timer.cancel()
+
+    async def close(self, within: float) -> None:
+        """Waits until nothing is queued and ends the thread; gives up after so many seconds."""
+        end = self._loop.time() + within
+        while self._busy and self._loop.time() < end:
+            await asyncio.sleep(0.01)
+        self._work.put(None)
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(StoreUnavailable("the store did not answer in time"))
+
+    def _next(self) -> None:
+        batch: list[_Waiting] = []
+        rows = 0
+        while self._queue and (not batch or rows + len(self._queue[0].arrivals) <= self._rows_at_once):
+            waiting = self._take()
+            if not waiting.answer.done():  # whoever hung up or gave up needs no commit
+                batch.append(waiting)
+                rows += len(waiting.arrivals)
+        if batch:
+            self._work.put(batch)
+        else:
+            self._busy = False
+
+    def _take(self) -> _Waiting:
+        waiting = self._queue.popleft()
+        self._rows -= len(waiting.arrivals)
+        self._bytes -= waiting.size
+        return waiting
+
+    def _done(self, batch: list[_Waiting], outcome: Outcome) -> None:
+        if isinstance(outcome, Exception):
+            # the others have waited as long as this batch has; with the next request the store is tried again
+            batch = [*batch, *(self._take() for _ in range(len(self._queue)))]
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(outcome)
+        else:
+            self._answer(batch, outcome)
+        self._next()
+
+    def _answer(self, batch: list[_Waiting], results: list[Result]) -> None:
+        arrivals = [each for waiting in batch for each in waiting.arrivals]
+        accepted = [each.id for each, result in zip(arrivals, results, strict=True) if result is Verdict.ACCEPTED]
+        if accepted:
+            self._committed(accepted)
+        start = 0
+        for waiting in batch:
+            end = start + len(waiting.arrivals)
+            if not waiting.answer.done():
+                waiting.answer.set_result(results[start:end])
+            start = end
+
+    def _run(self) -> None:
+        while (batch := self._work.get()) is not None:
+            outcome: Outcome
+            try:
+                outcome = self._commit([each for waiting in batch for each in waiting.arrivals])
+            except StoreUnavailable as error:
+                log.warning("the inbox could not be written: %s", error)
+                outcome = error
+            except Exception as error:
+                log.exception("the inbox could not be written")
+                outcome = StoreUnavailable(type(error).__name__)
+            try:
+                self._loop.call_soon_threadsafe(self._done, batch, outcome)
+            except RuntimeError:  # the loop is closed: nobody waits for an answer any more
+                return
+
+    def _commit(self, arrivals: Sequence[Arrival]) -> list[Result]:
+        try:
+            return list(self._inbox.accept(arrivals))
+        except RowRefused:
+            return [self._commit_alone(each) for each in arrivals]
+
+    def _commit_alone(self, arrival: Arrival) -> Result:
+        try:
+            return self._inbox.accept([arrival])[0]
+        except RowRefused as error:
+            log.warning("event %r of %s/%s was refused by the database", arrival.event_id, arrival.shop, arrival.source)
+            return error

@@ -1,0 +1,310 @@
+"""The thin endpoint: verify, parse, commit, answer. A 2xx says that the event is in the store.
+
+`python -m uvicorn --factory worker.ingest:app`, or `serve`. One process: the group commit wants all requests in one
+place, and while a commit waits for the disk the next ones are parsed.
+
+The two addresses that shops push to are served before any routing; everything else is in `worker.questions`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import uvicorn
+
+from connectors.sources.base import MalformedBody, SignatureError, digest, inbox_id
+from connectors.sources.standard import Batch, Parsed, parse_events
+from worker import answers, bells, runtime
+from worker.admission import Admission, Sender, wrong_signature
+from worker.answers import Answer, Refusal
+from worker.doorbell import Doorbell
+from worker.group_commit import GroupCommit, Overloaded, Result
+from worker.questions import questions
+from worker.receiving import MOST_FOR_ARRAY, ClientGone, Receive, read_body
+from worker.store.engine import Store
+from worker.store.inbox import Arrival, Inbox, StoreUnavailable, Verdict
+from worker.store.migrate import NewerStore, prepare
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+API = "api"
+"""The source under which the events of `POST /events` are stored."""
+_LONG = 64 * 1024
+"""A longer body is parsed in a thread, so that the others need not wait until it is done."""
+_REFUSED = [{"path": "", "message": "has something in it that the database cannot hold"}]
+
+
+class Ingest:
+    """The ASGI application."""
+
+    def __init__(self) -> None:
+        config = runtime.config()
+        self.counters: Counter[str] = Counter()
+        self._admission = Admission(config)
+        # Its own connection: a 2xx is a promise, so FULL; and no request waits longer than this for a lock.
+        sqlite = runtime.store().sqlite
+        self._inbox_store = Store(config.inbox_url, busy_seconds=2.0) if sqlite else runtime.store()
+        self.inbox = Inbox(self._inbox_store)
+        self._rest = questions(self)
+        self._parser = ThreadPoolExecutor(1, "parser")
+        self._commit: GroupCommit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http" and path == "/events":
+            await self._answer(self._events, scope, receive, send)
+        elif scope["type"] == "http" and path.startswith("/in/"):
+            await self._answer(self._delivery, scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    @property
+    def admission(self) -> Admission:
+        return self._admission
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for a commit."""
+        return self._commit.waiting
+
+    async def _answer(
+        self, handle: Callable[[Scope, Receive], Awaitable[Answer]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            if scope["method"] != "POST":
+                raise Refusal(405, "method_not_allowed", "This address only takes POST.")
+            answer = await handle(scope, receive)
+        except ClientGone:
+            self.counters["client_gone"] += 1
+            return
+        except Refusal as refusal:
+            self.counters[refusal.error] += 1
+            answer = refusal.answer
+        except Exception:
+            log.exception("a request to %s failed", scope["path"])
+            self.counters["failed"] += 1
+            answer = Refusal(500, "failed", "Something went wrong here; it is in the log. Send it again.").answer
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _events(self, scope: Scope, receive: Receive) -> Answer:
+        authorization = _header(scope, b"authorization")
+        if authorization is not None:
+            shop = self._admission.shop_of_key(authorization)
+            body = await read_body(receive)
+        else:
+            headers = _headers(scope)
+            sender = self._admission.signed_sender(headers, scope.get("query_string", b""))
+            shop = sender.shop
+            body = await read_body(receive)
+            _verify(sender, headers, body)
+        batch = await self._parsed(body)
+        if batch.many:
+            return await self._array(shop, batch)
+        parsed = batch.elements[0]
+        if parsed.event is None:
+            raise answers.invalid(_wrong(parsed))
+        [result] = await self._accept([_arrival(shop, parsed)])
+        if result is Verdict.CONFLICT:
+            raise answers.conflict(parsed.event.id)
+        if not isinstance(result, Verdict):
+            raise answers.invalid(_REFUSED)
+        self.counters[result.value] += 1
+        return answers.taken(parsed.event.id, result)
+
+    async def _parsed(self, body: bytes) -> Batch:
+        try:
+            if len(body) < _LONG:
+                return parse_events(body)
+            return await asyncio.get_running_loop().run_in_executor(self._parser, parse_events, body)
+        except MalformedBody as error:
+            raise _malformed(error) from None
+
+    async def _array(self, shop: str, batch: Batch) -> Answer:
+        arrivals = [_arrival(shop, each) for each in batch.elements if each.event is not None]
+        results = iter(await self._accept(arrivals) if arrivals else ())
+        told = []
+        for index, parsed in enumerate(batch.elements):
+            status, errors = "invalid", _wrong(parsed)
+            if parsed.event is not None:
+                result = next(results)
+                status, errors = (str(result), []) if isinstance(result, Verdict) else ("invalid", _REFUSED)
+            self.counters[status] += 1
+            told.append({"index": index, "id": _id(parsed), "status": status, "errors": errors})
+        return answers.array_answer(told)
+
+    async def _delivery(self, scope: Scope, receive: Receive) -> Answer:
+        shop, _, name = scope["path"].removeprefix("/in/").partition("/")
+        sender = self._admission.sender(shop, name)
+        headers = _headers(scope)
+        body = await read_body(receive, MOST_FOR_ARRAY)
+        if sender.source.handshake(headers, body):
+            self.counters["handshake"] += 1
+            return Answer(200, orjson.dumps({"status": "ready"}))
+        _verify(sender, headers, body)
+        try:
+            delivery = sender.source.receive(headers, body)
+        except MalformedBody as error:
+            raise _malformed(error) from None
+        arrival = Arrival(
+            shop=sender.shop,
+            source=sender.name,
+            event_id=delivery.id,
+            kind=sender.kind,
+            topic=delivery.type,
+            label=delivery.order_ref or "",
+            body=body,
+        )
+        return await self._keep(arrival)
+
+    async def _keep(self, arrival: Arrival) -> Answer:
+        [result] = await self._accept([arrival])
+        if result is Verdict.CONFLICT:
+            # The shop's own id is not signed, and a webhook is switched off after errors: so the second body is
+            # neither refused nor lost but kept under an id of its own.
+            self.counters["conflict"] += 1
+            log.warning("%s/%s sent two bodies as %r; both are kept", arrival.shop, arrival.source, arrival.event_id)
+            arrival = replace(arrival, event_id=inbox_id("other", arrival.event_id, digest(arrival.body)))
+            [result] = await self._accept([arrival])
+        if not isinstance(result, Verdict):
+            raise answers.invalid(_REFUSED)
+        self.counters[result.value] += 1
+        return answers.taken(arrival.event_id, result)
+
+    async def _accept(self, arrivals: list[Arrival]) -> list[Result]:
+        try:
+            return await self._commit.accept(arrivals)
+        except Overloaded:
+            raise answers.overloaded() from None
+        except StoreUnavailable:
+            raise answers.unavailable() from None
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The protocol of starting and stopping."""
+        await receive()
+        try:
+            async with self._running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            log.exception("ingest cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        # The writer hands the interpreter back often; with the default of 5 ms each time, it would starve.
+        sys.setswitchinterval(0.0005)
+        preparing = asyncio.create_task(self._prepare())
+        await asyncio.wait([preparing], timeout=5.0)
+        if preparing.done():
+            preparing.result()
+        doorbell = Doorbell(bells.ring_events)
+        self._commit = GroupCommit(self.inbox, doorbell.add)
+        yield
+        preparing.cancel()
+        await self._commit.close(within=1.0)
+        doorbell.close(within=0.5)
+        self._parser.shutdown(wait=False, cancel_futures=True)
+
+    async def _prepare(self) -> None:
+        """Brings the tables up to date; where the store is down, tries until it is there. Meanwhile all get 503."""
+        while True:
+            try:
+                await asyncio.to_thread(prepare, runtime.store(), self._inbox_store)
+            except NewerStore:
+                raise
+            except Exception as error:
+                log.warning("the store is not ready yet: %s", type(error).__name__)
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+
+
+def _verify(sender: Sender, headers: dict[str, str], body: bytes) -> None:
+    try:
+        sender.source.verify(headers, body, datetime.now(UTC))
+    except SignatureError as error:
+        raise wrong_signature(str(error)) from None
+
+
+def _malformed(error: MalformedBody) -> Refusal:
+    return Refusal(400, "malformed", f"{str(error)[:1].upper()}{str(error)[1:]}.")
+
+
+def _arrival(shop: str, parsed: Parsed) -> Arrival:
+    event = parsed.event
+    assert event is not None
+    return Arrival(
+        shop=shop,
+        source=API,
+        event_id=event.id,
+        kind="standard",
+        topic=event.type.value,
+        label=event.order.ref,
+        body=parsed.raw,
+    )
+
+
+def _wrong(parsed: Parsed) -> list[dict[str, str]]:
+    return [{"path": each.path, "message": each.message} for each in parsed.errors]
+
+
+def _id(parsed: Parsed) -> str | None:
+    if parsed.event is not None:
+        return parsed.event.id
+    match orjson.loads(parsed.raw or b"null"):
+        case {"id": str() as event_id}:
+            return event_id[:256]
+    return None
+
+
+def app() -> Ingest:
+    """The application, for uvicorn's `--factory`. Raises `ConfigError`."""
+    return Ingest()
+
+
+def serve(host: str, port: int) -> None:
+    """Serves until SIGTERM or SIGINT; then answers what is in flight and returns within 5 seconds."""
+    uvicorn.run(
+        "worker.ingest:app",
+        factory=True,
+        host=host,
+        port=port,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_level="warning",
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+    )

@@ -1,0 +1,116 @@
+"""The addresses of ingest that only answer questions: orders, events, health, and the API's documentation."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from worker import runtime
+from worker.answers import Answer, Refusal
+from worker.openapi import document, page
+from worker.store.inbox import StoreUnavailable
+
+if TYPE_CHECKING:
+    from worker.ingest import Ingest
+
+
+def questions(ingest: Ingest) -> Starlette:
+    """An application for everything but the two addresses that shops push to."""
+
+    def order(request: Request) -> Response:
+        from worker.store import views
+
+        found = views.order_view(runtime.store(), _shop(request), request.path_params["ref"])
+        return _json(200, _found(found, "order"))
+
+    def event(request: Request) -> Response:
+        from worker.store import views
+
+        found = views.event_view(runtime.store(), ingest.inbox, _shop(request), request.path_params["id"])
+        return _json(200, _found(found, "event"))
+
+    def _shop(request: Request) -> str:
+        return ingest.admission.shop_of_key(request.headers.get("authorization", "").encode("latin-1"))
+
+    def healthz(_: Request) -> Response:
+        return _json(200, {"status": "alive", "waiting": ingest.waiting, "counters": dict(ingest.counters)})
+
+    async def readyz(_: Request) -> Response:
+        store, redis = await asyncio.gather(_store_state(ingest), _redis_state())
+        return _json(
+            200 if store == "writable" else 503,
+            {"status": "ready" if store == "writable" else "not ready", "store": store, "redis": redis},
+        )
+
+    return Starlette(
+        routes=[
+            Route("/orders/{ref:path}", order),
+            Route("/events/{id:path}", event),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/openapi.json", lambda _: _json(200, document())),
+            Route("/docs", lambda _: HTMLResponse(page(document()))),
+        ],
+        exception_handlers={HTTPException: _http_error, Refusal: _refused, StoreUnavailable: _store_down},
+    )
+
+
+async def _store_state(ingest: Ingest) -> str:
+    try:
+        async with asyncio.timeout(3):
+            await asyncio.to_thread(ingest.inbox.probe)
+    except (StoreUnavailable, TimeoutError):
+        return "not writable"
+    return "writable"
+
+
+async def _redis_state() -> str:
+    """Only for the reader: ingest needs no Redis."""
+    try:
+        async with asyncio.timeout(1):
+            await asyncio.to_thread(lambda: runtime.redis_client().ping())
+    except Exception:
+        return "does not answer"
+    return "answers"
+
+
+def _found(view: Any, what: str) -> Any:
+    if view is None:
+        raise Refusal(404, "not_found", f"This shop has no such {what}.")
+    return view
+
+
+def _json(status: int, content: Any) -> Response:
+    return Response(orjson.dumps(content, default=str), status, media_type="application/json")
+
+
+def _problem(answer: Answer) -> Response:
+    headers = {key.decode(): value.decode() for key, value in answer.headers}
+    return Response(answer.body, answer.status, headers)
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return _problem(error.answer)
+
+
+def _store_down(_: Request, error: Exception) -> Response:
+    text = "The store does not answer at the moment. Ask again."
+    return _problem(Refusal(503, "store_unavailable", text, retry_after=2).answer)
+
+
+def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {
+        404: ("not_found", "There is no such address; /docs lists those that exist."),
+        405: ("method_not_allowed", "This address only takes GET."),
+    }
+    code, text = words.get(error.status_code, ("failed", str(error.detail)))
+    return _problem(Refusal(error.status_code, code, text).answer)
