@@ -51,10 +51,10 @@ def contents(store):
         }
 
 
-def refused(store, statement, *, pragma=None):
+def refused(store, statement):
     """The statement fails and leaves everything as it was."""
     before = contents(store)
-    with pytest.raises(IntegrityError, match="append-only|unsealed"), store.write() as connection:
+    with pytest.raises(IntegrityError, match=r"append-only|unsealed"), store.write() as connection:
         connection.exec_driver_sql(statement)
     assert contents(store) == before
 
@@ -84,13 +84,11 @@ def test_a_truncate_is_refused(postgres_url, table):
 @pytest.mark.parametrize("recursive", ["ON", "OFF"])
 @pytest.mark.parametrize("verb", ["INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE", "INSERT"])
 def test_an_insert_over_an_existing_id_is_refused(sqlite_store, table, verb, recursive):
-    with sqlite_store.engine.connect() as connection:
-        connection.exec_driver_sql("SELECT 1")
     before = contents(sqlite_store)
     raw = sqlite_store.engine.raw_connection()
     try:
         raw.execute(f"PRAGMA recursive_triggers={recursive}")
-        with pytest.raises(Exception, match="append-only|unsealed"):
+        with pytest.raises(Exception, match=r"append-only|unsealed"):
             raw.execute(f"{verb} INTO {table} SELECT * FROM {table} LIMIT 1")
     finally:
         raw.invalidate()
@@ -159,7 +157,5 @@ def test_personal_data_can_be_erased(store):
 def test_the_role_of_a_replica_does_not_switch_the_guards_off(postgres_url):
     store = open_store(postgres_url)
     tell(store, 1)
-    with pytest.raises(IntegrityError, match="append-only"), store.write() as connection:
-        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        connection.exec_driver_sql("DELETE FROM audit")
+    refused(store, "SET LOCAL session_replication_role = replica; DELETE FROM audit")
     store.close()

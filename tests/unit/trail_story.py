@@ -66,9 +66,8 @@ def behind_the_guards(store: Store) -> Iterator[Connection]:
             for table in tables:
                 connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
             yield connection
-            connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             for table in tables:
-                connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER ALL"))
+                connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
             return
         triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
         for name, _ in triggers:

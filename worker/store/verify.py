@@ -23,6 +23,8 @@ from worker.store.schema import audit, audit_bodies, audit_leaves, seals, unseal
 from worker.store.trail import canonical, commitment, leaf_hash
 
 PAGE = 1_000
+_PLACE = audit_leaves.c.leaf_index
+_BODY_OF = audit_bodies.c.entry_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,8 @@ def _check_tree(connection: Connection, bodies: _Bodies) -> None:
     size, sealed, previous = 0, 0, EMPTY
     roots = _rows(connection, select(seals.c.size, seals.c.root, seals.c.previous, seals.c.edge), seals.c.size)
     seal = next(roots, None)
-    for row in _rows(connection, _entries(connection, audit_leaves, audit_leaves.c.leaf_index), _PLACE):
-        if row.leaf_index != size:
+    for row in _rows(connection, _entries(connection, audit_leaves, _PLACE), _PLACE):
+        if row.place != size:
             raise Differs(f"Position {size} of the tree is empty: {_displaced(connection)}.")
         grow(edge, size, _check_entry(row, bodies))
         size += 1
@@ -140,16 +142,13 @@ def _check_tail(connection: Connection, bodies: _Bodies) -> None:
         _check_entry(row, bodies)
 
 
-_PLACE = audit_leaves.c.leaf_index
-
-
 def _entries(connection: Connection, listed: Any, key: Any) -> Select[Any]:
     """Rows of a table that lists entries, with the entry and its body where they exist."""
     # As SQLite has it: more than one text can be read as the same moment.
     at = type_coerce(audit.c.at, Text).label("at") if connection.dialect.name == "sqlite" else audit.c.at
     columns = [column for column in audit.c if column.name != "at"]
     return (
-        select(key, listed.c.entry_id.label("entry_id"), at, *columns)
+        select(key.label("place"), listed.c.entry_id.label("entry_id"), at, *columns)
         .add_columns(audit_bodies.c.entry_id.label("body_of"), audit_bodies.c.salt, audit_bodies.c.body)
         .select_from(listed)
         .outerjoin(audit, audit.c.id == listed.c.entry_id)
@@ -231,9 +230,6 @@ def _check_no_stray_body(connection: Connection, bodies: _Bodies) -> None:
         query = select(audit_bodies.c.entry_id).where(~select(audit).where(audit.c.id == _BODY_OF).exists())
         stray = connection.execute(query.limit(1)).scalar()
         raise Differs(f"A request and response are kept for entry {stray}, which does not exist.")
-
-
-_BODY_OF = audit_bodies.c.entry_id
 
 
 def _stray(connection: Connection) -> str:
