@@ -125,19 +125,19 @@ class Xero(Emulator):
 
     def _token(self, request: Request) -> Response:
         """RFC 6749 sections 4.4 and 6. A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""
-        secret = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {secret}":
-            return Response.json(400, {"error": "invalid_client"})
         form, now = dict(request.form()), self.clock()
+        basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+        in_form = (form.get("client_id"), form.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)  # as the SDK does
+        if request.headers.get("authorization") != f"Basic {basic}" and not in_form:
+            return Response.json(400, {"error": "invalid_client"})
         answer: dict[str, Any] = {"expires_in": ACCESS_LIVES, "token_type": "Bearer", "scope": "accounting.invoices"}
         if form.get("grant_type") == "refresh_token":
-            row = self.db.execute(
-                "SELECT expires, used FROM xero_tokens WHERE token = ? AND kind = 'refresh'", (form["refresh_token"],)
-            ).fetchone()
+            known = "SELECT expires, used FROM xero_tokens WHERE token = ? AND kind = 'refresh'"
+            row = self.db.execute(known, (form.get("refresh_token"),)).fetchone()
             if row is None or now >= row[0] or (row[1] is not None and now >= row[1] + REFRESH_GRACE):
                 return Response.json(400, {"error": "invalid_grant"})
             used = "UPDATE xero_tokens SET used = coalesce(used, ?) WHERE token = ?"
-            self.db.execute(used, (now, form["refresh_token"]))
+            self.db.execute(used, (now, form.get("refresh_token")))
             answer["refresh_token"] = self._grant(uuid4().hex, "refresh", REFRESH_LIVES)
         elif form.get("grant_type") != "client_credentials":
             return Response.json(400, {"error": "unsupported_grant_type"})
@@ -152,7 +152,7 @@ class Xero(Emulator):
             return bodies.problem(401, "Unauthorized", "AuthenticationUnsuccessful")
         if self.clock() >= row[0]:
             return bodies.problem(401, "Unauthorized", "TokenExpired: token expired")
-        if request.path == "/connections":
+        if request.path.lower() == "/connections":  # the SDK writes /Connections
             connection = {
                 "id": TENANT,
                 "tenantId": TENANT,

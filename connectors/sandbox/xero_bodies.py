@@ -15,15 +15,8 @@ STATUSES = {"DRAFT": "draft", "SUBMITTED": "draft", "AUTHORISED": "issued", "PAI
 
 def problem(status: int, title: str, detail: str) -> Response:
     """The body of the layers before the accounting API: tokens, tenants, idempotency."""
-    body = {
-        "Type": None,
-        "Title": title,
-        "Status": status,
-        "Detail": detail,
-        "Instance": str(uuid4()),
-        "Extensions": {},
-    }
-    return Response.json(status, body)
+    body: dict[str, Any] = {"Type": None, "Title": title, "Status": status, "Detail": detail}
+    return Response.json(status, {**body, "Instance": str(uuid4()), "Extensions": {}})
 
 
 def refusal(elements: list[dict[str, Any]]) -> Response:

@@ -39,6 +39,7 @@ TAX_RATES: list[dict[str, Any]] = [
 ]
 CURRENCIES = [{"Code": code, "Description": code} for code in ("GBP", "EUR", "USD")]
 RATES = {rate["TaxType"]: Decimal(rate["EffectiveRate"]) for rate in TAX_RATES}
+CONTENT = {"Type", "Contact", "Date", "DueDate", "Reference", "LineItems", "LineAmountTypes", "CurrencyCode"}
 TABLES = """
 CREATE TABLE IF NOT EXISTS xero_contacts (id TEXT PRIMARY KEY, tenant TEXT, number TEXT, name TEXT, name_key TEXT,
     email TEXT, status TEXT, doc TEXT);
@@ -202,8 +203,11 @@ class Books:
             raise Invalid(f"The invoice with InvoiceID '{raw['InvoiceID']}' could not be found")
         if old is not None and raw.get("Status", old["Status"]) not in NEXT.get(old["Status"], ()):
             raise Invalid("Invoice not of valid status for modification")
-        if old is not None and raw.keys() <= {"InvoiceID", "InvoiceNumber", "Status", "SentToContact"}:
-            doc = {**old, **raw, "AmountDue": 0.0 if raw.get("Status") in {"VOIDED", "DELETED"} else old["AmountDue"]}
+        if old is not None and (raw.get("Status") in {"VOIDED", "DELETED"} or not raw.keys() & CONTENT):
+            changed = {field: raw[field] for field in ("Status", "SentToContact") if field in raw}
+            doc = {**old, **changed}
+            if doc["Status"] in {"VOIDED", "DELETED"}:
+                doc["AmountDue"] = 0.0
         else:
             doc = self._composed(tenant, {**(old or {}), **raw}, places)
         doc |= {"UpdatedDateUTC": ms_date(self.now()), "HasErrors": False, "ValidationErrors": []}

@@ -101,7 +101,7 @@ REFUSALS = (
     (refusal("github.com/XeroAPI/Xero-Java issue 353", "Account must be valid.", "Tax rate must be valid."), Rejected),
     (
         problem(
-            "developer.xero.com, guide Idempotency: 400 where a key is used with a different request (body's shape ours)",
+            "developer.xero.com, guide Idempotency: a key used with a different request (the body's shape is ours)",
             400, "Bad Request", "The Idempotency-Key is used with a different request",
         ),
         Uncertain,
@@ -121,7 +121,7 @@ REFUSALS = (
         Unauthorized,
     ),
     (Recorded("developer.xero.com, guide OAuth 2 API limits: 429 with an empty body", 429, ""), Throttled),
-    (Recorded("developer.xero.com, HTTP response codes: 503, rate limit of the organisation offline", 503, ""), Uncertain),
+    (Recorded("developer.xero.com, HTTP response codes: organisation offline", 503, ""), Uncertain),
 )  # fmt: skip
 
 
