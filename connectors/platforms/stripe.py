@@ -44,6 +44,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     The list by e-mail is case-sensitive and strongly consistent, e-mails are not unique (api/customers/list).
     """
 
+    calls = 2
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
@@ -99,6 +100,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     carries its tax as an amount of ours (`tax_amounts`) and the discount is taken off the lines, which leaves
     nothing to round.
     """
+
+    calls = 4
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         order, settings = draft.draft, stripe(self).settings

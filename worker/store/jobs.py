@@ -330,11 +330,11 @@ _SOONEST = text(
         SELECT * FROM (SELECT shop, due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
                        ORDER BY shop, due_at LIMIT 1) AS first
         UNION ALL
-        SELECT next.shop, (SELECT due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND shop = next.shop
-                           AND due_at IS NOT NULL ORDER BY due_at LIMIT 1)
-        FROM (SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND shop > waiting.shop
-                      AND due_at IS NOT NULL ORDER BY shop LIMIT 1) AS shop FROM waiting) AS next
-        WHERE next.shop IS NOT NULL)
+        SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
+                AND shop > waiting.shop ORDER BY shop, due_at LIMIT 1),
+               (SELECT due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
+                AND shop > waiting.shop ORDER BY shop, due_at LIMIT 1)
+        FROM waiting WHERE waiting.shop IS NOT NULL)
     SELECT min(due_at) AS soonest FROM waiting
     """
 ).columns(soonest=jobs.c.due_at.type)
