@@ -182,13 +182,8 @@ class Machine:
 
     def _ingest(self) -> Child:
         host = self.config.billhook.host
-        options = f"--factory --host {host} --port {self.port} --no-access-log --timeout-graceful-shutdown 1".split()
-        return Child(
-            "ingest",
-            ("-m", "uvicorn", "worker.ingest:app", *options),
-            lambda _: _listening(_reachable(host), self.port),
-            OTHERS_BY,
-        )
+        command = ("-m", "worker.cli", "ingest", "--host", host, "--port", str(self.port))
+        return Child("ingest", command, lambda _: _listening(_reachable(host), self.port), OTHERS_BY)
 
     def _worker(self, number: int) -> Child:
         threads = str(self.config.billhook.threads)
@@ -223,13 +218,18 @@ class Machine:
 
 
 def prepare_store(config: Config) -> None:
-    """Creates or upgrades the tables of the store and of the inbox."""
+    """Creates or upgrades the tables of the store and of the inbox. Raises `StartError` when that cannot be done."""
     from worker.store.engine import Store
-    from worker.store.migrate import prepare
+    from worker.store.migrate import NewerStore, prepare
 
     store, inbox = Store(config.store_url), Store(config.inbox_url)
     try:
         prepare(store, inbox)
+    except NewerStore as error:
+        raise StartError(str(error)) from None
+    except Exception as error:  # whatever the driver raises: no such host, no permission, disk full
+        where = store.engine.url.render_as_string(hide_password=True)
+        raise StartError(f"The store {where} cannot be opened: {str(error).splitlines()[0]}") from error
     finally:
         store.close()
         inbox.close()

@@ -244,13 +244,16 @@ class Supervisor:
 
 
 class on_signals:  # noqa: N801 (a context manager, used like a function)
-    """While inside, SIGINT and SIGTERM call `handler`; for the main thread only."""
+    """While inside, SIGINT, SIGTERM and a terminal that closes call `handler`; for the main thread only."""
 
     def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
         self.handler = handler
 
     def __enter__(self) -> None:
-        self.before = {number: signal.signal(number, self.handler) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            numbers.append(signal.SIGHUP)
+        self.before = {number: signal.signal(number, self.handler) for number in numbers}
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():

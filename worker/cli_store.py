@@ -1,0 +1,160 @@
+"""The commands that ask the store: `status`, `retry`, `audit show`, `audit verify`."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from worker.terminal import MISUSED, AsJson, fail, opened, print_json
+
+orders = typer.Typer()
+audit = typer.Typer(help="Read and check the audit trail.", no_args_is_help=True)
+
+OfShop = Annotated[str | None, typer.Option("--shop", help="Only this shop's.")]
+
+
+@orders.command()
+def status(
+    as_json: AsJson = False,
+    held: Annotated[bool, typer.Option("--held", help="List each row that a person must look at.")] = False,
+    shop: OfShop = None,
+) -> None:
+    """How things stand: what is done, due, and held, and why."""
+    from worker.store import views
+
+    if held:
+        rows = views.held(opened(), shop=shop)
+        print_json(rows) if as_json else _show_held(rows)
+        return
+    if shop:
+        fail("--shop goes with --held.", MISUSED)
+    found = views.status(opened())
+    print_json(found) if as_json else _show_status(found)
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    if not found["jobs"]:
+        say("Nothing has arrived yet.")
+        return
+    states = sorted({state for numbers in found["jobs"].values() for state in numbers})
+    table = Table("", *states, box=None, header_style="bold")
+    for kind, numbers in found["jobs"].items():
+        table.add_row(f"{kind}s", *(str(numbers.get(state, "")) for state in states))
+    show(table)
+    waited, unsealed = found["oldest_due_seconds"], found["unsealed"]
+    say("\nNothing is due now." if waited is None else f"\nThe oldest work that is due has waited {waited:.0f} s.")
+    if unsealed["entries"]:
+        say(f"{unsealed['entries']} entries of the trail wait for a seal, up to {unsealed['oldest_seconds']:.0f} s.")
+    for row in found["held"]:
+        say(f"{row['count']} {row['kind']}(s) {row['state']} since {row['since']}: {row['reason']}")
+    if found["held"]:
+        say("`billhook status --held` lists them, `billhook retry` puts held ones back.")
+
+
+def _show_held(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("order", "what", "shop", "account", "state", "since", "reason", box=None, header_style="bold")
+    for row in rows:
+        order = row["order_ref"] or row["label"]
+        cells = (order, row["kind"], row["shop"], row["account"], row["state"], row["changed_at"], row["reason"] or "")
+        table.add_row(*(_plain(str(cell)) for cell in cells))
+    show(table) if rows else say("Nothing is held.")
+
+
+@audit.command("show")
+def show_order(
+    order: Annotated[str, typer.Argument(help="By name, the source's id, or ours.")],
+    as_json: AsJson = False,
+    shop: OfShop = None,
+) -> None:
+    """What happened to an order, entry by entry."""
+    from worker.store import views
+
+    found = views.order_view(opened(), shop, order)
+    if not found:
+        fail(f"No order {order!r} is known" + (f" in shop {shop!r}." if shop else "."))
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        _show_order(one)
+
+
+def _show_order(one: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    say(f"Order {one['ref']} of {one['shop']} (source {one['source']}, id there {one['source_id']})")
+    for invoice in one["invoices"]:
+        number = invoice["remote_number"] or invoice["remote_id"] or "no number yet"
+        why = f": {invoice['reason']}" if invoice["reason"] else ""
+        total = f"{invoice['total']} {invoice['currency']}"
+        say(f"  invoice {number} on {invoice['account']}, {total}: {invoice['state']}{why}")
+    for notice in one["notices"]:
+        why = f": {notice['reason']}" if notice["reason"] else ""
+        say(f"  {notice['purpose']} by {notice['channel']}: {notice['state']}{why}")
+    table = Table("time (UTC)", "what", "action", "outcome", "by", "took", "detail", box=None, header_style="bold")
+    for entry in one["timeline"]:
+        took = "" if entry["duration_us"] is None else f"{entry['duration_us'] / 1000:.0f} ms"
+        detail = ", ".join(f"{name}={value}" for name, value in entry["detail"].items() if name != "body")
+        subject = entry["subject"].partition(":")[0]
+        cells = (entry["at"], f"{subject} {entry['seq']}", entry["action"], entry["outcome"], entry["actor"], took)
+        table.add_row(*(_plain(str(cell)) for cell in cells), _plain(detail))
+    show(table)
+
+
+@audit.command()
+def verify(as_json: AsJson = False) -> None:
+    """Recompute the whole audit trail and compare it with the state; exit code 1 if anything differs."""
+    from dataclasses import asdict
+
+    from worker.store.verify import verify as verify_trail
+
+    verdict = verify_trail(opened())
+    if as_json:
+        print_json(asdict(verdict))
+    elif verdict.ok:
+        waiting = f"; {verdict.unsealed} newer ones wait for the next seal" if verdict.unsealed else ""
+        typer.echo(f"The trail is whole: {verdict.sealed} entries under {verdict.seals} seals{waiting}.")
+    else:
+        typer.echo(f"The trail does not hold: {verdict.first_problem}")
+    raise typer.Exit(0 if verdict.ok else 1)
+
+
+@orders.command()
+def retry(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[ORDER]...", help="Orders, by name or id.")] = None,
+    held: Annotated[bool, typer.Option("--held", help="Everything that is held and matches the options.")] = False,
+    account: Annotated[str | None, typer.Option(help="With --held: only this account's, shop/name.")] = None,
+    reason_contains: Annotated[str | None, typer.Option(help="With --held: only where the reason says this.")] = None,
+    shop: OfShop = None,
+) -> None:
+    """Put held work back: what was never sent is sent, what may have been sent is looked up first."""
+    from worker.store.retry import PutBack, put_back
+
+    if bool(names) == held or (names and (account or reason_contains)):
+        fail("Name the orders to retry, or give --held (with --account, --reason-contains, --shop).", MISUSED)
+    store, actor = opened(), f"staff:{getpass.getuser()}"
+    found: list[PutBack] = []
+    wanted: list[str | None] = [*names] if names else [None]
+    for name in wanted:
+        again = put_back(store, actor=actor, shop=shop, order=name, account=account, reason_contains=reason_contains)
+        if name and not again:
+            typer.echo(f"{name}: nothing of it is held", err=True)
+        found += again
+    for one in found:
+        then = "is looked up, then tried again" if one.state == "uncertain" else "is tried again"
+        typer.echo(f"{one.label}: {one.kind} {then}")
+    typer.echo(f"{len(found)} put back")
+    raise typer.Exit(0 if found or held else 1)
+
+
+def _plain(text: str) -> str:
+    """Text in which brackets are brackets, not the table's markup."""
+    from rich.markup import escape
+
+    return escape(text)
