@@ -107,7 +107,7 @@ def test_writers_do_not_wait_for_the_sealer(postgres_url):
         sealing._store(sealer, batch)
         with store.write() as writer:
             writer.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
-            move(writer, "invoice", ids[0], 5, "void")
+            move(writer, "invoice", ids[0], 4, "void")
     assert seal(store) == 1
     assert verify(store).ok
     store.close()
@@ -141,5 +141,5 @@ def test_eight_writers_a_sealer_and_a_sudden_death(store, processes, eventually)
     verdict = verify(store)
     assert verdict.first_problem is None
     assert (verdict.sealed, verdict.unsealed) == (verdict.entries, 0)
-    assert sealed == verdict.entries == sum(row.seq for row in rows(store, select(jobs.c.seq)))
+    assert sealed == verdict.entries == sum(row.seq + 1 for row in rows(store, select(jobs.c.seq)))
     assert (WRITERS - 1) * CHANGES < sealed < (WRITERS + 3) * CHANGES

@@ -180,7 +180,7 @@ def test_an_entry_deleted_with_all_its_traces_leaves_a_gap(told):
         for table in (unsealed, audit_bodies):
             connection.execute(delete(table).where(table.c.entry_id == entry.id))
         connection.execute(delete(audit).where(audit.c.id == entry.id))
-    assert problem(told) == f"{entry.subject} has entries up to number 4, but not number 2: it was deleted."
+    assert problem(told) == f"{entry.subject} has entries up to number 3, but not number 1: it was deleted."
 
 
 @pytest.mark.parametrize("deleted", [0, 3])
@@ -216,14 +216,14 @@ def test_an_entry_exchanged_together_with_its_hash_is_noticed(told):
 def forged(store, **columns):
     with store.read() as connection:
         row = connection.execute(select(audit).limit(1)).one()._asdict()
-    row |= {"id": "forged", "subject": "tenant:x", "seq": 1, "detail": "{}", **columns}
+    row |= {"id": "forged", "subject": "tenant:x", "seq": 0, "detail": "{}", **columns}
     return row | {"leaf": trail.leaf_hash(trail.canonical(row))}
 
 
 def test_a_forged_entry_without_a_place_is_named(told):
     with told.write() as connection:
         connection.execute(insert(audit).values(forged(told)))
-    assert problem(told) == "Entry forged (tenant:x, number 1) has no place in the trail: it was slipped in."
+    assert problem(told) == "Entry forged (tenant:x, number 0) has no place in the trail: it was slipped in."
 
 
 def test_a_forged_entry_in_the_place_of_another_is_noticed(told):
@@ -237,16 +237,16 @@ def test_a_forged_entry_in_the_place_of_another_is_noticed(told):
 def test_a_forged_entry_of_a_job_contradicts_its_state(told):
     entry = entries(told)[7]
     with told.write() as connection:
-        connection.execute(insert(audit).values(forged(told, subject=entry.subject, seq=5, outcome="void")))
+        connection.execute(insert(audit).values(forged(told, subject=entry.subject, seq=4, outcome="void")))
         connection.execute(insert(unsealed).values(entry_id="forged"))
-    assert f"{entry.subject} of order order-1 is 'issued' after 4 entries" in problem(told)
+    assert f"{entry.subject} of order order-1 is 'issued' at number 3" in problem(told)
 
 
 def test_an_entry_whose_detail_is_no_object_is_named(told):
     with told.write() as connection:
         connection.execute(insert(audit).values(forged(told, detail="[]")))
         connection.execute(insert(unsealed).values(entry_id="forged"))
-    assert "Entry forged (tenant:x, number 1) was not written by Billhook" in problem(told)
+    assert "Entry forged (tenant:x, number 0) was not written by Billhook" in problem(told)
 
 
 def test_an_entry_that_is_sealed_and_waits_is_named(told):
@@ -306,17 +306,17 @@ def test_a_state_changed_behind_the_trail_is_named(told):
     with told.write() as connection:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(state="void"))
     assert problem(told) == (
-        f"invoice:{job_id} of order order-1 is 'void' after 4 entries, but the trail ends with number 4, 'issued': "
+        f"invoice:{job_id} of order order-1 is 'void' at number 3, but the trail ends with number 3, 'issued': "
         "the state was changed without an entry, or entries were removed."
     )
 
 
-@pytest.mark.parametrize("seq", [3, 5])
+@pytest.mark.parametrize("seq", [2, 4])
 def test_a_number_that_does_not_fit_is_named(told, seq):
     job_id = entries(told)[0].subject.removeprefix("invoice:")
     with told.write() as connection:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(seq=seq))
-    assert f"invoice:{job_id} of order order-1 is 'issued' after {seq} entries" in problem(told)
+    assert f"invoice:{job_id} of order order-1 is 'issued' at number {seq}" in problem(told)
 
 
 def test_a_job_nobody_wrote_about_is_named(told):
@@ -344,7 +344,7 @@ def test_verifying_sees_one_moment_while_writers_go_on(store, monkeypatch):
 
     def with_a_writer_between(connection):
         with store.write() as other:
-            move(other, "invoice", job_id, 2, "claimed")
+            move(other, "invoice", job_id, 1, "claimed")
         seal(store)
         check_numbers(connection)
 

@@ -28,9 +28,9 @@ def add_job(connection: Connection, kind: str = "invoice", order_id: str | None 
     """A job in state pending, with its first entry; returns its id."""
     now = datetime.now(UTC)
     row = {"id": new_id(), "kind": kind, "queue": "q", "shop": "shop", "order_id": order_id, "state": "pending"}
-    row |= {"seq": 1, "created_at": now, "changed_at": now, **columns}
+    row |= {"created_at": now, "changed_at": now, **columns}
     connection.execute(insert(jobs).values(row))
-    append(connection, [entry(kind, row["id"], 1, row["state"], order_id, shop=row["shop"])])
+    append(connection, [entry(kind, row["id"], 0, row["state"], order_id, shop=row["shop"])])
     return str(row["id"])
 
 
@@ -51,7 +51,7 @@ def tell(store: Store, count: int = 3, states: Sequence[str] = STATES, kind: str
     """Jobs that go through these states; returns their ids."""
     with store.write() as connection:
         ids = [add_job(connection, kind) for _ in range(count)]
-        for seq, state in enumerate(states[1:], 2):
+        for seq, state in enumerate(states[1:], 1):
             for job_id in ids:
                 move(connection, kind, job_id, seq, state)
     return ids

@@ -10,7 +10,7 @@ def main(url: str, changes: int) -> None:
     store = Store(url, busy_seconds=60, synchronous="OFF")
     with store.write() as connection:
         job_id = add_job(connection)
-    for seq in range(2, changes + 1):
+    for seq in range(1, changes):
         with store.write() as connection:
             move(connection, "invoice", job_id, seq, "claimed" if seq % 2 else "pending")
 

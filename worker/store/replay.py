@@ -16,19 +16,19 @@ class Differs(Exception):
 
 
 def check_numbers(connection: Connection) -> None:
-    """Each subject's entries are numbered from 1 without a gap: a deleted entry leaves one.
+    """Each subject's entries are numbered from 0 without a gap: a deleted entry leaves one.
 
     Raises:
         Differs: naming the subject and the first number that is missing.
     """
     count, low, high = func.count(), func.min(audit.c.seq), func.max(audit.c.seq)
     query = select(audit.c.subject, low.label("low"), high.label("high")).group_by(audit.c.subject)
-    row = connection.execute(query.having(or_(low != 1, high != count)).limit(1)).first()
+    row = connection.execute(query.having(or_(low != 0, high != count - 1)).limit(1)).first()
     if row is None:
         return
-    if row.low < 1:
-        raise Differs(f"{row.subject} has an entry with the number {row.low}; numbers begin with 1.")
-    missing = 1 if row.low > 1 else _first_missing(connection, row.subject)
+    if row.low < 0:
+        raise Differs(f"{row.subject} has an entry with the number {row.low}; numbers begin with 0.")
+    missing = 0 if row.low > 0 else _first_missing(connection, row.subject)
     raise Differs(f"{row.subject} has entries up to number {row.high}, but not number {missing}: it was deleted.")
 
 
@@ -68,21 +68,21 @@ def _told(connection: Connection, row: Any) -> str:
     if newest is None:
         return f"{row.subject}{order} is {row.state!r}, but the trail has no entry of it."
     return (
-        f"{row.subject}{order} is {row.state!r} after {row.seq} entries, but the trail ends with number {newest.seq}, "
+        f"{row.subject}{order} is {row.state!r} at number {row.seq}, but the trail ends with number {newest.seq}, "
         f"{newest.outcome!r}: the state was changed without an entry, or entries were removed."
     )
 
 
 def _check_no_job_gone(connection: Connection) -> None:
     """By counting; only when the numbers differ is the one looked for."""
-    begun = and_(audit.c.seq == 1, or_(*(audit.c.subject.startswith(f"{kind}:") for kind in JOB_KINDS)))
+    begun = and_(audit.c.seq == 0, or_(*(audit.c.subject.startswith(f"{kind}:") for kind in JOB_KINDS)))
     told = connection.execute(select(func.count()).select_from(audit).where(begun)).scalar_one()
     known = select(func.count()).select_from(jobs).where(jobs.c.kind.in_(JOB_KINDS))
     if told == connection.execute(known).scalar_one():
         return
     for kind in JOB_KINDS:
         same = and_(jobs.c.kind == kind, jobs.c.id == func.substr(audit.c.subject, len(kind) + 2))
-        of_kind = and_(audit.c.seq == 1, audit.c.subject.startswith(f"{kind}:"), ~select(jobs).where(same).exists())
+        of_kind = and_(audit.c.seq == 0, audit.c.subject.startswith(f"{kind}:"), ~select(jobs).where(same).exists())
         gone = connection.execute(select(audit.c.subject, audit.c.order_id).where(of_kind).limit(1)).first()
         if gone is not None:
             order = f" of order {gone.order_id}" if gone.order_id else ""

@@ -6,7 +6,6 @@ committed later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -91,7 +90,7 @@ def _next(connection: Connection, limit: int) -> _Batch | None:
         .limit(limit)
     )
     newest = _newest(connection)
-    rows: Sequence[Row[Any]] = connection.execute(waiting).all()
+    rows = connection.execute(waiting).all()
     if not rows:
         return None
     first = newest.size if newest else 0
