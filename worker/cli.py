@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker import cli_store
-from worker.terminal import MISUSED, AsJson, configured, fail, listed, print_json, say, show
+from worker.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from connectors.sandbox.faults import Faults
     from worker.embedded import Machine
 
@@ -148,7 +150,7 @@ def platforms(as_json: AsJson = False) -> None:
     for row in rows:
         unique = " (unique)" if row["reference_unique"] else ""
         table.add_row(
-            row["platform"], row["auth"], " ".join(row["can"]), row["reference"] + unique, row["key_lives"] or "none",
+            row["platform"], row["auth"], " ".join(row["can"]), plain(row["reference"]) + unique, row["key_lives"] or "none",
             str(row["bulk"]), ", ".join(row["quotas"]) or "none known",
         )  # fmt: skip
     show(table)
@@ -163,12 +165,20 @@ def _capabilities(facts: Any, bulk: int) -> dict[str, Any]:
         "can": sorted(facts.can),
         "reference": facts.reference.field,
         "reference_unique": facts.reference.unique,
-        "key_lives": str(facts.key.lives) if facts.key else None,
+        "key_lives": _span(facts.key.lives) if facts.key else None,
         "bulk": bulk,
-        "quotas": [f"{quota.calls} in {quota.per}" for quota in facts.quotas],
+        "quotas": [f"{quota.calls} in {_span(quota.per)}" for quota in facts.quotas],
         "concurrent": facts.concurrent,
         "quiet_seconds": facts.quiet.total_seconds(),
     }
+
+
+def _span(time: timedelta) -> str:
+    seconds = round(time.total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length} {unit}" + ("" if seconds == length else "s")
+    return f"{seconds} s"
 
 
 @app.command()

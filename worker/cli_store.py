@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from worker.terminal import MISUSED, AsJson, fail, opened, print_json
+from worker.terminal import MISUSED, AsJson, fail, opened, plain, print_json, say, show
 
 orders = typer.Typer()
 audit = typer.Typer(help="Read and check the audit trail.", no_args_is_help=True)
@@ -26,12 +26,11 @@ def status(
 
     if held:
         rows = views.held(opened(), shop=shop)
-        print_json(rows) if as_json else _show_held(rows)
+        (print_json if as_json else _show_held)(rows)
         return
     if shop:
         fail("--shop goes with --held.", MISUSED)
-    found = views.status(opened())
-    print_json(found) if as_json else _show_status(found)
+    (print_json if as_json else _show_status)(views.status(opened()))
 
 
 def _show_status(found: dict[str, Any]) -> None:
@@ -62,8 +61,11 @@ def _show_held(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         order = row["order_ref"] or row["label"]
         cells = (order, row["kind"], row["shop"], row["account"], row["state"], row["changed_at"], row["reason"] or "")
-        table.add_row(*(_plain(str(cell)) for cell in cells))
-    show(table) if rows else say("Nothing is held.")
+        table.add_row(*(plain(str(cell)) for cell in cells))
+    if rows:
+        show(table)
+    else:
+        say("Nothing is held.")
 
 
 @audit.command("show")
@@ -103,7 +105,7 @@ def _show_order(one: dict[str, Any]) -> None:
         detail = ", ".join(f"{name}={value}" for name, value in entry["detail"].items() if name != "body")
         subject = entry["subject"].partition(":")[0]
         cells = (entry["at"], f"{subject} {entry['seq']}", entry["action"], entry["outcome"], entry["actor"], took)
-        table.add_row(*(_plain(str(cell)) for cell in cells), _plain(detail))
+        table.add_row(*(plain(str(cell)) for cell in cells), plain(detail))
     show(table)
 
 
@@ -151,10 +153,3 @@ def retry(
         typer.echo(f"{one.label}: {one.kind} {then}")
     typer.echo(f"{len(found)} put back")
     raise typer.Exit(0 if found or held else 1)
-
-
-def _plain(text: str) -> str:
-    """Text in which brackets are brackets, not the table's markup."""
-    from rich.markup import escape
-
-    return escape(text)

@@ -77,3 +77,10 @@ def show(renderable: Any) -> None:
     if not console.is_terminal:
         console = Console(width=200)
     console.print(renderable)
+
+
+def plain(text: str) -> str:
+    """Text for a table's cell, in which brackets are brackets and not markup."""
+    from rich.markup import escape
+
+    return escape(text)
