@@ -150,8 +150,8 @@ def platforms(as_json: AsJson = False) -> None:
     for row in rows:
         unique = " (unique)" if row["reference_unique"] else ""
         table.add_row(
-            row["platform"], row["auth"], " ".join(row["can"]), plain(row["reference"]) + unique, row["key_lives"] or "none",
-            str(row["bulk"]), ", ".join(row["quotas"]) or "none known",
+            row["platform"], row["auth"], " ".join(row["can"]), plain(row["reference"]) + unique,
+            row["key_lives"] or "none", str(row["bulk"]), ", ".join(row["quotas"]) or "none known",
         )  # fmt: skip
     show(table)
 

@@ -202,10 +202,20 @@ class Supervisor:
         while not self._asked.wait(ROUND):
             self.look()
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wants the end."""
+        return self._asked.is_set()
+
     def interrupt(self, *_: object) -> None:
         """Ends `run`; called again during `stop`, it ends that too, by SIGKILL."""
         self._signals += 1
         self._asked.set()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._signals > 0
 
     def stop(self) -> None:
         """Ends every child in order, within the last one's `stop_by`; gives up the folder."""

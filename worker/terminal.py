@@ -52,14 +52,13 @@ def opened() -> Store:
     from worker.supervisor import StartError
 
     config = configured()
-    store = runtime.store()
-    if store.sqlite and not config.billhook.data_dir.exists() and not config.billhook.database_url:
+    if not config.billhook.database_url and not config.billhook.data_dir.exists():
         fail(f"There is no store in {config.billhook.data_dir.absolute()} yet; `billhook up` creates it.")
     try:
         prepare_store(config)
     except StartError as error:
         fail(str(error))
-    return store
+    return runtime.store()
 
 
 def print_json(value: Any) -> None:
