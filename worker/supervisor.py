@@ -212,11 +212,6 @@ class Supervisor:
         self._signals += 1
         self._asked.set()
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether `interrupt` was called."""
-        return self._signals > 0
-
     def stop(self) -> None:
         """Ends every child in order, within the last one's `stop_by`; gives up the folder."""
         began = time.monotonic()
