@@ -9,6 +9,7 @@ The two addresses that shops push to are served before any routing; everything e
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections import Counter
@@ -98,8 +99,11 @@ class Ingest:
             log.exception("a request to %s failed", scope["path"])
             self.counters["failed"] += 1
             answer = Refusal(500, "failed", "Something went wrong here; it is in the log. Send it again.").answer
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+        except (OSError, RuntimeError):  # uvloop's word for a connection that has just been closed
+            self.counters["client_gone"] += 1
 
     async def _events(self, scope: Scope, receive: Receive) -> Answer:
         authorization = _header(scope, b"authorization")
@@ -208,8 +212,7 @@ class Ingest:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        # The writer hands the interpreter back often; with the default of 5 ms each time, it would starve.
-        sys.setswitchinterval(0.0005)
+        _tune()
         preparing = asyncio.create_task(self._prepare())
         await asyncio.wait([preparing], timeout=5.0)
         if preparing.done():
@@ -234,6 +237,16 @@ class Ingest:
                 await asyncio.sleep(1.0)
             else:
                 return
+
+
+def _tune() -> None:
+    """Settings of the interpreter for a process that does nothing else."""
+    # The writer hands the interpreter back often; with the default of 5 ms each time, it would starve.
+    sys.setswitchinterval(0.0005)
+    # Requests leave no cycles; looking for them costs a tenth of the time, and pauses of 50 ms and more.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:
