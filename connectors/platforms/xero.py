@@ -161,7 +161,8 @@ class Elements(Documents[D, R]):
     def _found(self, draft: D, common: Sequence[Mapping[str, Any]]) -> Hit[R] | None | ConnectorError:
         try:
             term: str | None = self.search_term(draft)
-            return self.match(draft, [*common, *(self.listed({"searchTerm": term}) if term else ())])
+            every = [*common, *(self.listed({"searchTerm": term}) if term else ())]
+            return self.match(draft, {raw[self.id_field]: raw for raw in every}.values())
         except ConnectorError as error:
             return error
         except Exception as error:  # an element without an id, a status nobody knows
