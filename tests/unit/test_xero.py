@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.auth import StaticHeaders
-from connectors.errors import ConnectorError, Duplicate, Rejected, Uncertain
-from connectors.http import Answer, Http, Sample
+from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Uncertain
+from connectors.http import Answer, Http
 from connectors.model import InvoiceDraft, Party
 from connectors.platforms import xero_words as words
 from connectors.platforms.documents import CustomerDraft, Hit, PlannedInvoice
@@ -177,7 +177,7 @@ def test_packed_plans_keep_their_bytes() -> None:
 
 def test_elements_are_matched_by_number_never_by_place() -> None:
     good = {**SAMPLES.invoice.body["Invoices"][0], "InvoiceNumber": "SO-2"}
-    taken = {"InvoiceNumber": "SO-1", "StatusAttributeString": "ERROR"}
+    taken: dict[str, Any] = {"InvoiceNumber": "SO-1", "StatusAttributeString": "ERROR"}
     taken["ValidationErrors"] = [{"Message": "Invoice # must be unique."}]
     bad = {**taken, "InvoiceNumber": "SO-3", "ValidationErrors": [{"Message": "Account must be valid."}]}
     drafts = [PlannedInvoice(draft=orders.simple(f"SO-{n}"), customer_id=CONTACT) for n in (1, 2, 3, 4)]
