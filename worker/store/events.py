@@ -40,7 +40,7 @@ def copy_in(connection: Connection, rows: Sequence[Held]) -> None:
         connection,
         (
             Entry(
-                row.shop, None, f"event:{row.id}", 1, "receive", "pending", row.source,
+                row.shop, None, f"event:{row.id}", 0, "receive", "pending", row.source,
                 {"event": row.event_id, "topic": row.topic, "received_at": row.received_at.isoformat()},
             )
             for row in rows

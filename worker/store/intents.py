@@ -293,7 +293,7 @@ def _job_row(job_id: str, kind: str, intent: Intent, at: datetime) -> dict[str, 
 
 def _intended(kind: str, job_id: str, intent: Intent, detail: dict[str, Any]) -> Entry:
     order_id = intent.order_id if kind == "invoice" else None
-    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 1, "intend", "pending", ACTOR, detail)
+    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "intend", "pending", ACTOR, detail)
 
 
 def draft_of(intent: Intent, reference: str) -> InvoiceDraft:

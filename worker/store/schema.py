@@ -120,7 +120,7 @@ jobs = Table(
     Column("lease_until", Utc),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("seq", Integer, nullable=False, server_default="1"),
+    Column("seq", Integer, nullable=False, server_default="0"),
     Column("reason", Text),
     Column("created_at", Utc, nullable=False),
     Column("changed_at", Utc, nullable=False),

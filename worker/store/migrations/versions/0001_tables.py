@@ -99,7 +99,7 @@ def jobs() -> None:
         Column("lease_until", MOMENT),
         must("fence", Integer, server_default="0"),
         must("attempts", Integer, server_default="0"),
-        must("seq", Integer, server_default="1"),
+        must("seq", Integer, server_default="0"),
         Column("reason", Text),
         must("created_at", MOMENT),
         must("changed_at", MOMENT),

@@ -1,0 +1,71 @@
+"""Figures over everything, for the demo and the benchmarks: counts, times, repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import distinct, func, or_, select
+
+from worker.store.engine import Store
+from worker.store.schema import audit, invoices, jobs
+
+FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled"}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Jobs by kind and state."""
+
+    counts: Mapping[tuple[str, str], int]
+
+    @property
+    def events(self) -> int:
+        return sum(count for (kind, _), count in self.counts.items() if kind == "event")
+
+    @property
+    def invoices(self) -> int:
+        return sum(self.invoice_states.values())
+
+    @property
+    def invoice_states(self) -> dict[str, int]:
+        return {state: count for (kind, state), count in self.counts.items() if kind == "invoice"}
+
+    @property
+    def issued(self) -> int:
+        return self.counts.get(("invoice", "issued"), 0)
+
+    @property
+    def on_the_way(self) -> int:
+        """Rows that are neither settled nor wait for a person."""
+        return sum(count for (_, state), count in self.counts.items() if state not in FINAL)
+
+
+def figures(store: Store) -> Figures:
+    """The counts as they are now."""
+    query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
+    with store.read() as connection:
+        return Figures({(kind, state): count for kind, state, count in connection.execute(query)})
+
+
+def seconds_to_invoice(store: Store) -> dict[str, float]:
+    """From an event's commit to its invoice's: `p50` and `p99`, in seconds; zeros when there is none."""
+    query = select(invoices.c.event_at, invoices.c.issued_at).where(invoices.c.issued_at.is_not(None))
+    with store.read() as connection:
+        took = sorted((row.issued_at - row.event_at).total_seconds() for row in connection.execute(query))
+    if not took:
+        return {"p50": 0.0, "p99": 0.0}
+    return {
+        name: round(took[min(len(took) - 1, int(len(took) * share))], 3)
+        for name, share in (("p50", 0.5), ("p99", 0.99))
+    }
+
+
+def sends_repeated(store: Store) -> int:
+    """How often a customer's or an invoice's call was made again after its first try."""
+    sent = (audit.c.action == "send") & or_(audit.c.subject.like("invoice:%"), audit.c.subject.like("customer:%"))
+    with store.read() as connection:
+        calls, subjects = connection.execute(
+            select(func.count(), func.count(distinct(audit.c.subject))).where(sent)
+        ).one()
+    return int(calls) - int(subjects)
