@@ -1,0 +1,173 @@
+"""The sandbox in a thread of the test, over real HTTP, and the platforms as they run against it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from connectors.auth import OAuth2, StaticHeaders
+from connectors.http import Http
+from connectors.platforms.base import Platform, platforms
+from connectors.sandbox.base import Emulator, Entry, emulators
+from connectors.sandbox.faults import Fault, Faults, Scripted
+from connectors.sandbox.server import Hosted, Sandbox
+from tests.contract import toy, toy_emulator
+from tests.contract.samples.base import Samples
+from tests.kit.processes import eventually
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One platform of the suite: the connector, its emulator, its samples."""
+
+    platform: type[Platform]
+    emulator: type[Emulator]
+    samples: Samples
+
+    @property
+    def slug(self) -> str:
+        return self.samples.slug
+
+    def settings(self, **changed: Any) -> Any:
+        return self.platform.Settings.model_validate({**self.samples.settings, **changed})
+
+    def headers(self) -> dict[str, str]:
+        """What proves us to a fresh emulator."""
+        credentials = self.platform.Credentials.model_validate(dict(self.samples.credentials))
+        static = self.platform.static_headers(credentials)
+        return dict(static) if static else {"Authorization": f"Bearer {self.samples.token}"}
+
+    def at(self, url: str, *, deadline: float = 10.0, settings: Any = None, headers: Any = None) -> Any:
+        """The platform, pointed at an address; its Http is told no secrets beforehand."""
+        auth = StaticHeaders(headers or self.headers())
+        return self.platform(settings or self.settings(), auth, Http(deadline), base_url=url)
+
+
+def incomplete() -> dict[str, str]:
+    """Platforms that cannot be tested, and what they lack."""
+    lacking = {}
+    for slug in platforms():
+        if find_spec(f"tests.contract.samples.{slug}") is None:
+            lacking[slug] = f"tests/contract/samples/{slug}.py"
+        elif slug not in emulators():
+            lacking[slug] = f"connectors/sandbox/{slug}.py"
+    return lacking
+
+
+@cache
+def subjects() -> dict[str, Subject]:
+    """Every platform that brings what it must, and two that exist only here."""
+    found = {
+        slug: Subject(kind, emulators()[slug], import_module(f"tests.contract.samples.{slug}").SAMPLES)
+        for slug, kind in platforms().items()
+        if slug not in incomplete()
+    }
+    found["toy_bulk"] = Subject(toy.ToyBulk, toy_emulator.ToyBulkBooks, toy.BULK_SAMPLES)
+    found["toy_steps"] = Subject(toy.ToySteps, toy_emulator.ToyStepsBooks, toy.STEPS_SAMPLES)
+    return found
+
+
+class RunningSandbox:
+    """Some emulators on a port of their own; everything done to them from a test happens in their thread."""
+
+    def __init__(self, kinds: Iterable[type[Emulator]]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.sandbox = Sandbox(slugs=[])
+        self.ahead = 0.0
+        for kind in kinds:
+            self.sandbox.hosted[kind.slug] = Hosted(kind(self.sandbox.database, lambda: time.time() + self.ahead))
+        ready: Future[int] = Future()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), name="sandbox", daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{ready.result(10)}"
+
+    def _serve(self, ready: Future[int]) -> None:
+        asyncio.set_event_loop(self.loop)
+        server = self.loop.run_until_complete(self.sandbox.serve("127.0.0.1", 0))
+        ready.set_result(server.sockets[0].getsockname()[1])
+        self.loop.run_forever()
+        server.close()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.sandbox.database.close()
+
+    def run(self, action: Callable[[], T]) -> T:
+        """Does something in the sandbox's own thread."""
+        done: Future[T] = Future()
+
+        def act() -> None:
+            try:
+                done.set_result(action())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self.loop.call_soon_threadsafe(act)
+        return done.result(30)
+
+    def pass_time(self, seconds: float) -> None:
+        """Moves the platforms' clock on."""
+        self.ahead += seconds
+
+
+class Books:
+    """One platform against its emulator."""
+
+    def __init__(self, subject: Subject, sandbox: RunningSandbox) -> None:
+        self.subject, self.sandbox = subject, sandbox
+        self.hosted = sandbox.sandbox.hosted[subject.slug]
+        self.emulator: Any = self.hosted.emulator
+        self.url = f"{sandbox.url}/{subject.slug}"
+        self.platform = self.connected()
+
+    def connected(self, **options: Any) -> Any:
+        return self.subject.at(self.url, **options)
+
+    def renewed(self, **options: Any) -> Any:
+        """The platform with fresh credentials: another token where it has tokens."""
+        if self.subject.platform.facts.oauth is None:
+            return self.connected(**options)
+        given = self.subject.samples.credentials
+        endpoint = OAuth2(self.url + urlsplit(self.subject.platform.facts.oauth.token_url).path, rotates=True)
+        secret = SecretStr(str(given["client_secret"]))
+        token = endpoint.refresh(Http(10), str(given["client_id"]), secret, given.get("refresh_token"))
+        return self.connected(headers={"Authorization": f"Bearer {token.access}"}, **options)
+
+    def fault(self, fault: Fault, times: int = 1, **options: Any) -> None:
+        """The next calls get it."""
+        faults = Faults(script=[Scripted(fault=fault, times=times)], **options)
+        self.sandbox.run(lambda: self.hosted.injector.configure(faults))
+
+    def heal(self) -> None:
+        """Ends all faults and waits for what the platform still works on."""
+        self.sandbox.run(lambda: self.hosted.injector.configure(Faults()))
+        eventually(lambda: not self.sandbox.run(self.hosted.in_flight.total), within=10, every=0.02)
+        self.sandbox.pass_time(61)  # for whatever is counted by the minute; keys live longer
+
+    def ledger(self) -> list[Entry]:
+        return self.sandbox.run(self.emulator.ledger)
+
+    def entries(self, reference: str) -> list[Entry]:
+        """What a stranger finds in the books under the reference."""
+        return [entry for entry in self.ledger() if entry.reference == reference]
+
+    def calls(self) -> list[dict[str, Any]]:
+        return self.sandbox.run(lambda: list(self.hosted.calls))

@@ -1,0 +1,226 @@
+"""Every platform against its emulator over real HTTP: the whole way, and only ours is found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Uncertain
+from connectors.model import Status
+from connectors.platforms.documents import Request
+from connectors.sandbox.faults import Fault
+from tests.contract import orders
+from tests.contract.attempts import Try, found, look, settle
+from tests.contract.running import Books, RunningSandbox, Subject
+from tests.contract.walking import attempt, customer_id, issued
+
+MAY_BE_TOO_MUCH = {"300 characters", "only an e-mail"}
+"""What a platform may refuse in words, if it has no room for it or needs more; nothing is ever cut."""
+
+
+@pytest.mark.parametrize("order", orders.ORDERS)
+def test_the_whole_way_of_an_order(subject: Subject, order: str) -> None:
+    sandbox = RunningSandbox([subject.emulator])
+    try:
+        books = Books(subject, sandbox)
+        try:
+            _whole_way(books, order)
+        except Rejected:
+            if order not in MAY_BE_TOO_MUCH or books.ledger():
+                raise
+    finally:
+        sandbox.close()
+
+
+def _whole_way(books: Books, order: str) -> None:
+    platform, draft, can = books.platform, orders.ORDERS[order](), books.platform.facts.can
+    customer = customer_id(platform, draft)
+    assert customer_id(platform, draft) == customer, "the second order of a customer finds the first one's"
+    one = attempt(platform, draft)
+    assert found(platform.invoices, one.draft) is None
+    outcome = platform.invoices.create(one)
+    if outcome.error:
+        raise outcome.error
+    assert outcome.difference is None
+    assert [what for what, _ in one.log] == ["begin", "done"] * len(one.plan)
+    hit = found(platform.invoices, one.draft)
+    assert hit is not None
+    for document in (outcome.document, platform.read(outcome.document.id), hit.document):
+        assert (document.total, document.currency) == (draft.total, "GBP")
+        assert (document.key, document.reference) == (draft.key, draft.reference)
+        assert (document.status, document.customer_id) == (Status.ISSUED, customer)
+        assert document.tax in {None, draft.tax_total}
+        assert document.due in {None, draft.total}
+    (entry,) = books.ledger()
+    assert (entry.total, entry.currency, entry.status) == (f"{draft.total:.2f}", "GBP", "issued")
+    assert (entry.id, entry.reference) == (outcome.document.id, draft.reference)
+    assert draft.key in entry.key
+    assert len(entry.lines) >= len(draft.lines)
+    assert all(line.description.split(",")[0] in " ".join(entry.lines) for line in draft.lines)
+    name = draft.customer.company or draft.customer.name or draft.customer.email or ""
+    assert draft.customer.email == entry.customer or name.strip() in entry.customer
+    _afterwards(books, outcome.document.id, can)
+
+
+def _afterwards(books: Books, remote_id: str, can: frozenset[str]) -> None:
+    platform = books.platform
+    if "mail" in can:
+        platform.send(remote_id, "mail-1")
+    if "link" in can:
+        assert platform.link(remote_id).startswith("http")
+    if "pdf" in can:
+        assert platform.pdf(remote_id).startswith(b"%PDF")
+    if "void" in can:
+        assert platform.void(remote_id, "void-1").status is Status.VOID
+        assert platform.read(remote_id).status is Status.VOID
+        assert [entry.status for entry in books.ledger()] == ["void"]
+
+
+def test_the_customer_is_created_once(books: Books) -> None:
+    first, second = orders.simple("SO-1"), orders.simple("SO-2")
+    a, b = issued(books.platform, first), issued(books.platform, second)
+    assert a.customer_id == b.customer_id
+    assert a.id != b.id
+
+
+def test_two_customers_of_one_name_are_not_mixed_up(books: Books) -> None:
+    one = orders.simple("SO-1", customer={"ref": "C-1", "name": "Ann Smith", "email": "ann@example.com"})
+    other = orders.simple("SO-2", customer={"ref": "C-2", "name": "Ann Smith", "email": "smith@example.com"})
+    assert issued(books.platform, one).customer_id != issued(books.platform, other).customer_id
+
+
+def test_only_ours_is_found(books: Books) -> None:
+    """Another case, a beginning, an end: not the same reference."""
+    issued(books.platform, orders.simple("SO-1001"))
+    for near in ("so-1001", "SO-100", "SO-10011", "O-1001", "SO-1001-2", "SO_1001", "SO-%", "SO-1001 "):
+        one = attempt(books.platform, orders.simple("X").model_copy(update={"reference": near, "key": f"k/{near}"}))
+        hit = found(books.platform.invoices, one.draft)
+        assert hit is None or hit.document.key != one.draft.key, near
+    assert found(books.platform.invoices, attempt(books.platform, orders.simple("SO-1001")).draft) is not None
+
+
+def test_what_was_voided_is_shown_as_voided(books: Books) -> None:
+    """By us or by hand; whoever asks holds it, it is not made again."""
+    for reference in ("SO-1", "SO-2"):
+        draft = orders.simple(reference)
+        document = issued(books.platform, draft)
+        if reference == "SO-1":
+            books.platform.void(document.id, "void")
+        else:
+            books.sandbox.run(partial(books.subject.samples.void_by_hand, books.emulator, document.id))
+        hit = found(books.platform.invoices, attempt(books.platform, draft).draft)
+        assert hit is not None, reference
+        assert (hit.document.status, hit.resume_at, hit.document.id) == (Status.VOID, None, document.id)
+
+
+def test_somebody_elses_document_with_our_number_is_not_ours(books: Books) -> None:
+    one = attempt(books.platform, orders.simple("SO-1001"))
+    books.sandbox.run(lambda: books.subject.samples.steal_number(books.emulator, "SO-1001"))
+    before = books.ledger()
+    hit = found(books.platform.invoices, one.draft)
+    assert hit is not None, "it has our reference: a person must look"
+    assert hit.document.key != one.draft.key
+    assert hit.resume_at is None
+    if books.platform.facts.reference.unique:
+        outcome = books.platform.invoices.create(one)
+        assert type(outcome.error) is Duplicate
+        assert books.ledger() == before
+
+
+def test_ours_is_preferred_to_somebody_elses_where_numbers_are_not_unique(books: Books) -> None:
+    if books.platform.facts.reference.unique:
+        return
+    document = issued(books.platform, orders.simple("SO-1001"))
+    books.sandbox.run(lambda: books.subject.samples.steal_number(books.emulator, "SO-1001"))
+    hit = found(books.platform.invoices, attempt(books.platform, orders.simple("SO-1001")).draft)
+    assert hit is not None
+    assert hit.document.id == document.id
+
+
+def test_a_number_that_is_taken_by_ourselves_is_a_duplicate(books: Books) -> None:
+    document = issued(books.platform, orders.simple("SO-1001"))
+    if books.platform.facts.reference.unique:
+        again = attempt(books.platform, orders.simple("SO-1001"), generation=2)
+        outcome = books.platform.invoices.create(again)
+        assert type(outcome.error) is Duplicate
+        settled = settle(books.platform.invoices, again).document
+        assert settled is not None
+        assert settled.id == document.id
+        assert len(books.ledger()) == 1
+
+
+def test_the_same_bytes_under_the_same_key_give_the_same_document(books: Books) -> None:
+    if books.platform.facts.key is None:
+        return
+    one = attempt(books.platform, orders.simple("SO-1"))
+    first = books.platform.invoices.create(one)
+    second = books.platform.invoices.create(Try(one.draft, one.plan))
+    assert second.error is None
+    assert first.document.id == second.document.id
+    assert len(books.ledger()) == 1
+
+
+def test_other_bytes_under_the_same_key_are_uncertain(books: Books) -> None:
+    if books.platform.facts.key is None:
+        return
+    one = attempt(books.platform, orders.simple("SO-1"))
+    other = attempt(books.platform, orders.simple("SO-2"))
+    assert books.platform.invoices.create(one).error is None
+    changed: Request = other.plan[0]
+    with pytest.raises(Uncertain):
+        books.platform.execute(changed, key=one.key(one.plan[0].step))
+    assert Counter(entry.reference for entry in books.ledger()) == {"SO-1": 1}
+
+
+def test_a_stored_500_is_replayed_under_its_key_and_gone_in_the_next_generation(books: Books) -> None:
+    if books.platform.facts.key is None:
+        return
+    one = attempt(books.platform, orders.simple("SO-1"))
+    books.fault(Fault.ERROR_STORED)
+    assert type(books.platform.invoices.create(one).error) is Uncertain
+    assert type(books.platform.invoices.create(Try(one.draft, one.plan)).error) is Uncertain, "replayed"
+    assert found(books.platform.invoices, one.draft) is None
+    assert settle(books.platform.invoices, one).error is None
+    assert len(books.ledger()) == 1
+
+
+def test_a_key_is_forgotten_after_its_life(books: Books) -> None:
+    """So the durable guard is the look-up, not the key; the emulator must be as forgetful as the platform."""
+    key = books.platform.facts.key
+    if key is None or books.subject.slug.startswith("toy"):
+        return
+    one = attempt(books.platform, orders.simple("SO-1"))
+    books.fault(Fault.ERROR_STORED)
+    assert type(books.platform.invoices.create(one).error) is Uncertain
+    books.sandbox.pass_time(key.lives.total_seconds() + 60)
+    assert books.renewed().invoices.create(Try(one.draft, one.plan)).error is None
+
+
+def test_over_its_quota_the_platform_refuses_and_says_when_to_come_back(books: Books) -> None:
+    limit = min(quota.calls for quota in books.platform.facts.quotas)
+    refused: list[ConnectorError] = []
+    one = attempt(books.platform, orders.simple("SO-1"))
+    for _ in range(limit + 30):
+        result = look(books.platform.invoices, one.draft)
+        if isinstance(result, ConnectorError):
+            refused.append(result)
+            break
+    assert refused, f"{limit} calls at once are the limit"
+    assert type(refused[0]) is Throttled
+    assert refused[0].retry_after is None or 0 < refused[0].retry_after <= 90
+    assert books.emulator.refused_for_quota >= 1
+    outcome = books.platform.invoices.create(one)
+    assert type(outcome.error) is Throttled
+    assert books.ledger() == []
+    books.sandbox.pass_time((refused[0].retry_after or 1) + 1)
+    assert books.platform.invoices.create(Try(one.draft, one.plan)).error is None
+
+
+def test_a_throttled_call_says_when_to_come_back(books: Books) -> None:
+    books.fault(Fault.THROTTLE, throttle_seconds=7)
+    one = orders.customer(orders.simple("SO-1"))
+    outcome = books.platform.customers.create(Try(one, books.platform.customers.plan(one)))
+    assert type(outcome.error) is Throttled
+    assert outcome.error.retry_after in {7, None}

@@ -1,0 +1,194 @@
+"""Two platforms that exist only here: one takes invoices in bulk, the other builds them in steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, ClassVar
+
+from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+
+RATES = {"T20": Decimal(20), "T5": Decimal(5), "T0": Decimal(0)}
+CENT = Decimal("0.01")
+
+
+class Refused(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.response = Response.json(status, {"error": {"code": code, "message": message}})
+        self.error = {"code": code, "message": message}
+
+
+class ToyBooks(Emulator):
+    """Customers, invoices, stored answers by key, a quota; in tables of its own."""
+
+    proof: ClassVar[tuple[str, str]]
+    per_minute: ClassVar[int] = 600
+    concurrent = 20
+
+    def setup(self) -> None:
+        self.customers: dict[str, dict[str, Any]] = {}
+        self.invoices: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, tuple[str, Response]] = {}
+        self.rolling = Rolling(self.per_minute, 60)
+        self.valid = True
+
+    def handle(self, request: Request) -> Response:
+        if (request.method, request.path) == ("POST", "/connect/token"):
+            self.valid = True
+            return Response.json(200, {"access_token": self.proof[1].split()[-1], "expires_in": 1800})
+        if request.headers.get(self.proof[0]) != self.proof[1] or not self.valid:
+            return Refused(401, "unauthorized", "who are you?").response
+        if wait := self.rolling.wait(self.clock()):
+            self.refused_for_quota += 1
+            return self.too_many(wait)
+        self.rolling.take(self.clock())
+        key = request.headers.get("idempotency-key")
+        return self._keyed(request, key) if key else self._answer(request)
+
+    def _keyed(self, request: Request, key: str) -> Response:
+        digest = hashlib.sha256(f"{request.method} {request.target}".encode() + request.body).hexdigest()
+        if key not in self.answers:
+            stored = "x-sandbox-fault" in request.headers
+            self.answers[key] = (digest, self.failure(500) if stored else self._answer(request))
+        known, response = self.answers[key]
+        if known != digest:
+            return Refused(409, "key_reused", "this key came with another request").response
+        return Response(response.status, response.body, dict(response.headers))
+
+    def _answer(self, request: Request) -> Response:
+        body = json.loads(request.body, parse_float=Decimal) if request.body else {}
+        try:
+            return Response.json(200, json.loads(json.dumps(self.route(request, body), default=str)))
+        except Refused as refused:
+            return refused.response
+
+    def route(self, request: Request, body: Any) -> Any:
+        match request.method, request.path.strip("/").split("/"):
+            case "GET", ["customers"]:
+                wanted = request.query
+                listed = list(self.customers.values())
+                return {
+                    "customers": [
+                        one for one in listed if wanted["email"] == one["email"] or wanted["key"] == one["key"]
+                    ]
+                }
+            case "POST", ["customers"]:
+                made = {"id": f"c{len(self.customers) + 1}", **body}
+                return self.customers.setdefault(made["id"], made)
+            case "GET", ["invoices"]:
+                numbers = request.query["numbers"].split(",")
+                return {"invoices": [one for one in self.invoices.values() if one["number"] in numbers]}
+            case "GET", ["invoices", found]:
+                return self.invoice(found)
+            case "POST", ["invoices", found, "mail"]:
+                return {"mailed": self.invoice(found)["id"]}
+            case "POST", ["invoices", found, "void"]:
+                return self.void(found)
+        raise Refused(404, "not_found", f"no such page: {request.path}")
+
+    def invoice(self, remote_id: str) -> dict[str, Any]:
+        if remote_id not in self.invoices:
+            raise Refused(404, "not_found", f"no invoice {remote_id}")
+        return self.invoices[remote_id]
+
+    def add(self, body: Any, status: str) -> dict[str, Any]:
+        """A new invoice with its lines, if any."""
+        if any(one["number"] == body["number"] for one in self.invoices.values()):
+            raise Refused(422, "number_taken", f"number {body['number']} is taken")
+        if body["customer"] not in self.customers:
+            raise Refused(422, "no_customer", "no such customer")
+        made = {"id": f"i{len(self.invoices) + 1}", **body, "status": status, "lines": [], "total": "0.00"}
+        self.set_lines(made, body.get("lines", []))
+        return self.invoices.setdefault(made["id"], made)
+
+    def set_lines(self, invoice: dict[str, Any], lines: list[Any]) -> None:
+        total = Decimal(0)
+        for part in lines:
+            if part["tax"] not in RATES:
+                raise Refused(422, "unknown_tax", f"there is no tax {part['tax']}")
+            net = (Decimal(part["quantity"]) * Decimal(part["price"])).quantize(CENT, ROUND_HALF_UP) - Decimal(
+                part["off"]
+            )
+            tax = (net * RATES[part["tax"]] / 100).quantize(CENT, ROUND_HALF_UP)
+            total += net if invoice["tax_included"] else net + tax
+        invoice["lines"], invoice["total"] = lines, str(total.quantize(CENT))
+
+    def void(self, remote_id: str) -> dict[str, Any]:
+        self.invoice(remote_id)["status"] = "void"
+        return self.invoice(remote_id)
+
+    def creates(self, request: Request) -> bool:
+        return request.method == "POST" and "mail" not in request.path
+
+    def too_many(self, retry_after: float) -> Response:
+        return Response.json(
+            429, {"error": {"code": "slow", "message": "slow down"}}, {"Retry-After": f"{retry_after:g}"}
+        )
+
+    def failure(self, status: int) -> Response:
+        return Response.json(status, {"error": {"code": "oops", "message": "something went wrong"}})
+
+    def ledger(self) -> list[Entry]:
+        return [
+            Entry(
+                id=one["id"],
+                reference=one["number"],
+                key=one["key"],
+                customer=self.customers[one["customer"]]["name"],
+                lines=tuple(f"{part['text']} × {part['quantity']} @ {part['price']}" for part in one["lines"]),
+                currency=one["currency"],
+                total=one["total"],
+                status=one["status"],
+            )
+            for one in self.invoices.values()
+        ]
+
+
+class ToyBulkBooks(ToyBooks):
+    """POST /invoices takes many; each is answered for itself. Tokens expire."""
+
+    slug = "toy_bulk"
+    proof = ("authorization", "Bearer toy-token-0123456789")
+
+    def expire_tokens(self) -> None:
+        self.valid = False
+
+    def refuse_element(self, request: Request) -> Request:
+        if request.path != "/invoices":
+            return request
+        body = json.loads(request.body)
+        body["invoices"][0]["customer"] = "nobody"
+        return Request(request.method, request.target, request.headers, json.dumps(body).encode())
+
+    def route(self, request: Request, body: Any) -> Any:
+        if (request.method, request.path) != ("POST", "/invoices"):
+            return super().route(request, body)
+        return {"invoices": [self._one(element) for element in reversed(body["invoices"])]}
+
+    def _one(self, element: Any) -> Any:
+        try:
+            return self.add(element, "issued")
+        except Refused as refused:
+            return {"number": element["number"], "error": refused.error}
+
+
+class ToyStepsBooks(ToyBooks):
+    """POST /drafts, /drafts/{id}/lines, /drafts/{id}/issue; lines come once."""
+
+    slug = "toy_steps"
+    proof = ("x-api-key", "toy-secret-key-42")
+
+    def route(self, request: Request, body: Any) -> Any:
+        match request.method, request.path.strip("/").split("/"):
+            case "POST", ["drafts"]:
+                return self.add(body, "draft")
+            case "POST", ["drafts", found, "lines"]:
+                self.set_lines(self.invoice(found), self.invoice(found)["lines"] + body["lines"])
+                return self.invoice(found)
+            case "POST", ["drafts", found, "issue"]:
+                if not self.invoice(found)["lines"]:
+                    raise Refused(422, "empty", "the draft has no lines")
+                self.invoice(found)["status"] = "issued"
+                return self.invoice(found)
+        return super().route(request, body)
