@@ -53,11 +53,11 @@ class Ingest:
     def __init__(self) -> None:
         config = runtime.config()
         self.counters: Counter[str] = Counter()
-        self._admission = Admission(config)
+        self.admission = Admission(config)
         # Its own connection: a 2xx is a promise, so FULL; and no request waits longer than this for a lock.
         sqlite = runtime.store().sqlite
-        self._inbox_store = Store(config.inbox_url, busy_seconds=2.0) if sqlite else runtime.store()
-        self.inbox = Inbox(self._inbox_store)
+        self.inbox_store = Store(config.inbox_url, busy_seconds=2.0) if sqlite else runtime.store()
+        self.inbox = Inbox(self.inbox_store)
         self._rest = questions(self)
         self._parser = ThreadPoolExecutor(1, "parser")
         self._commit: GroupCommit
@@ -72,10 +72,6 @@ class Ingest:
             await self._answer(self._delivery, scope, receive, send)
         else:
             await self._rest(scope, receive, send)
-
-    @property
-    def admission(self) -> Admission:
-        return self._admission
 
     @property
     def waiting(self) -> int:
@@ -108,11 +104,11 @@ class Ingest:
     async def _events(self, scope: Scope, receive: Receive) -> Answer:
         authorization = _header(scope, b"authorization")
         if authorization is not None:
-            shop = self._admission.shop_of_key(authorization)
+            shop = self.admission.shop_of_key(authorization)
             body = await read_body(receive)
         else:
             headers = _headers(scope)
-            sender = self._admission.signed_sender(headers, scope.get("query_string", b""))
+            sender = self.admission.signed_sender(headers, scope.get("query_string", b""))
             shop = sender.shop
             body = await read_body(receive)
             _verify(sender, headers, body)
@@ -153,7 +149,7 @@ class Ingest:
 
     async def _delivery(self, scope: Scope, receive: Receive) -> Answer:
         shop, _, name = scope["path"].removeprefix("/in/").partition("/")
-        sender = self._admission.sender(shop, name)
+        sender = self.admission.sender(shop, name)
         headers = _headers(scope)
         body = await read_body(receive, MOST_FOR_ARRAY)
         if sender.source.handshake(headers, body):
@@ -229,7 +225,7 @@ class Ingest:
         """Brings the tables up to date; where the store is down, tries until it is there. Meanwhile all get 503."""
         while True:
             try:
-                await asyncio.to_thread(prepare, runtime.store(), self._inbox_store)
+                await asyncio.to_thread(prepare, runtime.store(), self.inbox_store)
             except NewerStore:
                 raise
             except Exception as error:

@@ -127,7 +127,7 @@ def _push() -> dict[str, Any]:
     return {
         "operationId": "pushEvents",
         "summary": f"Push one event, or an array of up to {MOST:,}",
-        "description": "order.fulfilled and order.completed ask for the invoice; the other types are stored and shown.",
+        "description": "order.fulfilled and order.completed ask for the invoice; others are stored and shown.",
         "security": [{"key": []}, {"signature": []}],
         "parameters": [
             _parameter("X-Billhook-Shop", "header", "The shop that signed; not needed with an API key"),
@@ -175,7 +175,7 @@ def _deliver() -> dict[str, Any]:
     return {
         "operationId": "deliver",
         "summary": "Where a shop system posts its webhooks, as it makes them",
-        "description": "What is properly signed and JSON is stored and answered with 2xx, even if it cannot be invoiced.",
+        "description": "What is properly signed and JSON is kept and answered 2xx, even if it cannot be invoiced.",
         "parameters": [
             _parameter("shop", "path", "The shop's name in the configuration"),
             _parameter("source", "path", "The source's name there"),
@@ -203,6 +203,7 @@ def _question(summary: str, name: str) -> dict[str, Any]:
         "parameters": [_parameter(name, "path", "As the shop calls it")],
         "responses": {
             "200": {"description": "Found.", "content": _json({"type": "object"})},
+            "300": {"description": "Two sources use this name; the answer lists their ids.", "content": _json({})},
             **_problems(401, 404, 503),
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,7 +16,8 @@ from starlette.routing import Route
 from worker import runtime
 from worker.answers import Answer, Refusal
 from worker.openapi import document, page
-from worker.store.inbox import StoreUnavailable
+from worker.store import views
+from worker.store.inbox import StoreUnavailable, asking
 
 if TYPE_CHECKING:
     from worker.ingest import Ingest
@@ -25,16 +27,14 @@ def questions(ingest: Ingest) -> Starlette:
     """An application for everything but the two addresses that shops push to."""
 
     def order(request: Request) -> Response:
-        from worker.store import views
-
-        found = views.order_view(runtime.store(), _shop(request), request.path_params["ref"])
-        return _json(200, _found(found, "order"))
+        shop, ref = _shop(request), request.path_params["ref"]
+        with asking():
+            return _one(views.order_view(runtime.store(), shop, ref), "order")
 
     def event(request: Request) -> Response:
-        from worker.store import views
-
-        found = views.event_view(runtime.store(), ingest.inbox, _shop(request), request.path_params["id"])
-        return _json(200, _found(found, "event"))
+        shop, event_id = _shop(request), request.path_params["id"]
+        with asking():
+            return _one(views.event_view(runtime.store(), ingest.inbox_store, shop, event_id), "event")
 
     def _shop(request: Request) -> str:
         return ingest.admission.shop_of_key(request.headers.get("authorization", "").encode("latin-1"))
@@ -81,14 +81,19 @@ async def _redis_state() -> str:
     return "answers"
 
 
-def _found(view: Any, what: str) -> Any:
-    if view is None:
+def _one(found: Sequence[dict[str, Any]], what: str) -> Response:
+    """What was asked for; 404 if there is none, 300 if two sources of the shop use the same name."""
+    if not found:
         raise Refusal(404, "not_found", f"This shop has no such {what}.")
-    return view
+    if len(found) == 1:
+        return _json(200, found[0])
+    choices = [{"id": each["id"], "source": each["source"]} for each in found]
+    message = f"{len(found)} {what}s of this shop have that name; ask for the one you mean by its id here."
+    return _json(300, {"error": "ambiguous", "message": message, "choices": choices})
 
 
 def _json(status: int, content: Any) -> Response:
-    return Response(orjson.dumps(content, default=str), status, media_type="application/json")
+    return Response(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS), status, media_type="application/json")
 
 
 def _problem(answer: Answer) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +32,15 @@ _ASKED_AT_ONCE = 200
 
 class StoreUnavailable(Exception):
     """The inbox did not take the batch: locked, full, stopped or cut off. The same batch may be given again."""
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Whatever the database raises inside leaves as `StoreUnavailable`."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(_cause(error)) from error
 
 
 class RowRefused(Exception):
@@ -119,44 +129,32 @@ class Inbox:
 
     def probe(self) -> None:
         """Raises `StoreUnavailable` if the inbox could not be written now."""
-        try:
-            with self._store.write() as connection:
-                connection.execute(select(inbox.c.id).limit(1)).first()
-                if not self._store.sqlite and connection.scalar(text("SHOW transaction_read_only")) == "on":
-                    raise StoreUnavailable("the database only takes readers: it is a replica, or set to read-only")
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(_cause(error)) from error
+        with asking(), self._store.write() as connection:
+            connection.execute(select(inbox.c.id).limit(1)).first()
+            if not self._store.sqlite and connection.scalar(text("SHOW transaction_read_only")) == "on":
+                raise StoreUnavailable("the database only takes readers: it is a replica, or set to read-only")
 
     def untaken(self, limit: int, older_than: datetime) -> list[str]:
         """Ids of rows received before `older_than` that nobody has taken, oldest first: those whose ring was lost."""
         query = select(inbox.c.id).where(~inbox.c.taken, inbox.c.received_at < older_than)
-        try:
-            with self._store.read() as connection:
-                return list(connection.scalars(query.order_by(inbox.c.received_at).limit(limit)))
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(_cause(error)) from error
+        with asking(), self._store.read() as connection:
+            return list(connection.scalars(query.order_by(inbox.c.received_at).limit(limit)))
 
     def load(self, ids: Sequence[str]) -> list[Held]:
         """The rows with these ids, oldest first; ids that are not there are left out."""
         columns = [inbox.c[name] for name in Held.__dataclass_fields__]
         found: list[Held] = []
-        try:
-            with self._store.read() as connection:
-                for some in _portions(ids):
-                    found += [Held(*row) for row in connection.execute(select(*columns).where(inbox.c.id.in_(some)))]
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(_cause(error)) from error
+        with asking(), self._store.read() as connection:
+            for some in _portions(ids):
+                found += [Held(*row) for row in connection.execute(select(*columns).where(inbox.c.id.in_(some)))]
         return sorted(found, key=lambda row: (row.received_at, row.id))
 
     def mark_taken(self, ids: Sequence[str]) -> None:
         """Takes the rows out of `untaken`; call it after what was made of them is committed."""
-        try:
-            with self._store.write() as connection:
-                for some in _portions(ids):
-                    marks = update(inbox).where(inbox.c.id.in_(some), ~inbox.c.taken).values(taken=True)
-                    connection.execute(marks)
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(_cause(error)) from error
+        with asking(), self._store.write() as connection:
+            for some in _portions(ids):
+                marks = update(inbox).where(inbox.c.id.in_(some), ~inbox.c.taken).values(taken=True)
+                connection.execute(marks)
 
 
 def _insert(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:
