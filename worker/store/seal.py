@@ -21,6 +21,8 @@ SQLITE_BATCH = 1_000
 """Entries a transaction on SQLite, where writers wait for it."""
 POSTGRES_BATCH = 5_000
 _POSTGRES_LOCK = 0x62696C_02
+ONLY_LOOKUPS = "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+"""For this transaction: a batch is looked up by index. With old statistics PostgreSQL might read the whole trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def _seal_postgres(store: Store, limit: int) -> int:
     with store.write() as connection:
         if not connection.execute(select(func.pg_try_advisory_xact_lock(_POSTGRES_LOCK))).scalar():
             return 0
+        connection.exec_driver_sql(ONLY_LOOKUPS)
         batch = _next(connection, limit)
         if batch is None:
             return 0

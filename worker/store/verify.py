@@ -20,6 +20,7 @@ from worker.store.engine import Store
 from worker.store.merkle import EMPTY, edge_text, grow, root_of
 from worker.store.replay import Differs, check_numbers, check_state
 from worker.store.schema import audit, audit_bodies, audit_leaves, seals, unsealed
+from worker.store.seal import ONLY_LOOKUPS
 from worker.store.trail import canonical, commitment, leaf_hash
 
 PAGE = 1_000
@@ -84,9 +85,7 @@ def _snapshot(store: Store) -> Iterator[Connection]:
         return
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with store.engine.connect().execution_options(**options) as connection:
-        # Pages want index look-ups; a table without statistics yet would be hashed whole for every page.
-        connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
-        connection.exec_driver_sql("SET LOCAL enable_mergejoin = off")
+        connection.exec_driver_sql(ONLY_LOOKUPS)
         yield connection
 
 

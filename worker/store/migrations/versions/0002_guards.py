@@ -74,7 +74,7 @@ def postgres_refusal(name: str, message: str) -> str:
 
 def postgres_check(name: str, broken: str, message: str) -> str:
     return (
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$ BEGIN IF {broken} THEN "
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {broken} THEN "
         f"RAISE EXCEPTION USING ERRCODE = 'restrict_violation', MESSAGE = '{message}'; "
         "END IF; RETURN NULL; END $$"
     )
