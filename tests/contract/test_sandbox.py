@@ -151,6 +151,19 @@ def test_a_number_that_is_taken_by_ourselves_is_a_duplicate(books: Books) -> Non
         assert len(books.ledger()) == 1
 
 
+def test_two_documents_of_one_order_are_an_error_not_a_choice(books: Books) -> None:
+    """Whoever made the second one, a person must see both; a unique number does not let it happen."""
+    one = attempt(books.platform, orders.simple("SO-1001"))
+    assert books.platform.invoices.create(one).error is None
+    second = books.platform.invoices.create(one.after(None))
+    if books.platform.facts.reference.unique:
+        assert type(second.error) is Duplicate
+        assert len(books.ledger()) == 1
+    else:
+        assert second.error is None
+        assert type(look(books.platform.invoices, one.draft)) is Rejected
+
+
 def test_the_same_bytes_under_the_same_key_give_the_same_document(books: Books) -> None:
     if books.platform.facts.key is None:
         return
