@@ -17,8 +17,6 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from worker.shutdown import stopping
-
 from connectors.model import Event
 from connectors.sources.base import Delivery, MalformedBody, NotInvoiceable, Source, source
 from tasks.routing import NoRoute, accounts_for
@@ -26,6 +24,7 @@ from worker import bells, runtime, testpoints
 from worker.accounts import accounts
 from worker.app import HANDLE_EVENTS, celery
 from worker.leases import lease
+from worker.shutdown import stopping
 from worker.store import jobs
 from worker.store.engine import KeyTaken, StoreError
 from worker.store.events import copy_in, no_invoice_yet, set_orders

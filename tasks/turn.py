@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
-from worker.store.notices import Wanted, intend
 
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
 from connectors.platforms.documents import Documents, Hit, Outcome
@@ -26,13 +25,15 @@ from worker.store import jobs
 from worker.store.documents import Progress, Work
 from worker.store.engine import StoreError
 from worker.store.jobs import Change, Job
+from worker.store.notices import Wanted, intend
 
 GOOD = {"issued", "done"}
+BAD = {"held", "mismatch", "doubled"}
 
 
 def failed_completely(counts: Counter[str]) -> bool:
-    """Whether there was something to do and none of it came to a good end."""
-    return sum(counts.values()) > 0 and not any(counts[state] for state in GOOD)
+    """Whether rows were refused and none came to a good end; what will be tried again does not count."""
+    return any(counts[state] for state in BAD) and not any(counts[state] for state in GOOD)
 
 
 class Turn:

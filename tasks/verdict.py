@@ -94,7 +94,9 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
         reason = f"it exists, but does not agree with the order: {outcome.difference}"
         return Verdict(_change(work, "mismatch", "compare", outcome, reason, detail), progress)
     state = "issued" if isinstance(work.draft, PlannedInvoice) else "done"
-    return Verdict(_change(work, state, "found" if work.found == "found" else "create", outcome, None, detail), progress)
+    return Verdict(
+        _change(work, state, "found" if work.found == "found" else "create", outcome, None, detail), progress
+    )
 
 
 def _not_as_it_should_be(work: Work, document: RemoteInvoice) -> str | None:

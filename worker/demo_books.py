@@ -48,4 +48,4 @@ def _says(entry: Mapping[str, Any], order: ShopOrder) -> bool:
     """Whether an invoice of this total is for this customer and these lines; platforms add SKU and engraving."""
     if entry["customer"] not in {order.customer, order.email} or entry["currency"] != order.currency:
         return False
-    return all(any(line.startswith(wanted) for line in entry["lines"]) for wanted in order.lines)
+    return all(any(wanted in line for line in entry["lines"]) for wanted in order.lines)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Uncertain
 from connectors.http import Answer
-from connectors.model import Address, InvoiceDraft, Model, Party, RemoteInvoice
+from connectors.model import Address, InvoiceDraft, Model, Party, RemoteInvoice, Status
 from connectors.platforms.facts import difference
 
 if TYPE_CHECKING:
@@ -173,6 +173,17 @@ class Documents(Generic[D, R]):
         A draft without an element in the answer is `Uncertain`. Unreadable: raise anything."""
         raise NotImplementedError
 
+    def shown(self, plan: Plan, request: Request, made: Mapping[str, str]) -> R:
+        """The document as the platform holds it before `request`, read by the id that the step before it made."""
+        before = [each.step for each in plan[: plan.index(request)]]
+        remote_id = next(made[step] for step in reversed(before) if made.get(step))
+        return cast("R", self.platform.read(remote_id))
+
+    @staticmethod
+    def issued(document: R) -> bool:
+        """Whether it is final already: a step that seemed to fail was carried out after all."""
+        return isinstance(document, RemoteInvoice) and document.status is not Status.DRAFT
+
     def differs(self, draft: D, document: R) -> str | None:
         """What the document says otherwise than the draft."""
         if isinstance(draft, PlannedInvoice) and isinstance(document, RemoteInvoice):
@@ -193,12 +204,10 @@ class Documents(Generic[D, R]):
             for request in attempt.plan:
                 if request.step in made:
                     continue
-                if request.issues and made and document is None:
-                    raise Uncertain(
-                        f"{request.step!r} would issue a document that no answer has shown: look it up first"
-                    )
-                if request.issues and document is not None and (unlike := self.differs(attempt.draft, document)):
-                    return Outcome(document, difference=unlike, sample=sample)
+                if request.issues and made:
+                    document = document or self.shown(attempt.plan, request, made)
+                    if (unlike := self.differs(attempt.draft, document)) or self.issued(document):
+                        return Outcome(document, difference=unlike, sample=sample)
                 remote_id, shown, sample = self._run(request, attempt, made)
                 made[request.step] = remote_id
                 document = shown or document
