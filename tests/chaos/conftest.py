@@ -1,0 +1,27 @@
+"""Fixtures of the chaos tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit.processes import Processes
+from tests.kit.redis_server import RedisServer
+from tests.kit.world import World
+
+
+@pytest.fixture
+def make_world(
+    tmp_path: Path, processes: Processes, store_url: str, redis_server: RedisServer
+) -> Iterator[Callable[..., World]]:
+    """`make_world(**options)`: a world on the test's store and an empty Redis; nothing runs in it yet."""
+    made: list[World] = []
+
+    def make(**options: Any) -> World:
+        made.append(World(tmp_path, processes, store_url, redis_server.url, **options))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
