@@ -208,20 +208,19 @@ class Supervisor:
         return self._asked.is_set()
 
     def interrupt(self, *_: object) -> None:
-        """Ends `run`; called again during `stop`, it ends that too, by SIGKILL."""
+        """Ends `run`; called during `stop`, it ends what still runs by SIGKILL."""
         self._signals += 1
         self._asked.set()
 
     def stop(self) -> None:
         """Ends every child in order, within the last one's `stop_by`; gives up the folder."""
-        began = time.monotonic()
+        began, signals = time.monotonic(), self._signals
         for stop_by in sorted({one.child.stop_by for one in self._running}):
             stage = [one for one in self._running if one.child.stop_by == stop_by]
             for one in stage:
                 one.terminate()
-            signals = self._signals
             while not all(one.gone() for one in stage):
-                if time.monotonic() - began > stop_by or self._signals > max(signals, 1):
+                if time.monotonic() - began > stop_by or self._signals > signals:
                     break
                 time.sleep(0.02)
             for one in stage:
