@@ -25,7 +25,7 @@ class Clocks:
     """Seconds. A lease is deadline + lease_margin; a process that was stopped for lease_margin dies on waking."""
 
     deadline: float = 1.5
-    lease_margin: float = 3.0
+    lease_margin: float = 4.0
     dispatch_every: float = 0.5
     seal_every: float = 30.0
     linger: float = 0.05

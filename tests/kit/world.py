@@ -1,9 +1,8 @@
 """A scene with real processes: Celery workers, the recurring tasks and ingest, to be killed, stopped and started."""
 
 import os
-import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,24 @@ import requests
 from celery import Celery
 from kombu import Queue
 
-from tests.kit.processes import ROOT, Process, Processes, eventually, free_port
+from tests.kit.nursery import Forked
+from tests.kit.processes import MARK, ROOT, Process, Processes, eventually, free_port
 from tests.kit.scene import Scene, api_key
 
 QUEUES = "events,invoices.xero,invoices.stripe,notify"
 READY = " ready."
+
+
+class _OfOurs(Process):
+    """A module of ours as a process, from the nursery."""
+
+    def __init__(self, arguments: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path) -> None:
+        self.command = ["python", *arguments]
+        self.log = log
+        self._token = uuid.uuid4().hex
+        log.touch()
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **env, MARK: self._token}
+        self.popen = Forked(arguments, log=log, env=environment, cwd=cwd)  # type: ignore[assignment]
 
 
 class World(Scene):
@@ -82,7 +94,10 @@ class World(Scene):
     def _python(self, name: str, *arguments: str, env: Mapping[str, str] | None) -> Process:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         ours = {"BILLHOOK_CONFIG": str(self.config_file), "PYTHONPATH": path, **(env or {})}
-        return self.processes.start(sys.executable, *arguments, name=name, env=ours, cwd=self._cwd)
+        log = self.folder / f"{len(self.processes.started)}-{name}.log"
+        process = _OfOurs(arguments, log=log, env=ours, cwd=self._cwd)
+        self.processes.started.append(process)
+        return process
 
     def close(self) -> None:
         """Kills what runs, then closes what it used."""
