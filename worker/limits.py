@@ -43,7 +43,10 @@ for i = 2, #KEYS do
     want = math.max(free, 0)
     if want == 0 then
       local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-      if first[2] then wait = math.max(wait, tonumber(first[2]) - now) end
+      local left = first[2] and tonumber(first[2]) - now or 0
+      local per = tonumber(ARGV[2 + (i - 1) * 2])
+      -- the first slot may belong to a call in flight: nobody knows when it ends, so ask again soon
+      wait = math.max(wait, left > per and 0.2 or left)
     end
   end
 end

@@ -151,7 +151,8 @@ class Platform:
             kind = Unavailable  # a row meant for creating calls; what only reads has done nothing
         raise kind(
             f"{self.facts.title}: {self.http.redact(message)}",
-            status=answer.status, code=code and self.http.redact(code), retry_after=answer.retry_after, sample=answer.sample,
+            status=answer.status, code=code and self.http.redact(code), retry_after=answer.retry_after,
+            sample=answer.sample,
         )  # fmt: skip
 
     def refusal(self, status: int, text: str) -> type[ConnectorError] | None:
