@@ -12,11 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 
 from tasks.turn import Turn, failed_completely
 from worker import bells, limits, runtime
 from worker.accounts import accounts
 from worker.app import CREATE_INVOICES, celery
+from worker.gate import Gate
 from worker.shutdown import stopping
 from worker.store import jobs, tokens
 
@@ -26,6 +28,12 @@ ROWS = 200
 """Most rows of one claim."""
 PATIENCE = 1.0
 """Seconds a task waits for rows that gather, or for a permit, before it ends; nothing is held meanwhile."""
+
+
+@cache
+def _gate() -> Gate:
+    """Two tasks a tenant: one may commit while the other waits for answers. Half the threads stay free for events."""
+    return Gate(each=2, together=max(2, runtime.config().billhook.threads // 2))
 
 
 class NothingDone(Exception):
@@ -40,13 +48,15 @@ def create_invoices(tenant: str, accounts: Sequence[str] = (), orders: Sequence[
     """
     counts: Counter[str] = Counter()
     until = time.monotonic() + TURN_SECONDS
-    while time.monotonic() < until and not stopping():
-        did = _once(tenant)
-        if did is None:
-            break
-        counts += did
-    else:
-        bells.ring_invoices(tenant, accounts, orders)
+    with _gate().enter(tenant) as stay:
+        while stay is not None and not stopping():
+            if time.monotonic() > until:
+                bells.ring_invoices(tenant, accounts, orders)
+                break
+            did = _once(tenant)
+            if did is None and not stay():
+                break
+            counts += did or Counter()
     if failed_completely(counts):
         raise NothingDone(f"nothing could be done for {tenant}: {dict(counts)}")
     return dict(counts)

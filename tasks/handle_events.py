@@ -23,6 +23,7 @@ from tasks.routing import NoRoute, accounts_for
 from worker import bells, runtime, testpoints
 from worker.accounts import accounts
 from worker.app import HANDLE_EVENTS, celery
+from worker.gate import Gate
 from worker.leases import lease
 from worker.shutdown import stopping
 from worker.store import jobs
@@ -37,40 +38,42 @@ BATCH = 500
 TURN_SECONDS = 20.0
 
 
+_gate = Gate(each=1, together=1)
+"""One task of a process takes whatever is in the inbox, so that batches form by themselves."""
+
+
 @celery.task(name=HANDLE_EVENTS)
 def handle_events(ids: Sequence[str] = ()) -> dict[str, int]:
-    """Handles these inbox rows (and whatever else is due). Returns counts for the reader in Flower."""
+    """Handles what is in the inbox and what is due. `ids` are for the reader. Returns counts, for Flower."""
     counts: Counter[str] = Counter()
     until = time.monotonic() + TURN_SECONDS
-    for start in range(0, len(ids), BATCH):
-        counts += _turn(ids[start : start + BATCH])
-    while time.monotonic() < until and not stopping():
-        did = _turn(())
-        if not did:
-            return dict(counts)
-        counts += did
-    bells.ring_events(())
+    with _gate.enter("events") as stay:
+        while stay is not None and not stopping():
+            if time.monotonic() > until:
+                bells.ring_events(ids)
+                break
+            did = _turn()
+            if did is None and not stay():
+                break
+            counts += did or Counter()
     return dict(counts)
 
 
-def _turn(ids: Sequence[str]) -> Counter[str]:
-    """One batch: these ids, or what is due."""
+def _turn() -> Counter[str] | None:
+    """One batch: what is new in the inbox, else what is due again. None when there is neither."""
     inbox = Inbox(runtime.inbox())
     owner = jobs.new_owner(runtime.process_name())
-    rows = inbox.load(ids) if ids else []
+    rows = inbox.load(inbox.untaken(BATCH, jobs.now()))
     with runtime.store().write() as connection:
-        copy_in(connection, [row for row in rows if not row.taken])
-        if ids:
-            held = jobs.take(connection, ids, owner=owner, lease=lease(), actor=runtime.process_name())
-        else:
-            held = jobs.claim(
-                connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=lease(),
-                actor=runtime.process_name(), turn=time.monotonic_ns(),
-            )  # fmt: skip
-    inbox.mark_taken([row.id for row in rows if not row.taken])
+        copy_in(connection, rows)
+        held = jobs.claim(
+            connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=lease(),
+            actor=runtime.process_name(), turn=time.monotonic_ns() // 1000,
+        )  # fmt: skip
+    inbox.mark_taken([row.id for row in rows])
     testpoints.point("events_claimed")
     if not held:
-        return Counter()
+        return Counter() if rows else None
     known = {row.id: row for row in rows}
     missing = [job.id for job in held if job.id not in known]
     known |= {row.id: row for row in inbox.load(missing)}
