@@ -1,9 +1,9 @@
 """A real ingest process over real HTTP, and what a shop needs to push to it."""
 
 import copy
-import hashlib
 import json
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,11 @@ def event(event_id: str = "evt-1", **changes: Any) -> dict[str, Any]:
 
 
 class IngestServer:
-    """Starts ingest on a port of its own; `env` may name a Redis."""
+    """Starts ingest on a port of its own. `testpoints`: its environment in `worker.testpoints`' words."""
 
-    def __init__(self, processes: Processes, folder: Path, store_url: str, redis_url: str = "") -> None:
+    def __init__(
+        self, processes: Processes, folder: Path, store_url: str, redis_url: str = "", **testpoints: str
+    ) -> None:
         self.port = free_port()
         self._processes = processes
         path = folder / "billhook.toml"
@@ -55,6 +57,7 @@ class IngestServer:
             "BILLHOOK_DATABASE_URL": store_url,
             "BILLHOOK_REDIS_URL": redis_url or f"redis://127.0.0.1:{free_port()}/0",
             "BILLHOOK_DATA_DIR": str(folder),
+            **testpoints,
         }
         self.config: Config = load(path, {**self.env})
         self.process: Process = self.start()
@@ -77,8 +80,6 @@ class IngestServer:
 
     def stored(self) -> list[str]:
         """The events' ids of all rows, in the order in which they came."""
-        from datetime import UTC, datetime, timedelta
-
         inbox = self.inbox()
         rows = inbox.load(inbox.untaken(100_000, datetime.now(UTC) + timedelta(hours=1)))
         return [row.event_id for row in rows]
@@ -113,7 +114,3 @@ def status_of(sock: socket.socket) -> int:
     while b"\r\n" not in data and (piece := sock.recv(65536)):
         data += piece
     return int(data.split(b" ", 2)[1]) if data else 0
-
-
-def digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
