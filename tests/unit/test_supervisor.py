@@ -175,7 +175,7 @@ def test_what_children_print_is_shown_when_asked_for(tmp_path, said):
 
 
 FAMILY = """
-import os, sys, time
+import os, sys
 sys.path.insert(0, {root!r})
 if {elsewhere!r}:
     sys.platform = {elsewhere!r}
@@ -191,10 +191,10 @@ one.run()
 """
 ELSEWHERE = "import os, sys; sys.platform = os.environ.get('ELSEWHERE') or sys.platform"
 FORKING = """
-import os, time
+import os, signal
 child = os.fork()
 print("forked", flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 
