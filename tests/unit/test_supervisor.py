@@ -203,9 +203,7 @@ def test_children_end_with_a_supervisor_that_is_killed(processes, tmp_path, else
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "forking.py").write_text(FORKING)
     # where the system does not tell, as on macOS, the first lines of a child believe that they are there
-    (tmp_path / "lib" / "sitecustomize.py").write_text(
-        "import os, sys\nsys.platform = os.environ.get('ELSEWHERE') or sys.platform\n"
-    )
+    (tmp_path / "lib" / "sitecustomize.py").write_text(ELSEWHERE)
     code = FAMILY.format(root=str(ROOT), folder=str(tmp_path / "data"), elsewhere=elsewhere)
 
     parent = processes.python("-c", code, env={"PYTHONPATH": str(tmp_path / "lib")})
