@@ -36,10 +36,9 @@ SECRETS = (KEY, OLD_KEY, OTHER_KEY, SIGNING, WEB_SECRET, WOO_SECRET)
 
 def event(event_id: str = "evt-1", **changes: Any) -> dict[str, Any]:
     """An event that adds up, with an order of its own; `changes` replace fields of its order."""
-    made = copy.deepcopy(EXAMPLE)
-    made["id"] = event_id
-    made["order"] |= {"id": f"order-of-{event_id}", "ref": f"ref-of-{event_id}", **changes}
-    return made
+    made: dict[str, Any] = copy.deepcopy(EXAMPLE)
+    order = made["order"] | {"id": f"order-of-{event_id}", "ref": f"ref-of-{event_id}", **changes}
+    return made | {"id": event_id, "order": order}
 
 
 class IngestServer:

@@ -117,6 +117,7 @@ def test_more_than_the_bounds_is_refused_at_once(inbox, bounds):
         with pytest.raises(Overloaded):
             await commit.accept([arrival("c", b"[[1]]"), arrival("d")])
         inbox.gate.set()
+        assert await first == [Verdict.ACCEPTED]
         assert await waiting == [Verdict.ACCEPTED] * 2
         assert await commit.accept([arrival("c")]) == [Verdict.ACCEPTED]
 
