@@ -273,6 +273,39 @@ def too_short_once_a_mail():
     return lambda _mailing: answers.pop(0)
 
 
+def test_whose_lease_was_lost_before_sending_sends_nothing(world, smtp_catcher, monkeypatch):
+    notice_id = world.notice()
+    load = notices.load
+
+    def loading(connection, claimed):
+        world.free_lost_leases()
+        return load(connection, claimed)
+
+    monkeypatch.setattr(notices, "load", loading)
+    monkeypatch.setattr(module, "stopping", iter([False, True]).__next__)
+    assert notify_customers()["sent"] == 0
+    assert smtp_catcher.mails == []
+    assert world.trail(notice_id)[-1] == ("lease_lost", "pending")
+
+
+def test_a_lost_answer_to_the_commit_is_a_success_all_the_same(world, smtp_catcher, monkeypatch):
+    notice_id = world.notice()
+    write, lost = mailing.Mailing._write, []
+
+    def writing(self, group):
+        recorded = write(self, group)
+        if not group and not lost:
+            lost.append(recorded)
+            raise StoreError("the connection was closed")
+        return recorded
+
+    monkeypatch.setattr(mailing.Mailing, "_write", writing)
+    assert notify_customers()["sent"] == 1
+    assert lost == [{notice_id}]
+    assert world.trail(notice_id) == STRAIGHT
+    assert len(smtp_catcher.mails) == 1
+
+
 # -- ending -----------------------------------------------------------------------------------------------------------
 
 

@@ -161,14 +161,14 @@ def record(
     """
     mine = settle(connection, dict(held), [one.change for one in told], owner=owner, actor=actor)
     strays = {one.change.id: one.message_id for one in told if one.message_id and one.change.id not in mine}
-    if strays:
-        done = set(
-            connection.execute(select(jobs.c.id).where(jobs.c.id.in_(list(strays)), jobs.c.state == "done")).scalars()
-        )
-        for job_id, message_id in strays.items():
-            if job_id not in done:  # else it is our own outcome, and only the answer to its COMMIT was lost
-                store_sighting(connection, held[job_id], message_id, actor)
-    return mine
+    if not strays:
+        return mine
+    done = select(jobs.c.id).where(jobs.c.id.in_(list(strays)), jobs.c.state == "done")
+    ours = set(connection.execute(done).scalars())  # our own outcome; only the answer to its COMMIT was lost
+    for job_id, message_id in strays.items():
+        if job_id not in ours:
+            store_sighting(connection, held[job_id], message_id, actor)
+    return mine | ours
 
 
 def about_to_send(
