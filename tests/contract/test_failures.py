@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from connectors.errors import ConnectorError, Throttled, Unauthorized, Unavailable, Uncertain
+from connectors.model import Status
 from tests.contract import orders
 from tests.contract.attempts import Try, look
 from tests.contract.running import Subject
@@ -179,3 +181,26 @@ def test_a_401_is_repeated_once_when_there_are_other_credentials(subject: Subjec
         assert type(outcome.error) is Unauthorized
         assert [b"token-number-0" in requests()[0], b"token-number-1" in requests()[1]] == [True, True]
         assert len(requests()) == 2
+
+
+@pytest.mark.parametrize("seen", ["another total", "another currency", "nothing", "issued"])
+def test_nothing_is_issued_that_does_not_agree_with_the_order(subject: Subject, seen: str) -> None:
+    """Where the platform has drafts, ours and theirs are compared before the call that makes it final."""
+    plan = offline(subject).invoices.plan(planned())
+    if (agreed := agreeing(plan)) is None:
+        return
+    assert [request.issues for request in plan] == [False] * (len(plan) - 1) + [True]
+    changed: dict[str, dict[str, Any]] = {
+        "another total": {"total": agreed.total + Decimal("0.01")},
+        "another currency": {"currency": "EUR"},
+        "issued": {"status": Status.ISSUED},
+    }
+    document = agreed.model_copy(update=changed[seen]) if seen in changed else None
+    with hostile(replies(b"{}")) as (url, requests):
+        attempt = Try(planned(), plan, made={request.step: "r" for request in plan[:-1]}, document=document)
+        outcome = subject.at(url).invoices.create(attempt)
+        assert [request[:4] for request in requests()] == ([b"GET "] if document is None else [])
+    assert attempt.log == []
+    assert outcome.document == document
+    assert (type(outcome.error) is Unavailable) == (document is None), "it could not be looked up first"
+    assert bool(outcome.difference) == (seen in {"another total", "another currency"})

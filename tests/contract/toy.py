@@ -111,7 +111,7 @@ class ToyInvoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
         try:
-            answer = self.platform.ask("/invoices", {"numbers": ",".join(draft.draft.reference for draft in drafts)})
+            answer = self.platform.ask("/invoices", {"numbers": "|".join(draft.draft.reference for draft in drafts)})
             raws = {raw["number"]: raw for raw in looked(answer, lambda body: body["invoices"])}
         except ConnectorError as error:
             return [error for _ in drafts]

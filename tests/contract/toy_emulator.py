@@ -77,7 +77,7 @@ class ToyBooks(Emulator):
                 made = {"id": f"c{len(self.customers) + 1}", **body}
                 return self.customers.setdefault(made["id"], made)
             case "GET", ["invoices"]:
-                numbers = request.query["numbers"].split(",")
+                numbers = request.query["numbers"].split("|")
                 return {"invoices": [one for one in self.invoices.values() if one["number"] in numbers]}
             case "GET", ["invoices", found]:
                 return self.invoice(found)
