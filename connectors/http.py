@@ -294,12 +294,8 @@ class Http:
         finally:
             call.finish()
             _here.call = None
-        return Answer(
-            response.status_code,
-            response.headers,
-            response.content,
-            self._sample(request, response, time.monotonic() - started, capture),
-        )
+        sample = self._sample(request, response, time.monotonic() - started, capture)
+        return Answer(response.status_code, response.headers, response.content, sample)
 
     def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
         try:
