@@ -7,7 +7,7 @@ from functools import cache
 
 from tenacity import RetryCallState, Retrying, wait_exponential_jitter
 
-CURVE = wait_exponential_jitter(initial=2, max=900, jitter=2)
+CURVE = wait_exponential_jitter(multiplier=2, max=900, jitter=2)
 
 
 @cache

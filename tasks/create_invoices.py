@@ -69,7 +69,7 @@ def _once(tenant: str) -> Counter[str] | None:
     ref = next((ref for ref in accounts().values() if ref.tenant == tenant), None)
     if ref is None:
         return None  # the account left the configuration; its rows stay and `billhook status` shows them
-    facts = ref.platform.facts
+    facts = ref.facts
     permits = limits.take(tenant, facts, min(facts.concurrent, 32))
     if not permits.granted:
         if permits.wait > PATIENCE:

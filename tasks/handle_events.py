@@ -224,7 +224,7 @@ def _intent(item: Told, order: Known, name: str) -> Intent:
         issued_on=today,
         due_on=today + timedelta(days=shop.payment_days),
         accepted_at=item.accepted_at,
-        gather_until=jobs.now() + _gathering(ref.platform.Invoices.bulk),
+        gather_until=jobs.now() + _gathering(ref.bulk),
     )
 
 

@@ -29,7 +29,7 @@ def platform_of(shop: str, name: str) -> Platform:
     ref = accounts()[shop, name]
     kind: type[Platform] = ref.platform
     http = Http(runtime.config().billhook.timing.deadline or kind.facts.deadline, _secrets(ref.credentials))
-    return kind(ref.settings, _auth(ref, kind, http), http, ref.account.base_url, limits.call)
+    return kind(ref.settings, _auth(ref, kind, http), http, ref.account.base_url, limits.call, ref.account.bulk)
 
 
 def _auth(ref: AccountRef, kind: type[Platform], http: Http) -> Auth:

@@ -73,7 +73,7 @@ def _settings() -> dict[str, Any]:
         "worker_enable_soft_shutdown_on_idle": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_deduplicate_successful_tasks": False,
-        "worker_send_task_events": True,
+        "worker_send_task_events": runtime.config().billhook.flower.password is not None,
         "worker_hijack_root_logger": False,
         "beat_max_loop_interval": 1,
         "beat_schedule": {

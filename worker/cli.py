@@ -187,13 +187,14 @@ def sandbox(
     host: str = "127.0.0.1",
     data: Annotated[Path | None, typer.Option(help="SQLite file that keeps the books; default: in memory.")] = None,
     faults: Annotated[str, typer.Option(help='Rates of faults, such as "answer_lost=0.02,throttle=0.01".')] = "",
+    limits: Annotated[bool, typer.Option(help="Whether the platforms' quotas are kept.")] = True,
 ) -> None:
     """Serve emulators of the platforms, to try everything before connecting a real account."""
     import asyncio
 
     wanted = _faults(faults)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve_sandbox(host, port, data, wanted))
+        asyncio.run(_serve_sandbox(host, port, data, wanted, limits))
 
 
 def _faults(text: str) -> Faults:
@@ -211,10 +212,12 @@ def _faults(text: str) -> Faults:
     return rates
 
 
-async def _serve_sandbox(host: str, port: int, data: Path | None, faults: Faults) -> None:
+async def _serve_sandbox(host: str, port: int, data: Path | None, faults: Faults, limits: bool) -> None:
     from connectors.sandbox.server import Sandbox
 
     books = Sandbox(data)
+    if not limits:
+        books.lift_limits()
     for hosted in books.hosted.values():
         hosted.injector.configure(faults.model_copy(deep=True))
     try:

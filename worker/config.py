@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +22,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Trigger = Literal["order.fulfilled", "order.completed"]
+UNLIMITED = 128
+"""Calls in flight at once where an account has no limits."""
 
 
 class ConfigError(Exception):
@@ -71,6 +73,10 @@ class Account(BaseModel):
     """Shortens the quiet period; only where `base_url` is a sandbox on this machine."""
     find_first: bool = False
     """Look on the platform before the very first create too."""
+    bulk: int | None = Field(default=None, ge=1)
+    """At most so many documents in one call, where that is fewer than the platform takes."""
+    limits: bool = True
+    """False: the platform's quotas are not heeded, to measure speed; only where `base_url` is on this machine."""
 
     @property
     def credentials(self) -> dict[str, Any]:
@@ -168,6 +174,17 @@ class AccountRef:
         return platform(self.account.platform)
 
     @cached_property
+    def facts(self) -> Any:
+        """The platform's `Facts`, as far as this account heeds them."""
+        facts = self.platform.facts
+        return facts if self.account.limits else replace(facts, quotas=(), concurrent=UNLIMITED)
+
+    @cached_property
+    def bulk(self) -> int:
+        """Invoices in one call."""
+        return min(self.platform.Invoices.bulk, self.account.bulk or self.platform.Invoices.bulk)
+
+    @cached_property
     def settings(self) -> Any:
         return self.platform.Settings.model_validate(self.account.settings)
 
@@ -224,13 +241,25 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         except ValidationError as error:
             problems = _sentences(error)
         else:
+            config = _absolute(config)
             problems = list(_inconsistencies(config))
             if not problems:
                 return config
     raise ConfigError(problems)
 
 
+def _absolute(config: Config) -> Config:
+    """With every path absolute: processes run in the data directory."""
+    runtime = config.billhook
+    paths = {"data_dir": runtime.data_dir.absolute()}
+    if runtime.key_file is not None:
+        paths["key_file"] = runtime.key_file.absolute()
+    return config.model_copy(update={"billhook": runtime.model_copy(update=paths)})
+
+
 def _from_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    if not isinstance(raw.get("billhook", {}), dict):
+        return raw  # validation says what is wrong
     runtime = dict(raw.get("billhook", {}))
     for variable, field in (
         ("BILLHOOK_DATABASE_URL", "database_url"),
@@ -268,12 +297,16 @@ def _sentence(kind: str, message: str) -> str:
         return "is missing"
     if kind == "extra_forbidden":
         return "is not a setting that exists; check its spelling"
-    return message[0].lower() + message[1:]
+    if kind == "string_pattern_mismatch":
+        return "takes lower-case letters, digits, - and _, at most 40, and begins with a letter or digit"
+    if kind in {"dict_type", "model_type"}:
+        return "must be a table ([…] in the file), not a single value"
+    message = message.removeprefix("Value error, ")
+    return message if message.startswith("'") else message[0].lower() + message[1:]
 
 
 def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
     from connectors.platforms.base import platform
-    from connectors.sources.base import source
 
     keys: dict[str, str] = {}
     for name, shop in config.shop.items():
@@ -284,9 +317,9 @@ def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
             if keys.setdefault(key.get_secret_value(), name) != name:
                 yield f"{place}.api_key", f"is the same as that of shop {keys[key.get_secret_value()]!r}"
         for source_name, entry in shop.source.items():
-            yield from _known(f"{place}.source.{source_name}.kind", source, entry.kind)
-            if not entry.all_secrets:
-                yield f"{place}.source.{source_name}.secret", "is missing; without it deliveries cannot be verified"
+            yield from _source_problems(f"{place}.source.{source_name}", source_name, entry)
+        if shop.notify.email is not None:
+            yield from _email_problems(f"{place}.notify.email", shop.notify.email)
         for route in shop.route:
             for target in route.to:
                 if target not in shop.account:
@@ -295,6 +328,31 @@ def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
             here = f"{place}.account.{account_name}"
             unknown = list(_known(f"{here}.platform", platform, account.platform))
             yield from unknown or _account_problems(here, AccountRef(name, account_name, account))
+
+
+def _email_problems(place: str, email: Email) -> Iterator[tuple[str, str]]:
+    from connectors.channels.email import Server
+
+    try:
+        Server.of(email.smtp.get_secret_value())
+    except ValueError as error:
+        yield f"{place}.smtp", str(error)
+
+
+def _source_problems(place: str, name: str, entry: Source) -> Iterator[tuple[str, str]]:
+    from connectors.sources.base import source
+
+    if name == "api":
+        yield place, "cannot be called api: that is the name under which POST /events is stored"
+    if not entry.all_secrets:
+        yield f"{place}.secret", "is missing; without it deliveries cannot be verified"
+    unknown = list(_known(f"{place}.kind", source, entry.kind))
+    yield from unknown
+    if not unknown:
+        try:
+            source(entry.kind).options_model.model_validate(entry.options)
+        except ValidationError as error:
+            yield from _sentences(error, f"{place}.options.")
 
 
 def _known(place: str, lookup: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -312,6 +370,8 @@ def _account_problems(place: str, ref: AccountRef) -> Iterator[tuple[str, str]]:
             yield from _sentences(error, prefix)
     if ref.account.quiet_seconds is not None and not _on_this_machine(ref.account.base_url):
         yield f"{place}.quiet_seconds", "may only be set where base_url is a sandbox on this machine"
+    if not ref.account.limits and not _on_this_machine(ref.account.base_url):
+        yield f"{place}.limits", "may only be false where base_url is a sandbox on this machine"
 
 
 def _on_this_machine(url: str | None) -> bool:

@@ -159,26 +159,36 @@ class Machine:
         flower = self.config.billhook.flower
         return f"http://{HOST}:{flower.port}" if flower.password else None
 
-    def start(self) -> None:
-        """Prepares the store, starts everything and returns when it is ready. Raises `StartError`."""
+    def start(self, workers: bool = True) -> None:
+        """Prepares the store, starts everything and returns when it is ready. Raises `StartError`.
+
+        `workers` False leaves the workers and the recurring tasks to `start_workers`.
+        """
         try:
             self._ports_are_free()
             prepare_store(self.config)
             if self.redis:
                 self.supervisor.start([self.redis.child()])
-            self.supervisor.start([*self._children(), *self.extra])
+            self.supervisor.start([*self._children(workers), *self.extra])
         except BaseException:
             self.supervisor.stop()
             raise
+
+    def start_workers(self) -> None:
+        """After `start(workers=False)`: the recurring tasks, then, when they run, the workers. Raises `StartError`."""
+        self.supervisor.start([self._recurring()])
+        self.supervisor.start(self._workers())
 
     def stop(self) -> None:
         """Ends everything within 10 seconds, workers first."""
         self.supervisor.stop()
 
-    def _children(self) -> list[Child]:
-        children = [self._worker(number) for number in range(1, self.config.billhook.workers + 1)]
-        children += [self._recurring(), self._ingest()]
-        return children + ([self._flower()] if self.flower_url else [])
+    def _children(self, workers: bool) -> list[Child]:
+        children = [*self._workers(), self._recurring()] if workers else []
+        return [*children, self._ingest(), *([self._flower()] if self.flower_url else [])]
+
+    def _workers(self) -> list[Child]:
+        return [self._worker(number) for number in range(1, self.config.billhook.workers + 1)]
 
     def _ingest(self) -> Child:
         host = self.config.billhook.host

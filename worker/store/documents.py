@@ -243,7 +243,7 @@ def release_waiting(connection: Connection, done: Sequence[str]) -> int:
         return 0
     query = (
         update(jobs)
-        .where(jobs.c.waits_for.in_(list(done)))
+        .where(jobs.c.waits_for.in_(list(done)), jobs.c.state == "pending")
         .values(waits_for=None, due_at=now())
         .execution_options(synchronize_session=False)
     )
