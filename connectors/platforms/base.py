@@ -50,8 +50,10 @@ class Platform:
         http: Http | None = None,
         base_url: str | None = None,
         permit: Callable[[], AbstractContextManager[None]] = nullcontext,
+        bulk: int | None = None,
     ) -> None:
-        """`permit` is entered around every call; it may raise `Throttled` where the account's quota is used up."""
+        """`permit` is entered around every call; it may raise `Throttled` where the account's quota is used up.
+        `bulk`: at most so many documents in one call, where that is fewer than the platform takes."""
         self.settings = settings
         self.auth = auth
         self.http = http or Http(self.facts.deadline)
@@ -59,6 +61,8 @@ class Platform:
         self.base_url = (base_url or self.facts.base_url).rstrip("/")
         self.customers = self.Customers(self)
         self.invoices = self.Invoices(self)
+        for documents in (self.customers, self.invoices):
+            documents.bulk = min(documents.bulk, bulk or documents.bulk)
 
     # -- hooks ---------------------------------------------------------------------------------------------------
 

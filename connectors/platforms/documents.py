@@ -127,7 +127,7 @@ class Attempt(Protocol[D]):
 class Documents(Generic[D, R]):
     """One kind of document on one platform. Subclasses fill in the hooks; nothing in it sleeps, retries or stores."""
 
-    bulk: ClassVar[int] = 1
+    bulk: int = 1
     """Documents in one create call; above 1 a subclass fills in `pack` and `unpack`, and plans have one step."""
     calls: ClassVar[int] = 1
     """Calls that one document usually takes: how many rows a number of permits may carry."""
@@ -176,7 +176,9 @@ class Documents(Generic[D, R]):
     def shown(self, plan: Plan, request: Request, made: Mapping[str, str]) -> R:
         """The document as the platform holds it before `request`, read by the id that the step before it made."""
         before = [each.step for each in plan[: plan.index(request)]]
-        remote_id = next(made[step] for step in reversed(before) if made.get(step))
+        remote_id = next((made[step] for step in reversed(before) if made.get(step)), None)
+        if remote_id is None:
+            raise Uncertain(f"no step before {request.step!r} has left an id to read the document by")
         return cast("R", self.platform.read(remote_id))
 
     @staticmethod

@@ -71,6 +71,9 @@ class Entry:
 class Rolling:
     """At most `calls` in any window of `seconds`; counts what it refuses."""
 
+    heeded: ClassVar[bool] = True
+    """False in a process that measures speed: every call fits (`Sandbox.lift_limits`)."""
+
     def __init__(self, calls: int, seconds: float) -> None:
         self.calls, self.seconds = calls, seconds
         self._times: deque[float] = deque()
@@ -79,7 +82,7 @@ class Rolling:
         """0 when a call fits now, else the seconds until one does."""
         while self._times and self._times[0] <= now - self.seconds:
             self._times.popleft()
-        return 0.0 if len(self._times) < self.calls else self._times[0] + self.seconds - now
+        return 0.0 if len(self._times) < self.calls or not self.heeded else self._times[0] + self.seconds - now
 
     def take(self, now: float) -> None:
         self._times.append(now)
@@ -97,6 +100,8 @@ class Emulator:
     """
 
     slug: ClassVar[str]
+    sample: ClassVar[str] = ""
+    """Credentials and settings that work here, as the lines of an account in billhook.toml."""
     concurrent: ClassVar[int | None] = None
     """Calls in flight at once that the platform allows per tenant; the server counts them."""
 

@@ -25,7 +25,7 @@ from typing import Any
 import httptools
 from pydantic import ValidationError
 
-from connectors.sandbox.base import Emulator, Request, Response, emulators
+from connectors.sandbox.base import Emulator, Request, Response, Rolling, emulators
 from connectors.sandbox.faults import Fault, Faults, Injector
 
 _BEFORE = {Fault.ERROR_BEFORE, Fault.CUT_BEFORE, Fault.THROTTLE, Fault.LATE}
@@ -41,6 +41,7 @@ class Hosted:
         self.count = 0
         self.in_flight: Counter[str] = Counter()
         self.most_in_flight = 0
+        self.limited = True
 
     def report(self) -> dict[str, Any]:
         return {
@@ -68,6 +69,12 @@ class Sandbox:
         """Starts to listen; port 0 takes a free one."""
         loop = asyncio.get_running_loop()
         return await loop.create_server(lambda: _Connection(self), host, port, backlog=512)
+
+    def lift_limits(self) -> None:
+        """No emulator of this process heeds quotas from now on: what is measured then is the client."""
+        Rolling.heeded = False
+        for hosted in self.hosted.values():
+            hosted.limited = False
 
     def control(self, request: Request) -> Response:
         parts = request.path.strip("/").split("/")[1:]
@@ -171,7 +178,7 @@ class _Connection(asyncio.Protocol):
         emulator, faults = hosted.emulator, hosted.injector.faults
         if faults.latency:
             await asyncio.sleep(faults.latency)
-        if emulator.concurrent is not None and in_flight > emulator.concurrent:
+        if hosted.limited and emulator.concurrent is not None and in_flight > emulator.concurrent:
             emulator.refused_for_quota += 1
             return emulator.too_many(1.0)
         if fault in _BEFORE:

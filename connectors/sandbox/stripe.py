@@ -42,6 +42,11 @@ FINAL = {"open": "issued", "uncollectible": "issued", "paid": "paid", "void": "v
 
 class Stripe(Emulator):
     slug = "stripe"
+    sample = f"""
+api_key = "{next(iter(KEYS))}"
+[shop.myshop.account.stripe.settings]
+tax_rates = {{ "20" = "txr_VAT20", "5" = "txr_VAT5", "0" = "txr_VAT0" }}
+"""
     search_lag = 60.0
     """Seconds until the search index shows a document."""
     live_calls, test_calls, endpoint_calls, search_calls = 100, 25, 25, 20

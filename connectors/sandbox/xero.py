@@ -57,6 +57,15 @@ class Xero(Emulator):
     """The organisation and its app. `per_minute` and `per_day` may be changed on an instance."""
 
     slug = "xero"
+    sample = f"""
+client_id = "{CLIENT_ID}"
+client_secret = "{CLIENT_SECRET}"
+refresh_token = "{REFRESH_TOKEN}"
+[shop.myshop.account.xero.settings]
+tenant = "{TENANT}"
+sales_account = "200"
+tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
+"""
     concurrent: ClassVar[int | None] = 5
 
     def __init__(self, database: sqlite3.Connection, clock: Callable[[], float]) -> None:
