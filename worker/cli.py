@@ -136,13 +136,19 @@ def init(
 
 
 @app.command()
-def platforms(as_json: AsJson = False) -> None:
+def platforms(
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table that stands in the docs.")] = False,
+) -> None:
     """What each platform can do."""
     from connectors.platforms.base import platforms as all_platforms
 
     rows = [_capabilities(kind.facts, kind.Invoices.bulk) for kind in all_platforms().values()]
     if as_json:
         print_json(rows)
+        return
+    if markdown:
+        typer.echo(_markdown(rows))
         return
     from rich.table import Table
 
@@ -154,6 +160,27 @@ def platforms(as_json: AsJson = False) -> None:
             row["key_lives"] or "none", str(row["bulk"]), ", ".join(row["quotas"]) or "none known",
         )  # fmt: skip
     show(table)
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    """The same table for README.md and deploy/docs/platforms.md; tests/test_docs.py compares."""
+    lines = [
+        "| Platform | Login | Can | Our reference is in | Its key lives | Invoices a call | Quota | Quiet period |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = (
+            f"[{row['title']}]({row['docs']}) (`{row['platform']}`)",
+            row["auth"],
+            ", ".join(row["can"]),
+            f"`{row['reference']}`" + (", unique" if row["reference_unique"] else ""),
+            row["key_lives"] or "none",
+            str(row["bulk"]),
+            ", ".join((*row["quotas"], f"{row['concurrent']} at once")),
+            f"{row['quiet_seconds']:g} s",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _capabilities(facts: Any, bulk: int) -> dict[str, Any]:
