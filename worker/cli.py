@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker import cli_store
+from worker import cli_bench, cli_store
 from worker.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_store.orders)
 app.add_typer(cli_store.audit, name="audit")
+app.add_typer(cli_bench.bench, name="bench")
 
 
 def main() -> None:

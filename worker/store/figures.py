@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import distinct, func, or_, select
 
 from worker.store.engine import Store
-from worker.store.schema import audit, invoices, jobs
+from worker.store.schema import audit, inbox, invoices, jobs
 
 FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled"}
 
@@ -46,6 +47,23 @@ def figures(store: Store) -> Figures:
     query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
     with store.read() as connection:
         return Figures({(kind, state): count for kind, state, count in connection.execute(query)})
+
+
+def inbox_rows(inbox_store: Store) -> int:
+    """How many deliveries the inbox holds."""
+    with inbox_store.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(inbox)).scalar_one())
+
+
+def issuing(store: Store) -> tuple[datetime, datetime]:
+    """When the first event was taken and the last invoice was issued (UTC). Raises `LookupError` if none was."""
+    taken = select(func.min(audit.c.at)).where(audit.c.action == "receive")
+    issued = select(func.max(invoices.c.issued_at))
+    with store.read() as connection:
+        began, ended = connection.execute(taken).scalar(), connection.execute(issued).scalar()
+    if began is None or ended is None:
+        raise LookupError("no invoice has been issued")
+    return began, ended
 
 
 def seconds_to_invoice(store: Store) -> dict[str, float]:
