@@ -15,11 +15,15 @@ from tests.kit.world import World
 def make_world(
     tmp_path: Path, processes: Processes, store_url: str, redis_server: RedisServer
 ) -> Iterator[Callable[..., World]]:
-    """`make_world(**options)`: a world on the test's store and an empty Redis; nothing runs in it yet."""
+    """`make_world(**options)`: a world on the test's store and an empty Redis; nothing runs in it yet.
+
+    `store_url=` and `redis_url=` put it on others, which the test may stop.
+    """
     made: list[World] = []
 
     def make(**options: Any) -> World:
-        made.append(World(tmp_path, processes, store_url, redis_server.url, **options))
+        here = options.pop("store_url", store_url), options.pop("redis_url", redis_server.url)
+        made.append(World(tmp_path, processes, *here, **options))
         return made[-1]
 
     yield make

@@ -60,18 +60,32 @@ class World(Scene):
             process.until_prints(READY)
         return self
 
-    def start_worker(self, env: Mapping[str, str] | None = None, *, wait: bool = True, queues: str = QUEUES) -> Process:
-        """A worker for events, invoices and notices, with e.g. `env={"BILLHOOK_CRASH": "sending:kill"}`."""
-        worker = self._celery("worker", "-c", "8", "-Q", queues, env=env)
+    def start_worker(
+        self,
+        env: Mapping[str, str] | None = None,
+        *,
+        wait: bool = True,
+        queues: str = QUEUES,
+        module: str = "celery",
+    ) -> Process:
+        """A worker for events, invoices and notices, with e.g. `env={"BILLHOOK_CRASH": "sending:kill"}`.
+
+        `module`: `tests.kit.tampered` for one whose clock or transport the test changes.
+        """
+        worker = self._celery("worker", "-c", "8", "-Q", queues, env=env, module=module)
         self.workers.append(worker)
         if wait:
             worker.until_prints(READY)
         return worker
 
-    def start_recurring(self, env: Mapping[str, str] | None = None, *, wait: bool = True) -> Process:
-        """Beat and the worker that dispatches and seals."""
+    def start_recurring(
+        self, env: Mapping[str, str] | None = None, *, wait: bool = True, module: str = "celery"
+    ) -> Process:
+        """Beat and the worker that dispatches and seals; `module` as of `start_worker`."""
         schedule = self._cwd / f"beat-{uuid.uuid4().hex}"
-        self.recurring = self._celery("recurring", "-c", "2", "-Q", "recurring", "-B", "-s", str(schedule), env=env)
+        self.recurring = self._celery(
+            "recurring", "-c", "2", "-Q", "recurring", "-B", "-s", str(schedule), env=env, module=module
+        )
         if wait:
             self.recurring.until_prints(READY)
         return self.recurring
@@ -84,11 +98,17 @@ class World(Scene):
         self._ingest.until_listening(port)
         return self._ingest
 
-    def _celery(self, name: str, *options: str, env: Mapping[str, str] | None) -> Process:
+    def billhook(self, *arguments: str) -> Process:
+        """A command, `billhook <arguments>`, run to its end."""
+        command = self._python("billhook", "-m", "worker.cli", *arguments, env=None)
+        command.wait()
+        return command
+
+    def _celery(self, name: str, *options: str, env: Mapping[str, str] | None, module: str) -> Process:
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO")
         node = f"{name}-{uuid.uuid4().hex[:8]}@test"
         return self._python(
-            name, "-m", "celery", "-A", "worker", "worker", "-P", "threads", "-n", node, *quiet, *options, env=env
+            name, "-m", module, "-A", "worker", "worker", "-P", "threads", "-n", node, *quiet, *options, env=env
         )
 
     def _python(self, name: str, *arguments: str, env: Mapping[str, str] | None) -> Process:
