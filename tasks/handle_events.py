@@ -99,6 +99,8 @@ class Handled:
 def _read(job: Job, row: Held | None) -> Handled:
     if row is None:
         return Handled(job, None, problem="its body is no longer in the inbox")
+    if row.shop not in runtime.config().shop:
+        return Handled(job, row, problem=f"the configuration has no shop {row.shop!r} any more")
     delivery = Delivery(row.event_id, row.topic, row.received_at, row.label or None)
     try:
         return Handled(job, row, event=_source(row.shop, row.source, row.kind).normalise(delivery, row.body))
@@ -130,11 +132,15 @@ def _commit(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
         except KeyTaken:
             if again:
                 continue  # another batch took a reference meanwhile: now it is seen
-        except (StoreError, ValueError, ArithmeticError) as error:
-            if len(batch) == 1 and not isinstance(error, StoreError):
-                return _record([replace(batch[0], event=None, problem=f"it cannot be handled: {error}")], owner)
+        except StoreError as error:
             if len(batch) == 1:
                 raise
+            log.warning("a batch of %d events failed (%s), now one by one", len(batch), type(error).__name__)
+        except Exception as error:  # a defect that one event brings out must not stop the others
+            if len(batch) == 1:
+                log.exception("event %s of order %s", batch[0].job.id, batch[0].job.label)
+                problem = f"it cannot be handled ({type(error).__name__}: {error})"
+                return _record([replace(batch[0], event=None, problem=problem)], owner)
             log.warning("a batch of %d events failed (%s), now one by one", len(batch), type(error).__name__)
         break
     counts: Counter[str] = Counter()

@@ -238,12 +238,13 @@ class Turn:
         if not group:
             return
         at = jobs.now()
-        verdicts = []
+        verdicts: list[Verdict] = []
+        shown: dict[int, str] = {}
         for each, outcome in group:
             self._tell_breaker(outcome)
             resolved = each.finished_a_step or (not each.work.job.unsure) or each.work.found is not None
             said = verdict(each.work, outcome, policy, at, made=each.made, resolved=resolved)
-            verdicts.append(_halved(said, group, each.work, outcome, documents))
+            verdicts.append(_said_once(_halved(said, group, each.work, outcome, documents), outcome, shown))
         self._settle(verdicts, [each.work for each, _ in group])
 
     def _tell_breaker(self, outcome: Outcome[Any]) -> None:
@@ -272,11 +273,12 @@ class Turn:
         held = {work_id: work.job for work_id, work in works.items()}
         with runtime.store().write() as connection:
             mine = jobs.settle(connection, held, [said.change for said in verdicts], owner=self.owner, actor=self.actor)
-            ours = [said for said in verdicts if said.change.id in mine]
+            ours = sorted((said for said in verdicts if said.change.id in mine), key=lambda said: said.change.id)
             store.store_progress(connection, [said.progress for said in ours])
             issued = [said for said in ours if said.change.state == "issued"]
             store.store_issued(connection, [said.progress for said in issued])
             done = [said.change.id for said in ours if said.change.state == "done"]
+            store.mark_doubled(connection, [held[said.change.id] for said in issued], self.actor)
             released = store.release_waiting(connection, done)
             notices = intend(connection, [w for said in issued for w in _notices(works[said.change.id])])
             for said in verdicts:
@@ -316,6 +318,15 @@ def _halved(said: Verdict, group: Done, work: Work, outcome: Outcome[Any], docum
         return said
     change = replace(said.change, state="retry", action="halve", due_at=jobs.now(), reason=None)
     return Verdict(change, replace(said.progress, bulk_id=None, bulk_limit=-(-len(together) // 2)))
+
+
+def _said_once(said: Verdict, outcome: Outcome[Any], shown: dict[int, str]) -> Verdict:
+    """A bulk's request and answer are kept with its first member; the others' entries name it."""
+    first = shown.setdefault(id(outcome.sample), said.change.id)
+    if outcome.sample is None or first == said.change.id:
+        return said
+    change = replace(said.change, body=None, detail=said.change.detail | {"body_with": first})
+    return replace(said, change=change)
 
 
 def _notices(work: Work) -> list[Wanted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -152,7 +152,7 @@ def _not_done(
         pause = max(pause, timedelta(seconds=30))
     state = "uncertain" if doubt else "retry"
     change = _change(work, state, "not_done", outcome, error.message, detail, due=at + pause, unsure=doubt)
-    return Verdict(change, keep)
+    return Verdict(replace(change, tried=not isinstance(error, Throttled)), keep)
 
 
 def _change(

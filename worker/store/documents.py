@@ -250,31 +250,42 @@ def release_waiting(connection: Connection, done: Sequence[str]) -> int:
     return connection.execute(query).rowcount
 
 
-def store_sighting(connection: Connection, job: Job, remote_id: str, actor: str) -> bool:
+def store_sighting(connection: Connection, job: Job, remote_id: str, actor: str) -> None:
     """A remote id for a row that is no longer the caller's: appended; two ids for one key make it `doubled`.
 
-    Returns True when it is doubled. If the row's own outcome already holds this id (the answer to a COMMIT was
-    lost), there is nothing to say.
+    If the row's own outcome already holds this id (the answer to a COMMIT was lost), there is nothing to say.
     """
     known = connection.execute(select(documents.c.remote_id).where(documents.c.id == job.id)).scalar()
     if known == remote_id:
-        return False
+        return
     connection.execute(sightings.insert().values(id=new_id(), job_id=job.id, remote_id=remote_id, seen_at=now()))
-    seen = set(connection.execute(select(sightings.c.remote_id).where(sightings.c.job_id == job.id)).scalars())
-    doubled = len(seen | ({known} if known else set())) > 1
-    values: dict[str, Any] = {"seq": jobs.c.seq + 1}
-    if doubled:
-        reason = f"two documents exist for one key: {', '.join(sorted(seen | ({known} if known else set())))}"
-        values |= {"state": "doubled", "due_at": None, "lease_owner": None, "lease_until": None, "reason": reason}
-    row = connection.execute(
-        update(jobs).where(jobs.c.id == job.id).values(**values).returning(jobs.c.seq, jobs.c.state)
-    ).one()
+    bump = update(jobs).where(jobs.c.id == job.id).values(seq=jobs.c.seq + 1).returning(jobs.c.seq, jobs.c.state)
+    row = connection.execute(bump).one()
     detail = {"remote_id": remote_id}
-    append(
-        connection,
-        [Entry(job.shop, job.order_id, job.subject, row.seq, "sighting", row.state, actor, detail)],
+    append(connection, [Entry(job.shop, job.order_id, job.subject, row.seq, "sighting", row.state, actor, detail)])
+    mark_doubled(connection, [job], actor)
+
+
+def mark_doubled(connection: Connection, settled: Sequence[Job], actor: str) -> None:
+    """Rows for which two different remote ids are known become `doubled`: a person must void one of the two."""
+    if not settled:
+        return
+    seen = (
+        select(sightings.c.job_id, sightings.c.remote_id, documents.c.remote_id.label("own"))
+        .join(documents, documents.c.id == sightings.c.job_id)
+        .where(sightings.c.job_id.in_([job.id for job in settled]))
     )
-    return doubled
+    ids: dict[str, set[str]] = {}
+    for row in connection.execute(seen):
+        ids.setdefault(row.job_id, set()).update(filter(None, (row.remote_id, row.own)))
+    for job in settled:
+        if len(known := sorted(ids.get(job.id, ()))) > 1:
+            reason = f"two documents exist for one key: {', '.join(known)}; void one of them on the platform"
+            doubled = {"state": "doubled", "due_at": None, "lease_owner": None, "lease_until": None, "reason": reason}
+            bump = update(jobs).where(jobs.c.id == job.id).values(seq=jobs.c.seq + 1, changed_at=now(), **doubled)
+            seq = connection.execute(bump.returning(jobs.c.seq)).scalar_one()
+            entry = Entry(job.shop, job.order_id, job.subject, seq, "doubled", "doubled", actor, {"reason": reason})
+            append(connection, [entry])
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class Change:
     detail: dict[str, Any] = field(default_factory=dict)
     body: dict[str, Any] | None = None
     duration_us: int | None = None
+    tried: bool = True
+    """Whether this claim counts as an attempt; one that a quota turned away does not."""
 
 
 def now() -> datetime:
@@ -226,7 +228,14 @@ def settle(
     connection.execute(
         _SET,
         [
-            {"_id": c.id, "_state": c.state, "_due_at": c.due_at, "_unsure": c.unsure, "_reason": c.reason}
+            {
+                "_id": c.id,
+                "_state": c.state,
+                "_due_at": c.due_at,
+                "_unsure": c.unsure,
+                "_reason": c.reason,
+                "_untried": 0 if c.tried else 1,
+            }
             for c in recorded
         ],
     )
@@ -246,6 +255,7 @@ _SET = (
         due_at=bindparam("_due_at", type_=jobs.c.due_at.type),
         unsure=bindparam("_unsure"),
         reason=bindparam("_reason"),
+        attempts=jobs.c.attempts - bindparam("_untried", type_=jobs.c.attempts.type),
     )
 )
 
@@ -277,7 +287,9 @@ def free(
     if not stale:
         return []
     at = now()
-    unchanged = [(job_id, *lease) for job_id, lease in stale.items()]
+    # a stopped process may hold the lock of one of them: the others must not wait for it
+    at_hand = select(jobs.c.id).where(jobs.c.id.in_(list(stale))).with_for_update(skip_locked=True)
+    unchanged = [(job_id, *stale[job_id]) for job_id in connection.execute(at_hand).scalars()]
     spent = jobs.c.attempts >= attempts
     sent = jobs.c.state == "sending"
     hold = spent | (sent & (jobs.c.kind == "notice"))
