@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from datetime import timedelta
+from functools import cache
 
 import redis
 
 from worker import bells, runtime
+from worker.accounts import accounts
 from worker.app import DISPATCH, SEAL, celery
 from worker.leases import LeaseWatch, longest
 from worker.store import jobs
@@ -35,7 +37,9 @@ def dispatch() -> dict[str, int]:
             for queue, tenant in jobs.due_tenants(connection)
         ]
     for queue, tenant, rows in due:
-        if rows and not _enough_rings(queue):
+        if rows and queue.startswith("invoices.") and tenant not in _tenants():
+            counts["held"] += _hold_orphans(queue, tenant)
+        elif rows and not _enough_rings(queue):
             counts[queue] += _ring(queue, tenant, rows)
     return {name: count for name, count in counts.items() if count}
 
@@ -54,6 +58,21 @@ def _free() -> int:
         freed = jobs.free(connection, over, attempts=runtime.config().billhook.timing.attempts)
     log.warning("%d leases of workers that are gone were ended", len(freed))
     return len(freed)
+
+
+@cache
+def _tenants() -> frozenset[str]:
+    return frozenset(ref.tenant for ref in accounts().values())
+
+
+def _hold_orphans(queue: str, tenant: str) -> int:
+    """Nobody works for a tenant that no account has any more; its rows must not wait in silence."""
+    reason = (
+        f"no account of the configuration reaches {tenant} any more (was its key or organisation changed?);"
+        " put the account right, then `billhook retry`"
+    )
+    with runtime.store().write() as connection:
+        return jobs.hold_all(connection, queue, tenant, reason)
 
 
 def _ring(queue: str, tenant: str, rows: list[tuple[str, str, str]]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.terminal import MISUSED, AsJson, fail, opened, plain, print_json, say, show
+from worker.terminal import MISUSED, AsJson, configured, fail, opened, plain, print_json, say, show
 
 orders = typer.Typer()
 audit = typer.Typer(help="Read and check the audit trail.", no_args_is_help=True)
@@ -143,8 +143,11 @@ def retry(
     store, actor = opened(), f"staff:{getpass.getuser()}"
     found: list[PutBack] = []
     wanted: list[str | None] = [*names] if names else [None]
+    tenants = {(ref.shop, ref.name): ref.tenant for ref in configured().accounts()}
     for name in wanted:
-        again = put_back(store, actor=actor, shop=shop, order=name, account=account, reason_contains=reason_contains)
+        again = put_back(
+            store, actor=actor, shop=shop, order=name, account=account, reason_contains=reason_contains, tenants=tenants
+        )
         if name and not again:
             typer.echo(f"{name}: nothing of it is held", err=True)
         found += again

@@ -321,6 +321,19 @@ def free(
     return [row.id for row in freed]
 
 
+def hold_all(connection: Connection, queue: str, tenant: str, reason: str, actor: str = SYSTEM) -> int:
+    """Holds everything of a tenant that waits for a worker; returns how many rows that were."""
+    query = (
+        update(jobs)
+        .where(jobs.c.queue == queue, jobs.c.tenant == tenant, jobs.c.due_at.is_not(None))
+        .values(state="held", due_at=None, reason=reason, seq=jobs.c.seq + 1, changed_at=now())
+        .returning(jobs.c.id, jobs.c.kind, jobs.c.shop, jobs.c.order_id, jobs.c.seq)
+    )
+    held = connection.execute(query).all()
+    append(connection, (_entry(row, row.seq, "hold", "held", actor, {"reason": reason}) for row in held))
+    return len(held)
+
+
 _DUE_TENANTS = text(
     """
     WITH RECURSIVE due(queue, tenant) AS (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, update
@@ -33,6 +33,7 @@ def put_back(
     order: str | None = None,
     account: str | None = None,
     reason_contains: str | None = None,
+    tenants: Mapping[tuple[str, str], str] | None = None,
 ) -> list[PutBack]:
     """Makes held rows due again, those that match everything given, with one trail entry each, in one commit.
 
@@ -45,6 +46,7 @@ def put_back(
         order: the order as people call it, the source's id of it, or ours; with everything that hangs on it.
         account: `shop/name`, or the name alone.
         reason_contains: a part of the reason for which the rows are held, in any case.
+        tenants: of each (shop, account) the tenant as it is configured now; what is put back goes there.
     """
     with store.write() as connection:
         conditions = _conditions(connection, shop, order, account, reason_contains)
@@ -52,7 +54,19 @@ def put_back(
         released: list[PutBack] = []
         for start in range(0, len(held), _AT_ONCE):
             released += _release(connection, held[start : start + _AT_ONCE], actor)
+            _rehome(connection, [row.id for row in held[start : start + _AT_ONCE]], tenants or {})
         return released
+
+
+def _rehome(connection: Connection, ids: list[str], tenants: Mapping[tuple[str, str], str]) -> None:
+    """An account's key may have been changed meanwhile, and with it what the platform knows it by."""
+    for (shop, account), tenant in tenants.items():
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id.in_(ids), jobs.c.shop == shop, jobs.c.account == account, jobs.c.tenant != tenant)
+            .where(jobs.c.kind.in_(("customer", "invoice")))
+            .values(tenant=tenant)
+        )
 
 
 def _conditions(
