@@ -5,6 +5,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -181,3 +182,13 @@ def _announced(head: bytes) -> int:
         if name.strip().lower() == b"content-length":
             return int(value)
     return 0
+
+
+def drip(connection: socket.socket, data: bytes, every: float) -> None:
+    """Sends one byte after the other, a pause between them, until the other side has had enough."""
+    try:
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            time.sleep(every)
+    except OSError:
+        return

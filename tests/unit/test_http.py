@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from connectors.errors import ConnectorError, Rejected, Sample, Unavailable, Uncertain
 from connectors.http import SAMPLE_LIMIT, Answer, Http, dump_json
 from tests.kit import dripping
-from tests.kit.dripping import Behaviour, Exchange, HostileServer, response
+from tests.kit.dripping import Behaviour, Exchange, HostileServer, drip, response
 from tests.kit.processes import eventually, free_port
 
 DEADLINE = 0.4
@@ -124,15 +124,9 @@ def listening(handle: Callable[[socket.socket], Any]) -> Iterator[int]:
 def test_a_deadline_inside_the_tls_handshake_is_surely_not_sent() -> None:
     """TLS takes the socket object over; the watchdog must still reach the connection."""
 
-    def drip(connection: socket.socket) -> None:
-        try:
-            for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 500:
-                connection.sendall(bytes([byte]))
-                time.sleep(0.03)
-        except OSError:
-            return
+    hello = b"\x16\x03\x03\x40\x00" + b"\x02" * 500
 
-    with listening(drip) as port:
+    with listening(lambda connection: drip(connection, hello, 0.03)) as port:
         began = time.monotonic()
         with pytest.raises(Unavailable, match="nothing was sent"):
             Http(DEADLINE).send("POST", f"https://127.0.0.1:{port}/", unsafe=True)
