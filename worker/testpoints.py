@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 
 _passed: Counter[str] = Counter()
@@ -35,7 +36,8 @@ def point(name: str) -> None:
     _passed[name] += 1
     if _passed[name] != int(nth or 1) or not _first():
         return
-    os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
+    # to this thread: one sent to the process may be taken by another, and this one would go on for a moment
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
 
 
 def _first() -> bool:

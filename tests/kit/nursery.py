@@ -4,6 +4,7 @@ Each is a process of its own with its own environment, folder and log; only the 
 test run waits for them once.
 """
 
+import ctypes
 import importlib
 import multiprocessing
 import os
@@ -33,6 +34,8 @@ IMPORTED = [
     "tasks.notify_customers",
     "tasks.recurring",
 ]
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Forked:
@@ -67,6 +70,8 @@ class Forked:
 
 def _run(arguments: list[str], log: str, env: dict[str, str], cwd: str) -> None:
     os.setsid()
+    if sys.platform == "linux":  # it ends with the nursery, as that does with the tests
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(output, stream)

@@ -225,6 +225,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
+# 17 percent has a tax code that the platform refuses
 _ACCOUNTS: dict[str, dict[str, Any]] = {
     "xero": {
         "client_id": xero.CLIENT_ID,
@@ -233,11 +234,11 @@ _ACCOUNTS: dict[str, dict[str, Any]] = {
         "settings": {
             "tenant": xero.TENANT,
             "sales_account": "200",
-            "tax": {"20": "OUTPUT2", "5": "RROUTPUT", "0": "ZERORATEDOUTPUT"},
+            "tax": {"20": "OUTPUT2", "5": "RROUTPUT", "0": "ZERORATEDOUTPUT", "17": "NOSUCHCODE"},
         },
     },
     "stripe": {
         "api_key": "sk_live_sandbox",
-        "settings": {"tax_rates": {"20": "txr_VAT20", "5": "txr_VAT5", "0": "txr_VAT0"}},
+        "settings": {"tax_rates": {"20": "txr_VAT20", "5": "txr_VAT5", "0": "txr_VAT0", "17": "txr_NONE"}},
     },
 }

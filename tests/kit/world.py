@@ -67,12 +67,13 @@ class World(Scene):
         wait: bool = True,
         queues: str = QUEUES,
         module: str = "celery",
+        threads: int = 8,
     ) -> Process:
         """A worker for events, invoices and notices, with e.g. `env={"BILLHOOK_CRASH": "sending:kill"}`.
 
         `module`: `tests.kit.tampered` for one whose clock or transport the test changes.
         """
-        worker = self._celery("worker", "-c", "8", "-Q", queues, env=env, module=module)
+        worker = self._celery("worker", "-c", str(threads), "-Q", queues, env=env, module=module)
         self.workers.append(worker)
         if wait:
             worker.until_prints(READY)
@@ -143,7 +144,7 @@ class World(Scene):
             self.promised(events[0], shop=shop)
         elif len(events) > 1 and answer.status_code == 202:
             said = answer.json()["results"]
-            self.promised(*(e for e, one in zip(events, said, strict=True) if one["status"] == 202), shop=shop)
+            self.promised(*(e for e, one in zip(events, said, strict=True) if one["status"] == "accepted"), shop=shop)
         return answer
 
     def ring(self, task: str, queue: str, **kwargs: Any) -> None:

@@ -21,6 +21,9 @@ StoreError = SQLAlchemyError
 KeyTaken = IntegrityError
 """A unique key was taken by somebody else meanwhile."""
 
+IDLE_SECONDS = 15
+"""How long a transaction may stand still: a process that was stopped inside one gives up its locks, not its work."""
+
 
 class Store:
     """One database. `read()` and `write()` give a connection in a transaction; `write()` commits on leaving."""
@@ -34,7 +37,12 @@ class Store:
             self.engine = create_engine(parsed, pool_size=8, max_overflow=64, connect_args={"timeout": busy_seconds})
             _prepare_sqlite(self.engine, busy_seconds, synchronous)
         else:
-            options: dict[str, Any] = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5}
+            options: dict[str, Any] = {
+                "connect_timeout": 5,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
+            }
             self.engine = create_engine(
                 parsed, pool_size=8, max_overflow=56, pool_pre_ping=True, pool_timeout=10, connect_args=options
             )

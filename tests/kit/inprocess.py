@@ -1,0 +1,106 @@
+"""A scene whose tasks run in the test itself, one turn at a time: what happens between two turns is the test's."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sandbox.server import Hosted
+from tasks import create_invoices as creating
+from tasks import handle_events as handling
+from tests.kit.scene import Clocks, Scene
+from worker import accounts, runtime, testpoints
+from worker.store import jobs
+from worker.store.schema import documents as documents_table
+from worker.store.schema import jobs as jobs_table
+
+QUICK = Clocks(deadline=1.0, lease_margin=3.0, quiet_seconds=0.3, linger=0.0)
+_KEYS = {"xero": "DELETE FROM xero_answers", "stripe": "DELETE FROM stripe_answers"}
+
+
+class InProcess(Scene):
+    """Nobody dispatches: nothing happens but by `handle` and `turn`."""
+
+    def __init__(
+        self, folder: Path, store_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, **options: Any
+    ) -> None:
+        """`options` as of `Scene`."""
+        super().__init__(folder, store_url, redis_url, **{"clocks": QUICK, **options})
+        self._monkeypatch = monkeypatch
+        for name in ("BILLHOOK_DATABASE_URL", "BILLHOOK_REDIS_URL", "BILLHOOK_DATA_DIR"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setitem(os.environ, "BILLHOOK_CONFIG", str(self.config_file))
+        _forget()
+
+    def close(self) -> None:
+        runtime.store().close()
+        runtime.inbox().close()
+        _forget()
+        super().close()
+
+    def without(self, *safeguards: str) -> None:
+        """From now on these safeguards are off."""
+        self._monkeypatch.setattr(testpoints, "_without", frozenset(safeguards))
+
+    def handle(self, *events: Mapping[str, Any], shop: str = "") -> None:
+        """Accepts the events and handles them."""
+        handling.handle_events(self.accept(*events, shop=shop))
+
+    def turn(self) -> Counter[str]:
+        """Makes everything due that waits, and works on it once. Returns what became of the rows."""
+        with self.store.write() as connection:
+            waiting = jobs_table.update().where(jobs_table.c.due_at.is_not(None))
+            connection.execute(waiting.values(due_at=jobs.now() - timedelta(seconds=1)))
+        counts: Counter[str] = Counter()
+        for tenant in sorted({ref.tenant for ref in accounts.accounts().values()}):
+            counts += creating._once(tenant) or Counter()
+        return counts
+
+    def settle(self, within: float = 20.0) -> None:
+        """Turn after turn until nothing moves by itself any more."""
+        until = time.perf_counter() + within
+        while not self.settled():
+            assert time.perf_counter() < until, f"not settled within {within:g} s: {self.states()} {self.reasons()}"
+            self.turn()
+
+    def reasons(self) -> list[str]:
+        """Why rows that are not finished stand where they stand."""
+        return [row[0] for row in self.rows("SELECT reason FROM jobs WHERE reason IS NOT NULL")]
+
+    def outlive_keys(self) -> None:
+        """Two days pass for everything sent so far: no platform knows its keys any more, and we know that."""
+        with self.store.write() as connection:
+            past = datetime.now(UTC) - timedelta(days=2)
+            sent = documents_table.update().where(documents_table.c.first_sent_at.is_not(None))
+            connection.execute(sent.values(first_sent_at=past))
+        for slug in self.platforms:
+            self.sandbox.ask(slug, lambda hosted, slug=slug: _forget_keys(hosted, slug))  # type: ignore[misc]
+
+    def sent(self, ref: str) -> list[dict[str, Any]]:
+        """What the trail says of each time that the order's invoice was sent, in order."""
+        found = self.rows(
+            "SELECT detail FROM audit WHERE action = 'send' AND subject = ? ORDER BY seq",
+            f"invoice:{self.invoice(ref)[0][0]}",
+        )
+        return [json.loads(row[0]) for row in found]
+
+
+def _forget_keys(hosted: Hosted, slug: str) -> None:
+    hosted.emulator.db.execute(_KEYS[slug])
+
+
+def _forget() -> None:
+    """What one process holds once belongs to one scene here."""
+    for held in (
+        runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client, runtime.process_name,
+        accounts.accounts, accounts.platform_of, handling._source,
+    ):  # fmt: skip
+        with suppress(AttributeError):
+            held.cache_clear()
