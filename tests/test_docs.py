@@ -225,6 +225,18 @@ def test_every_fault_of_the_sandbox_is_described() -> None:
     assert not {fault.value for fault in Fault if f"`{fault.value}`" not in doc("operations")}
 
 
+def test_every_reason_to_hold_that_operations_explains_is_given_somewhere() -> None:
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("tasks", "worker", "connectors")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    )
+    (table,) = re.findall(r"^\| The reason says .*?\n\n", doc("operations"), re.MULTILINE | re.DOTALL)
+    quoted = [part for line in table.splitlines()[2:] for part in re.findall(r"`([^`]+)`", line.split(" | ")[0])]
+    assert len(quoted) > 15
+    assert not [part for part in quoted if part not in code], "no code gives these reasons any more"
+
+
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = {"## Always": project["dependencies"]}
