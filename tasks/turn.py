@@ -11,7 +11,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
+from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable
 from connectors.platforms.documents import Documents, Hit, Outcome
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
@@ -131,7 +131,9 @@ class Turn:
         looking = {work.id for work in look}
         send = [work for work in works if work.id not in looking]
         verdicts: list[Verdict] = []
-        for work, hit in look_up(documents, look, self.permits):
+        looked_up = look_up(documents, look, self.permits)
+        self._tell_breaker([hit if isinstance(hit, ConnectorError) else None for _, hit in looked_up])
+        for work, hit in looked_up:
             said = self._after_look(documents, work, hit, policy)
             if isinstance(said, Verdict):
                 verdicts.append(said)
@@ -240,21 +242,22 @@ class Turn:
         at = jobs.now()
         verdicts: list[Verdict] = []
         shown: dict[int, str] = {}
+        self._tell_breaker([outcome.error for _, outcome in group])
         for each, outcome in group:
-            self._tell_breaker(outcome)
             resolved = each.finished_a_step or (not each.work.job.unsure) or each.work.found is not None
             said = verdict(each.work, outcome, policy, at, made=each.made, resolved=resolved)
             verdicts.append(_said_once(_halved(said, group, each.work, outcome, documents), outcome, shown))
         self._settle(verdicts, [each.work for each, _ in group])
 
-    def _tell_breaker(self, outcome: Outcome[Any]) -> None:
-        error = outcome.error
-        if isinstance(error, Throttled) and error.status == 429:
-            limits.pause(self.tenant, error.retry_after or 1.0)
-        elif isinstance(error, Unavailable | Unauthorized):
-            limits.failed(self.tenant)
-        elif error is None:
+    def _tell_breaker(self, errors: Sequence[ConnectorError | None]) -> None:
+        """What calls side by side came to (None: a success). Together they are one success or one failure."""
+        for error in errors:
+            if isinstance(error, Throttled) and error.status == 429:
+                limits.pause(self.tenant, error.retry_after or 1.0)
+        if None in errors:
             limits.worked(self.tenant)
+        elif any(isinstance(error, Unavailable | Unauthorized) for error in errors):
+            limits.failed(self.tenant)
 
     def _settle(self, verdicts: Sequence[Verdict], works: Sequence[Work]) -> None:
         """Outcome, trail and notices in one commit; tried again while the lease lasts if the database is away."""
