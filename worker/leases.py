@@ -13,6 +13,7 @@ import time
 from datetime import datetime, timedelta
 
 from worker import runtime, testpoints
+from worker.store import jobs
 
 DEADLINE = 30.0
 """Seconds for a call (or a batch of events) where nothing else is said."""
@@ -43,6 +44,8 @@ class LeaseWatch:
 
     def over(self, leased: dict[str, Lease], length: timedelta) -> dict[str, Lease]:
         """Those of the leases that have not changed for `length`."""
+        if testpoints.without("lease_watch"):
+            return {job_id: held for job_id, held in leased.items() if held[2] < jobs.now()}
         now = time.monotonic()
         with self._lock:
             self._seen = {

@@ -1,6 +1,6 @@
 """`python -m tests.kit.tampered …`: Celery as `python -m celery …`, in surroundings that a test has changed.
 
-BILLHOOK_TEST_TRANSPORT: broker_transport_options to overwrite, as JSON. SIGUSR1: the wall clock jumps an hour ahead,
+BILLHOOK_TEST_TRANSPORT: broker_transport_options to overwrite, as JSON. SIGUSR2: the wall clock jumps an hour ahead,
 as it does for all that asks `worker.store.jobs.now`.
 """
 
@@ -31,6 +31,6 @@ def jump(*_: Any) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, jump)
+    signal.signal(signal.SIGUSR2, jump)
     celery.conf.broker_transport_options |= json.loads(os.environ.get("BILLHOOK_TEST_TRANSPORT", "{}"))
     runpy.run_module("celery", run_name="__main__", alter_sys=True)

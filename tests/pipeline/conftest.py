@@ -1,3 +1,3 @@
 """Fixtures of the pipeline tests: the world of real processes is the chaos tests' own."""
 
-from tests.chaos.conftest import make_world as make_world
+from tests.chaos.conftest import make_world  # noqa: F401

@@ -196,5 +196,5 @@ def test_a_refused_invoice_is_held_and_put_back_after_a_look(make_world: MakeWor
     world.until_settled()
     check(world)
     sends = details(world, f"invoice:{invoice}", "send")
-    assert [send["generation"] for send in sends][0] == 1
+    assert sends[0]["generation"] == 1
     assert (sends[-1]["generation"], sends[-1]["looked"]) == (2, "not there")
