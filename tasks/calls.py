@@ -19,6 +19,9 @@ from worker.store.documents import Bulk, Work
 GATHER = 0.02
 """Seconds in which further outcomes join a commit."""
 
+LOOKED_FOR = 10
+"""Documents that one look-up asks for; more would not fit into an address."""
+
 Done = list[tuple[Try, Outcome[Any]]]
 
 
@@ -33,7 +36,7 @@ class Send:
 @cache
 def pool() -> ThreadPoolExecutor:
     """Threads for calls that wait on a platform; one pool a process."""
-    return ThreadPoolExecutor(max_workers=max(64, runtime.config().billhook.threads * 2), thread_name_prefix="call")
+    return ThreadPoolExecutor(max_workers=max(128, runtime.config().billhook.threads * 4), thread_name_prefix="call")
 
 
 def bulk_key(works: Sequence[Work]) -> str:
@@ -92,14 +95,18 @@ def _one_unit(documents: Documents[Any, Any], send: Send, tries: Sequence[Try]) 
 
 def look_up(documents: Documents[Any, Any], works: Sequence[Work], permits: Permits) -> list[tuple[Work, Any]]:
     """For each work what `find` says of it: a hit, None, or the error for which it is not known."""
-    if not works:
-        return []
 
-    def run() -> list[Any]:
+    def looked(some: Sequence[Work]) -> list[Any]:
         with limits.using(permits):
             try:
-                return documents.find([work.draft for work in works])
+                return documents.find([work.draft for work in some])
             except ConnectorError as error:
-                return [error] * len(works)
+                return [error] * len(some)
 
-    return list(zip(works, pool().submit(run).result(), strict=True))
+    # a platform that creates one by one is asked one by one: side by side, its latency is waited for once
+    size = LOOKED_FOR if type(documents).bulk > 1 else 1
+    parts = [works[start : start + size] for start in range(0, len(works), size)]
+    answers = [pool().submit(looked, part) for part in parts]
+    return [
+        pair for part, answer in zip(parts, answers, strict=True) for pair in zip(part, answer.result(), strict=True)
+    ]

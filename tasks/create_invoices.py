@@ -19,6 +19,7 @@ from tasks.turn import Turn, failed_completely
 from worker import bells, limits, runtime
 from worker.accounts import accounts
 from worker.app import CREATE_INVOICES, celery
+from worker.config import AccountRef
 from worker.gate import Gate
 from worker.shutdown import stopping
 from worker.store import jobs, tokens
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 TURN_SECONDS = 20.0
 ROWS = 200
 """Most rows of one claim."""
+CALLS = 64
+"""Most calls of one claim that are in flight at once."""
+BUSY = 0.1
+"""Seconds until it is worth asking again while calls that have begun wait for permits."""
 PATIENCE = 1.0
 """Seconds a task waits for rows that gather, or for a permit, before it ends; nothing is held meanwhile."""
 
@@ -72,8 +77,7 @@ def _once(tenant: str) -> Counter[str] | None:
     ref = next((ref for ref in accounts().values() if ref.tenant == tenant), None)
     if ref is None:
         return None  # the account left the configuration; its rows stay and `billhook status` shows them
-    facts = ref.facts
-    permits = limits.take(tenant, facts, min(facts.concurrent, 32))
+    permits = _permits(tenant, ref)
     if not permits.granted:
         if permits.wait > PATIENCE:
             return None
@@ -82,12 +86,18 @@ def _once(tenant: str) -> Counter[str] | None:
     try:
         turn = Turn(tenant, permits)
         for kind in _kinds():
-            rows = _rows_for(ref.platform, kind, permits)
-            if rows and turn.run(kind, rows):
+            if turn.run(kind, _rows_for(ref, kind, permits)):
                 return turn.counts
         return None
     finally:
         permits.give_back()
+
+
+def _permits(tenant: str, ref: AccountRef) -> limits.Permits:
+    """Permits for a claim; none while calls that have begun wait for theirs."""
+    if limits.line(tenant, ref.facts).waiting:
+        return limits.Permits(tenant, ref.facts, [], BUSY)
+    return limits.take(tenant, ref.facts, min(ref.facts.concurrent, CALLS, -(-ROWS // ref.bulk)))
 
 
 def _kinds() -> tuple[str, ...]:
@@ -95,10 +105,11 @@ def _kinds() -> tuple[str, ...]:
     return ("customer", "invoice") if next(_turns) % 2 else ("invoice", "customer")
 
 
-def _rows_for(platform: type, kind: str, permits: limits.Permits) -> int:
-    """How many rows these permits may carry."""
-    documents = platform.Customers if kind == "customer" else platform.Invoices  # type: ignore[attr-defined]
-    return min(ROWS, max(1, permits.granted // documents.calls) * documents.bulk)
+def _rows_for(ref: AccountRef, kind: str, permits: limits.Permits) -> int:
+    """How many rows may begin with these permits, so that the quotas carry their further calls too."""
+    documents = ref.platform.Customers if kind == "customer" else ref.platform.Invoices
+    units = min(permits.granted, (permits.granted + permits.room) // documents.calls)
+    return min(ROWS, max(1, units) * min(documents.bulk, ref.account.bulk or documents.bulk))
 
 
 def _anything_due(tenant: str) -> bool:

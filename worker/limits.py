@@ -10,11 +10,15 @@ Redis lost means permits lost: that may earn a 429, never a second invoice. Redi
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 import redis
 
@@ -25,17 +29,19 @@ from worker.store.ids import new_id
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 1.0
-"""Seconds a call waits for a further permit when its batch's permits are used up."""
+PATIENCE = 5.0
+"""Seconds a call waits in the line for a further permit when its batch's permits are used up."""
+SOON = 0.02
+"""Seconds after which a line that is not empty is served again at the earliest."""
 BREAKS_AFTER = 5
 """Failures in a row that open the breaker; then it stays open 5 s, 10 s, 20 s … up to five minutes."""
 
 _TAKE = """
 local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1000000
 local paused = redis.call('PTTL', KEYS[1])
-if paused > 0 then return {0, tostring(paused / 1000)} end
+if paused > 0 then return {0, tostring(paused / 1000), 0} end
 local want, hold = tonumber(ARGV[1]), tonumber(ARGV[2])
-local wait = 0
+local wait, room = 0, 1000000
 for i = 2, #KEYS do
   redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
   local free = tonumber(ARGV[1 + (i - 1) * 2]) - redis.call('ZCARD', KEYS[i])
@@ -56,8 +62,9 @@ for i = 2, #KEYS do
     redis.call('ZADD', KEYS[i], now + hold + per, ARGV[#ARGV] .. ':' .. n)
   end
   if want > 0 then redis.call('PEXPIRE', KEYS[i], math.ceil((hold + per) * 1000)) end
+  if per > 0 then room = math.min(room, tonumber(ARGV[1 + (i - 1) * 2]) - redis.call('ZCARD', KEYS[i])) end
 end
-return {want, tostring(wait)}
+return {want, tostring(wait), room}
 """
 _RELEASE = """
 local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1000000
@@ -83,6 +90,8 @@ class Permits:
     facts: Facts
     free: list[str]
     wait: float
+    room: int = 0
+    """How many calls the quotas leave beyond these, at the moment."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -92,31 +101,141 @@ class Permits:
     @contextmanager
     def call(self) -> Iterator[None]:
         """Around one call: uses up a permit. Raises `Throttled` (nothing sent) when the quota gives no more."""
-        permit = self._next()
+        with self._lock:
+            permit = self.free.pop() if self.free else None
+        if permit is None:
+            permit = line(self.tenant, self.facts).next()
         try:
             yield
         finally:
-            _release(self.tenant, self.facts, [permit], used=True)
-
-    def _next(self) -> str:
-        until = time.monotonic() + PATIENCE
-        while True:
-            with self._lock:
-                if self.free:
-                    return self.free.pop()
-            more = take(self.tenant, self.facts, 1)
-            if more.free:
-                return more.free.pop()
-            if time.monotonic() + more.wait > until:
-                raise Throttled("the account's quota is used up for now", retry_after=more.wait)
-            time.sleep(min(max(more.wait, 0.01), PATIENCE))
+            line(self.tenant, self.facts).put_back(permit)
 
     def give_back(self) -> None:
-        """Returns what was not used."""
+        """Returns what was not used; on return what was used is accounted for too."""
         with self._lock:
             unused, self.free = self.free, []
         if unused:
             _release(self.tenant, self.facts, unused, used=False)
+        line(self.tenant, self.facts).settle()
+
+
+class Line:
+    """Where the calls of this process wait for further permits of a tenant, first come, first served.
+
+    One question to Redis serves all who wait, and one message returns all permits that have been used meanwhile.
+    """
+
+    def __init__(self, tenant: str, facts: Facts) -> None:
+        self.tenant, self.facts = tenant, facts
+        self._lock = threading.Lock()
+        self._waiting: deque[Future[str]] = deque()
+        self._used: list[str] = []
+        self._asked: list[Future[None]] = []
+        self._wait = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody stands here: whoever begins something new comes after them."""
+        return bool(self._waiting)
+
+    def next(self) -> str:
+        """A permit. Raises `Throttled` when there is none within the patience."""
+        mine: Future[str] = Future()
+        with self._lock:
+            self._waiting.append(mine)
+        _clerk().serve(self)
+        try:
+            return mine.result(PATIENCE)
+        except TimeoutError:
+            if not mine.cancel():
+                return mine.result()  # it came in the last moment
+            raise Throttled("the account's quota is used up for now", retry_after=self._wait) from None
+
+    def put_back(self, permit: str) -> None:
+        """Says that the call is over; does not wait."""
+        with self._lock:
+            self._used.append(permit)
+        _clerk().serve(self)
+
+    def settle(self) -> None:
+        """Waits until what was put back is accounted for: the process may end after this."""
+        done: Future[None] = Future()
+        with self._lock:
+            if not self._used:
+                return
+            self._asked.append(done)
+        _clerk().serve(self)
+        with suppress(TimeoutError):
+            done.result(PATIENCE)
+
+    def serve(self) -> float | None:
+        """For the clerk: returns what was used, hands out what there is. Seconds until the next round; None: none."""
+        with self._lock:
+            used, self._used = self._used, []
+            asked, self._asked = self._asked, []
+            want = len(self._waiting)
+        if used:
+            _release(self.tenant, self.facts, used, used=True)
+        for done in asked:
+            done.set_result(None)
+        if not want:
+            return None
+        permits = take(self.tenant, self.facts, want)
+        self._wait = permits.wait
+        with self._lock:
+            while self._waiting and (permits.free or self._waiting[0].cancelled()):
+                first = self._waiting.popleft()
+                if first.set_running_or_notify_cancel():
+                    first.set_result(permits.free.pop())
+            left = bool(self._waiting)
+        if permits.free:
+            _release(self.tenant, self.facts, permits.free, used=False)
+        return min(max(permits.wait, SOON), PATIENCE) if left else None
+
+
+class _Clerk:
+    """One thread that serves every line of this process."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Line] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="permits", daemon=True).start()
+
+    def serve(self, line: Line) -> None:
+        self._calls.put(line)
+
+    def _run(self) -> None:
+        again: dict[Line, float] = {}
+        while True:
+            called = self._next(min(again.values(), default=None))
+            now = time.monotonic()
+            for one in called | {one for one, at in again.items() if at <= now}:
+                again.pop(one, None)
+                try:
+                    pause = one.serve()
+                except Exception:  # whoever waits gives up by itself; the others must not stand still for it
+                    log.exception("the line for permits of %s could not be served", one.tenant)
+                    pause = 1.0
+                if pause is not None:
+                    again[one] = time.monotonic() + pause
+
+    def _next(self, until: float | None) -> set[Line]:
+        called: set[Line] = set()
+        with suppress(queue.Empty):
+            called.add(self._calls.get(timeout=None if until is None else max(0.0, until - time.monotonic())))
+            while True:
+                called.add(self._calls.get_nowait())
+        return called
+
+
+@cache
+def _clerk() -> _Clerk:
+    return _Clerk()
+
+
+@cache
+def line(tenant: str, facts: Facts) -> Line:
+    """The process's own line for the tenant."""
+    return Line(tenant, facts)
 
 
 _here = threading.local()
@@ -150,14 +269,14 @@ def take(tenant: str, facts: Facts, want: int) -> Permits:
     numbers = [value for calls, per in limits for value in (calls, per)]
     keys = [_key(tenant, "pause"), *_window_keys(tenant, facts)]
     if testpoints.without("quota"):
-        return Permits(tenant, facts, [f"{batch}:{n}" for n in range(want)], 0.0)
+        return Permits(tenant, facts, [f"{batch}:{n}" for n in range(want)], 0.0, want * 10)
     try:
         script = runtime.redis_client().register_script(_TAKE)
-        granted, wait = script(keys=keys, args=[want, _hold(facts), *numbers, batch])
+        granted, wait, room = script(keys=keys, args=[want, _hold(facts), *numbers, batch])
     except redis.RedisError as error:
         log.warning("no permits for %s: %s", tenant, error)
         return Permits(tenant, facts, [], 2.0)
-    return Permits(tenant, facts, [f"{batch}:{n}" for n in range(1, int(granted) + 1)], float(wait))
+    return Permits(tenant, facts, [f"{batch}:{n}" for n in range(1, int(granted) + 1)], float(wait), int(room))
 
 
 def _hold(facts: Facts) -> float:

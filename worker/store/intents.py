@@ -70,8 +70,8 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
     newest: dict[tuple[str, str, str], Told] = {}
     for item in sorted(told, key=lambda item: item.event.occurred_at):
         newest[item.identity] = item
-    rows = [
-        {
+    by_identity = {
+        identity: {
             "id": new_id(),
             "shop": item.shop,
             "source": item.source,
@@ -81,9 +81,9 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
             "as_of": item.event.occurred_at,
             "created_at": now(),
         }
-        for _, item in sorted(newest.items())
-    ]
-    if not rows:
+        for identity, item in sorted(newest.items())
+    }
+    if not by_identity:
         return {}
     insert = upsert(connection, orders)
     newer = insert.excluded
@@ -93,27 +93,36 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
             set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
             where=newer.as_of >= orders.c.as_of,
         ),
-        rows,
+        list(by_identity.values()),
     )
+    told_as = {identity: (str(row["document"]), newest[identity].event.order) for identity, row in by_identity.items()}
     here = tuple_(orders.c.shop, orders.c.source, orders.c.source_id).in_(list(newest))
     found = connection.execute(select(orders).where(here))
     return {
         (row.shop, row.source, row.source_id): Known(
             row.id,
-            Order.model_validate_json(row.document),
+            _order(row.document, told_as[row.shop, row.source, row.source_id]),
             tuple(orjson.loads(row.accounts)) if row.accounts is not None else None,
         )
         for row in found
     }
 
 
+def _order(document: str, told: tuple[str, Order]) -> Order:
+    """The stored order; the one that was just told where the store holds exactly that."""
+    return told[1] if document == told[0] else Order.model_validate_json(document)
+
+
 def decide_accounts(connection: Connection, decided: dict[str, Sequence[str]]) -> None:
     """Stores, per order id, the accounts it goes to; where that is decided already it stays as it is."""
+    alike: dict[tuple[str, ...], list[str]] = {}
     for order_id, accounts in decided.items():
+        alike.setdefault(tuple(accounts), []).append(order_id)
+    for names, order_ids in alike.items():
         connection.execute(
             update(orders)
-            .where(orders.c.id == order_id, orders.c.accounts.is_(None))
-            .values(accounts=orjson.dumps(list(accounts)).decode())
+            .where(orders.c.id.in_(order_ids), orders.c.accounts.is_(None))
+            .values(accounts=orjson.dumps(list(names)).decode())
         )
 
 
