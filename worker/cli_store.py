@@ -50,8 +50,18 @@ def _show_status(found: dict[str, Any]) -> None:
         say(f"{unsealed['entries']} entries of the trail wait for a seal, up to {unsealed['oldest_seconds']:.0f} s.")
     for row in found["held"]:
         say(f"{row['count']} {row['kind']}(s) {row['state']} since {row['since']}: {row['reason']}")
+    _show_holds(found["holds"])
     if found["held"]:
         say("`billhook status --held` lists them, `billhook retry` puts held ones back.")
+
+
+def _show_holds(holds: list[dict[str, Any]]) -> None:
+    for hold in holds:
+        names = [str(ref) for ref in configured().accounts() if ref.tenant == hold["tenant"]]
+        who, waiting = ", ".join(names) or hold["tenant"], f"{hold['waiting']} rows wait"
+        say(f"{who}: on hold since {hold['since']}, {waiting}: {hold['reason']}")
+        if names:
+            say(f"Connect it again (new refresh_token in billhook.toml), then `billhook release {names[0]}`.")
 
 
 def _show_held(rows: list[dict[str, Any]]) -> None:
@@ -156,3 +166,17 @@ def retry(
         typer.echo(f"{one.label}: {one.kind} {then}")
     typer.echo(f"{len(found)} put back")
     raise typer.Exit(0 if found or held else 1)
+
+
+@orders.command()
+def release(account: Annotated[str, typer.Argument(metavar="SHOP/NAME", help="An account that is on hold.")]) -> None:
+    """Use an account again whose credentials were refused, after it was connected again."""
+    from worker.credentials import reconnect
+
+    opened()
+    accounts = {str(ref): ref for ref in configured().accounts()}
+    if account not in accounts:
+        fail(f"There is no account {account!r}; there are: {', '.join(accounts) or 'none'}.", MISUSED)
+    if not reconnect(accounts[account].tenant, accounts[account].credentials):
+        fail(f"{account} is not on hold.")
+    typer.echo(f"{account} is released; what waits for it goes on by itself.")

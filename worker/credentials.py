@@ -8,6 +8,7 @@ crash in between the old token is tried once more, where the vendor documents a 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import time
@@ -99,7 +100,7 @@ class TenantTokens:
         stored = tokens.newest(runtime.store(), self.tenant)
         if stored is None:
             return 0, None
-        opened = orjson.loads(cipher().decrypt(stored.sealed))
+        opened = _opened(stored)
         return stored.version, Token(opened["access"], opened["refresh"], stored.expires_at)
 
     def _mine(self, version: int) -> bool:
@@ -131,7 +132,7 @@ class TenantTokens:
         return stored, fresh
 
     def _store(self, version: int, token: Token) -> int:
-        sealed = cipher().encrypt(orjson.dumps({"access": token.access, "refresh": token.refresh}))
+        sealed = _sealed(token.access, token.refresh, self.credentials)
         for later in range(100):  # an answer that came late is stored behind what came meanwhile
             if tokens.add(runtime.store(), self.tenant, version + later, sealed, token.expires_at):
                 return version + later
@@ -147,7 +148,38 @@ class TenantTokens:
     def _hold(self, reason: str) -> Unauthorized:
         if tokens.hold(runtime.store(), self.tenant, reason):
             log.error("%s is on hold: %s", self.tenant, reason)
-        return Unauthorized(f"the credentials of {self.tenant} are refused ({reason}); connect the account again")
+        what_to_do = "connect the account again, then `billhook release` it"
+        return Unauthorized(f"the credentials of {self.tenant} are refused ({reason}); {what_to_do}")
+
+
+def reconnect(tenant: str, credentials: Any) -> bool:
+    """By a person's word the account may be used again; True if it was on hold.
+
+    A refresh token that is new in the configuration takes the place of the stored one, which is used up. If it is the
+    one that was there from the start, what is stored is tried again: then something else was corrected.
+    """
+    store, first = runtime.store(), getattr(credentials, "refresh_token", None)
+    stored = tokens.newest(store, tenant) if first is not None else None
+    if stored is not None and _opened(stored)["first"] != _mark(first.get_secret_value()):
+        sealed = _sealed("", first.get_secret_value(), credentials)
+        tokens.add(store, tenant, stored.version + 1, sealed, now())
+    return tokens.release(store, tenant)
+
+
+def _sealed(access: str, refresh: str | None, credentials: Any) -> bytes:
+    """What is stored: the token, and which configured refresh token it goes back to."""
+    first = getattr(credentials, "refresh_token", None)
+    token = {"access": access, "refresh": refresh, "first": _mark(first.get_secret_value()) if first else None}
+    return cipher().encrypt(orjson.dumps(token))
+
+
+def _opened(stored: tokens.StoredToken) -> dict[str, Any]:
+    opened: dict[str, Any] = orjson.loads(cipher().decrypt(stored.sealed))
+    return opened
+
+
+def _mark(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _bearer(token: Token) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tests.kit.scene import Clocks, order_event
 from tests.kit.world import World
 from worker import leases
 from worker.leases import LeaseWatch
-from worker.store import jobs
+from worker.store import jobs, schema
 from worker.store.engine import Store
 from worker.store.migrate import prepare
 
@@ -114,7 +114,7 @@ def claimed(store_url: str) -> Any:
     prepare(store)
     row = {"id": "job", "kind": "invoice", "queue": "q", "tenant": "t", "shop": "s", "state": "pending", "due_at": AT}
     with store.write() as connection:
-        connection.execute(jobs.jobs.insert().values(**row, created_at=AT, changed_at=AT))
+        connection.execute(schema.jobs.insert().values(**row, created_at=AT, changed_at=AT))
         jobs.claim(
             connection, queue="q", kinds=("invoice",), tenant="t", limit=1, owner="me", lease=LEASE, actor="me"
         )  # fmt: skip

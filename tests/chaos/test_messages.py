@@ -60,7 +60,7 @@ def test_a_message_whose_publishing_is_repeated_is_one_claim(
 
 
 def test_messages_that_nobody_understands(make_world: MakeWorld, redis_server: RedisServer) -> None:
-    """A new task name meets an old worker, a body cannot be decoded: logged and gone; the rows are done all the same."""
+    """A new task name meets an old worker, a body cannot be decoded: both are gone; the rows are done all the same."""
     world = make_world().start()
     tenant = "xero:5f1c7a52-9f0e-4b6a-8a55-0c3f5a1d2e01"
     world.ring("tasks.create_invoices_v2", "invoices.xero", tenant=tenant)

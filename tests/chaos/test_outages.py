@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -57,8 +58,12 @@ class Shop:
         while perf_counter() - began < seconds:
             until = perf_counter() + every
             seen.add(self.push())
-            eventually(lambda until=until: perf_counter() > until, every + 1)
+            eventually(partial(self._is_past, until), every + 1)
         return seen
+
+    @staticmethod
+    def _is_past(moment: float) -> bool:
+        return perf_counter() > moment
 
     def until_accepted(self, within: float = 20.0) -> None:
         """Sends again what was refused, until ingest has taken all of it."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from worker.store.engine import Store
 from worker.store.jobs import now
-from worker.store.schema import holds, refreshes, tokens
+from worker.store.schema import holds, jobs, refreshes, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,9 @@ def held(store: Store) -> dict[str, str]:
 
 
 def release(store: Store, tenant: str) -> bool:
-    """Ends a hold; True when there was one."""
+    """Ends a hold and forgets the tries that led to it; True when there was one. What waited to be retried is due."""
+    retried = (jobs.c.tenant == tenant) & (jobs.c.state == "retry") & (jobs.c.due_at > now())
     with store.write() as connection:
+        connection.execute(update(jobs).where(retried).values(due_at=now()))
+        connection.execute(delete(refreshes).where(refreshes.c.tenant == tenant))
         return connection.execute(delete(holds).where(holds.c.tenant == tenant)).rowcount > 0

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
 
 from worker.store.engine import Store
-from worker.store.schema import audit, customers, documents, inbox, invoices, jobs, notices, orders, unsealed
+from worker.store.schema import audit, customers, documents, holds, inbox, invoices, jobs, notices, orders, unsealed
 
 Answer = dict[str, Any]
 
@@ -39,6 +39,13 @@ _ENTRY = (
     audit.c.id, audit.c.at, audit.c.order_id, audit.c.subject, audit.c.seq, audit.c.action, audit.c.actor,
     audit.c.outcome, audit.c.duration_us, audit.c.detail,
 )  # fmt: skip
+
+_HOLDS = (
+    select(holds.c.tenant, holds.c.reason, holds.c.since, func.count(jobs.c.id).label("waiting"))
+    .outerjoin(jobs, and_(jobs.c.tenant == holds.c.tenant, or_(jobs.c.due_at.is_not(None), jobs.c.waits_for != "")))
+    .group_by(holds.c.tenant, holds.c.reason, holds.c.since)
+    .order_by(holds.c.since)
+)
 
 
 def order_view(store: Store, shop: str | None, ref_or_id: str) -> list[Answer]:
@@ -168,7 +175,8 @@ def event_view(store: Store, inbox_store: Store | None, shop: str, event_id: str
 def status(store: Store) -> Answer:
     """How things stand: `jobs` (numbers by kind and state), `oldest_due_seconds` (how long the oldest row that is
     due has waited; None: nothing is due), `held` (the commonest reasons for which a person must act), `doubled`,
-    `unsealed` (entries, and the age in seconds of the oldest)."""
+    `holds` (tenants whose credentials are refused: why, since when, how many rows wait), `unsealed` (entries, and the
+    age in seconds of the oldest)."""
     now = datetime.now(UTC)
     count = func.count().label("count")
     with store.read() as connection:
@@ -185,6 +193,7 @@ def status(store: Store) -> Answer:
             .limit(TOP_REASONS)
         )
         held_for = [_dict(row) for row in connection.execute(reasons)]
+        refused = [_dict(row) for row in connection.execute(_HOLDS)]
         waiting = select(func.count(), func.min(audit.c.at)).join_from(
             unsealed, audit, audit.c.id == unsealed.c.entry_id
         )
@@ -194,6 +203,7 @@ def status(store: Store) -> Answer:
         "oldest_due_seconds": _age(due, now),
         "held": held_for,
         "doubled": sum(numbers.get("doubled", 0) for numbers in by_kind.values()),
+        "holds": refused,
         "unsealed": {"entries": entries, "oldest_seconds": _age(oldest, now)},
     }
 
