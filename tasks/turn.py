@@ -283,7 +283,7 @@ class Turn:
             done = [said.change.id for said in ours if said.change.state == "done"]
             store.mark_doubled(connection, [held[said.change.id] for said in issued], self.actor)
             released = store.release_waiting(connection, done)
-            notices = intend(connection, [w for said in issued for w in _notices(works[said.change.id])])
+            notices = intend(connection, [w for said in issued if said.tell for w in _notices(works[said.change.id])])
             for said in verdicts:
                 if said.change.id not in mine and said.progress.remote_id:
                     store.store_sighting(connection, held[said.change.id], said.progress.remote_id, self.actor)

@@ -55,6 +55,8 @@ class Policy:
 class Verdict:
     change: Change
     progress: Progress
+    tell: bool = False
+    """The invoice is final: its customer is told. A draft is for a person to approve first."""
 
 
 def verdict(
@@ -83,7 +85,11 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
     detail |= {"remote_id": document.id}
     progress = Progress(work.id, made, work.replays, remote_id=document.id)
     if isinstance(document, RemoteInvoice):
-        detail |= {"number": document.number, "total": f"{document.total} {document.currency}"}
+        detail |= {
+            "number": document.number,
+            "total": f"{document.total} {document.currency}",
+            "document": document.status.value,
+        }
         progress = Progress(
             work.id, made, work.replays, remote_id=document.id, number=document.number, url=document.url,
             total=document.total,
@@ -94,9 +100,8 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
         reason = f"it exists, but does not agree with the order: {outcome.difference}"
         return Verdict(_change(work, "mismatch", "compare", outcome, reason, detail), progress)
     state = "issued" if isinstance(work.draft, PlannedInvoice) else "done"
-    return Verdict(
-        _change(work, state, "found" if work.found == "found" else "create", outcome, None, detail), progress
-    )
+    change = _change(work, state, "found" if work.found == "found" else "create", outcome, None, detail)
+    return Verdict(change, progress, tell=isinstance(document, RemoteInvoice) and document.status is not Status.DRAFT)
 
 
 def _not_as_it_should_be(work: Work, document: RemoteInvoice) -> str | None:

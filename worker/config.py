@@ -186,7 +186,7 @@ class AccountRef:
 
     @cached_property
     def settings(self) -> Any:
-        return self.platform.Settings.model_validate(self.account.settings)
+        return self.platform.Settings.model_validate({**self.account.settings, "issue": self.account.issue})
 
     @cached_property
     def credentials(self) -> Any:

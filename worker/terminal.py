@@ -65,7 +65,7 @@ def print_json(value: Any) -> None:
     """Indented JSON; dates and decimals as text."""
     import orjson
 
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode())
 
 
 def show(renderable: Any) -> None:

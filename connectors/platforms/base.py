@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.auth import Auth
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
@@ -28,6 +28,8 @@ class PlatformSettings(BaseModel):
     """What the merchant configures for an account on this platform; what is missing is named by pydantic."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issue: Annotated[bool, Field(description="false leaves drafts for a person to approve")] = True
 
 
 class Platform:

@@ -122,11 +122,12 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             rendered = lines.with_rates(parts, rates, order.currency)
         else:
             rendered, coupon = lines.with_amounts(order, lines.spread(order, parts, off)), None
-        plan = (
+        plan: Plan = (
             form("draft", "/v1/invoices", self._draft(draft, coupon)),
             form("lines", "/v1/invoices/{draft}/add_lines", rendered),
             form("finalize", "/v1/invoices/{draft}/finalize", [("auto_advance", "false")], issues=True),
         )
+        plan = plan if settings.issue else plan[:-1]
         return (self._coupon(draft, coupon, off), *plan) if coupon else plan
 
     def _coupon(self, draft: PlannedInvoice, coupon: str, off: int) -> Request:
@@ -201,7 +202,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
                 return Unavailable(f"Stripe's list of invoices cannot be read ({type(error).__name__})")
         return None
 
-    def _resume(self, draft: PlannedInvoice, document: RemoteInvoice) -> str:
+    def _resume(self, draft: PlannedInvoice, document: RemoteInvoice) -> str | None:
         """The step a half-built draft still lacks; the embedded `lines` are a first page only."""
         there = len(stripe(self).pages(f"/v1/invoices/{quote(document.id)}/lines", {}))
         whole = len(lines.rows(draft.draft))
@@ -210,7 +211,9 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
                 f"order {draft.draft.order_ref}: the draft {document.id} on Stripe has {there} of {whole} lines; "
                 "delete it there, then retry"
             )
-        return "finalize" if there else "lines"
+        if not there:
+            return "lines"
+        return "finalize" if stripe(self).settings.issue else None
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         body = answer.json()

@@ -31,7 +31,6 @@ class XeroSettings(PlatformSettings):
     ]
     payment_days: Annotated[int, Field(ge=0, le=365, description="from issue to due date, for who makes drafts")] = 14
     branding_theme: Annotated[str | None, Field(description="BrandingThemeID of GET /BrandingThemes")] = None
-    issue: Annotated[bool, Field(description="false leaves drafts for a person to approve")] = True
 
 
 def messages(element: Mapping[str, Any]) -> str:
