@@ -130,6 +130,8 @@ class Line:
         self._lock = threading.Lock()
         self._waiting: deque[Future[str]] = deque()
         self._used: list[str] = []
+        self._returning = False
+        """Whether the clerk is on the way with what was used."""
         self._asked: list[Future[None]] = []
         self._wait = 0.0
 
@@ -161,7 +163,7 @@ class Line:
         """Waits until what was put back is accounted for: the process may end after this."""
         done: Future[None] = Future()
         with self._lock:
-            if not self._used:
+            if not self._used and not self._returning:
                 return
             self._asked.append(done)
         _clerk().serve(self)
@@ -174,8 +176,10 @@ class Line:
             used, self._used = self._used, []
             asked, self._asked = self._asked, []
             want = len(self._waiting)
+            self._returning = bool(used)
         if used:
             _release(self.tenant, self.facts, used, used=True)
+            self._returning = False
         for done in asked:
             done.set_result(None)
         if not want:
