@@ -6,6 +6,7 @@ passes it; what they leave behind, a healthy worker brings to its end.
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -112,8 +113,10 @@ def test_stopped_past_its_lease_anywhere_an_order_still_has_one_invoice(make_wor
     for points, customer in groups(world, slug):
         stopped = crew(world, points, "stop")
         feed(world, stopped, numbers, customer)
+        since = time.monotonic()
         healthy = world.start_worker({"BILLHOOK_WITHOUT": "quota"})
         world.until_settled()
+        eventually(lambda since=since: time.monotonic() - since > CLOCKS.lease)  # type: ignore[misc]
         wake(world, stopped)
         world.until_settled()
         healthy.kill()
