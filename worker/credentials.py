@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 from cryptography.fernet import Fernet, MultiFernet
+from pydantic import SecretStr
 
 from connectors.auth import OAuth2, Token
 from connectors.errors import ConnectorError, Unauthorized, Unavailable, Uncertain
@@ -116,8 +117,7 @@ class TenantTokens:
         return True
 
     def _refresh(self, version: int, token: Token | None) -> tuple[int, Token]:
-        first = self.credentials.refresh_token
-        refresh = token.refresh if token else (first.get_secret_value() if first else None)
+        refresh = token.refresh if token else _first(self.credentials)
         testpoints.point("before_refresh")
         try:
             fresh = self.oauth.refresh(self.http, self.credentials.client_id, self.credentials.client_secret, refresh)
@@ -158,19 +158,25 @@ def reconnect(tenant: str, credentials: Any) -> bool:
     A refresh token that is new in the configuration takes the place of the stored one, which is used up. If it is the
     one that was there from the start, what is stored is tried again: then something else was corrected.
     """
-    store, first = runtime.store(), getattr(credentials, "refresh_token", None)
-    stored = tokens.newest(store, tenant) if first is not None else None
-    if stored is not None and _opened(stored)["first"] != _mark(first.get_secret_value()):
-        sealed = _sealed("", first.get_secret_value(), credentials)
+    store, first = runtime.store(), _first(credentials)
+    stored = tokens.newest(store, tenant)
+    if first and stored is not None and _opened(stored)["first"] != _mark(first):
+        sealed = _sealed("", first, credentials)
         tokens.add(store, tenant, stored.version + 1, sealed, now())
     return tokens.release(store, tenant)
 
 
 def _sealed(access: str, refresh: str | None, credentials: Any) -> bytes:
     """What is stored: the token, and which configured refresh token it goes back to."""
-    first = getattr(credentials, "refresh_token", None)
-    token = {"access": access, "refresh": refresh, "first": _mark(first.get_secret_value()) if first else None}
+    first = _first(credentials)
+    token = {"access": access, "refresh": refresh, "first": _mark(first) if first else None}
     return cipher().encrypt(orjson.dumps(token))
+
+
+def _first(credentials: Any) -> str | None:
+    """The configured refresh token, which is used up by the first refresh."""
+    secret: SecretStr | None = getattr(credentials, "refresh_token", None)
+    return secret.get_secret_value() if secret else None
 
 
 def _opened(stored: tokens.StoredToken) -> dict[str, Any]:

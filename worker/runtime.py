@@ -8,6 +8,8 @@ from functools import cache
 
 import redis
 from pydantic import SecretStr
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.config import Config, ConfigError, load
 from worker.store.engine import Store
@@ -44,7 +46,12 @@ def redis_url() -> str:
 def redis_client() -> redis.Redis:
     """For permits and rings; every call may fail, and nobody depends on it."""
     return redis.Redis.from_url(
-        redis_url(), socket_timeout=2, socket_connect_timeout=1, health_check_interval=25, max_connections=200
+        redis_url(),
+        socket_timeout=2,
+        socket_connect_timeout=1,
+        health_check_interval=25,
+        max_connections=200,
+        retry=Retry(NoBackoff(), 1),  # the driver's own ten retries would hold a worker up for seconds a question
     )
 
 
