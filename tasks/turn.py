@@ -11,7 +11,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable
+from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
 from connectors.platforms.documents import Documents, Hit, Outcome
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed

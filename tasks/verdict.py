@@ -24,8 +24,8 @@ from worker import testpoints
 from worker.store.documents import Progress, Work
 from worker.store.jobs import Change
 
-REPLAYS = 2
-"""How often an uncertain call is sent again as it was, under its key, before it is looked up."""
+DOUBTS = 2
+"""After so many doubts about one generation a call is no longer repeated under its key, but looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Policy:
     def may_replay(self, work: Work, at: datetime) -> bool:
         """Whether the same bytes may be sent again under the same key: it surely still lives when they arrive."""
         key = self.facts.key
-        if key is None or work.first_sent_at is None or work.replays >= REPLAYS:
+        if key is None or work.first_sent_at is None or work.replays >= DOUBTS:
             return False
         return at + timedelta(seconds=self.facts.deadline + 30) < work.first_sent_at + key.lives
 
@@ -73,7 +73,7 @@ def verdict(
     if isinstance(error, Rejected):
         return Verdict(_change(work, "held", "refused", outcome, error.message, detail, unsure=doubt), keep)
     if isinstance(error, Duplicate):
-        looking = Progress(work.id, made, REPLAYS)
+        looking = Progress(work.id, made, DOUBTS)
         return Verdict(_change(work, "uncertain", "number_taken", outcome, error.message, detail, due=at), looking)
     if isinstance(error, Uncertain):
         return _uncertain(work, outcome, error, policy, at, made, detail)

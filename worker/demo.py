@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -62,17 +61,6 @@ class Catcher:
             self._controller.stop()
 
 
-@dataclass
-class Pushed:
-    """What the shops saw of ingest."""
-
-    sent: int = 0
-    accepted: int = 0
-    duplicates: int = 0
-    repeated: int = 0
-    """Deliveries sent again after no answer or a 429 or 503, as shops do."""
-
-
 def run(*, orders: int, seed: int | None, as_json: bool, keep: bool) -> int:
     """Runs the demo and prints its summary. Returns the exit code: 0 only if every order has exactly one invoice."""
     seed = secrets.randbelow(10**6) if seed is None else seed
@@ -102,7 +90,7 @@ def _run(folder: Path, catcher: Catcher, console: Console, count: int, seed: int
             report.set_faults(sandbox_port, seed)
             watch = report.Watch(machine, sandbox_port, catcher.mails)
             shop_orders = sample_orders(count, seed)
-            pushed = Pushed()
+            pushed = report.Pushed()
             _push_and_wait(machine, watch, shop_orders, keys, pushed, console)
             tally = count_books(shop_orders, watch.ledgers())
             summary = watch.summary(shop_orders, tally, pushed, started, seed)
@@ -123,7 +111,7 @@ def _sandbox(folder: Path, port: int) -> Child:
 
 
 def _push_and_wait(
-    machine: Machine, watch: report.Watch, orders: Sequence[ShopOrder], keys: dict[str, str], pushed: Pushed,
+    machine: Machine, watch: report.Watch, orders: Sequence[ShopOrder], keys: dict[str, str], pushed: report.Pushed,
     console: Console,
 ) -> None:  # fmt: skip
     pusher = threading.Thread(target=_push_all, args=(machine.port, orders, keys, pushed), daemon=True)
@@ -143,7 +131,7 @@ def _push_and_wait(
             time.sleep(0.15)
 
 
-def _push_all(port: int, orders: Sequence[ShopOrder], keys: dict[str, str], pushed: Pushed) -> None:
+def _push_all(port: int, orders: Sequence[ShopOrder], keys: dict[str, str], pushed: report.Pushed) -> None:
     """Every shop pushes its deliveries over a few connections; those of one order keep their order."""
     lock = threading.Lock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ from worker.store.seal import seal
 from worker.store.verify import verify
 
 if TYPE_CHECKING:
-    from worker.demo import Pushed
     from worker.embedded import Machine
 
 RATES = {
@@ -40,6 +39,17 @@ RATES = {
     Fault.EXPIRE_TOKENS: 0.01,
 }
 """Probability per unsafe call; every fifth call meets one."""
+
+
+@dataclass
+class Pushed:
+    """What the shops saw of ingest."""
+
+    sent: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    repeated: int = 0
+    """Deliveries sent again after no answer or a 429 or 503, as shops do."""
 
 
 def set_faults(port: int, seed: int) -> None:
