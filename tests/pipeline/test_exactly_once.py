@@ -52,7 +52,7 @@ def test_an_event_that_comes_a_hundred_times_at_once(make_world: MakeWorld) -> N
 def test_two_events_of_one_order_at_once(make_world: MakeWorld) -> None:
     """Staff complete the order while the warehouse fulfils it; each event reaches whichever worker is faster."""
     world = make_world().start(workers=2)
-    events = [order_event(n, type=kind) for n in range(20) for kind in ("order.fulfilled", "order.completed")]
+    events = [order_event(n, type=kind) for n in range(10) for kind in ("order.fulfilled", "order.completed")]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(world.push, events))
     world.until_settled()
@@ -61,7 +61,7 @@ def test_two_events_of_one_order_at_once(make_world: MakeWorld) -> None:
 
 def test_the_task_run_by_four_at_once_on_the_same_events(make_world: MakeWorld) -> None:
     """Past the gate that lets in one a process: only rows and unique keys decide."""
-    world = make_world()
+    world = make_world(platforms=("xero",))
     kinds = ("order.fulfilled", "order.completed", "order.updated")
     world.accept(*(order_event(n, customer=n % 7, type=kind) for n in range(60) for kind in kinds))
 
@@ -72,8 +72,8 @@ def test_the_task_run_by_four_at_once_on_the_same_events(make_world: MakeWorld) 
     with inside(world), patch("tasks.handle_events.BATCH", 7), ThreadPoolExecutor(4) as threads:
         list(threads.map(turns, range(4)))
     assert world.states("event") == {"done": 180}
-    assert world.states("invoice") == {"pending": 120}
-    assert world.states("customer") == {"pending": 14}
+    assert world.states("invoice") == {"pending": 60}
+    assert world.states("customer") == {"pending": 7}
     assert {row[0] for row in world.rows("SELECT attempts FROM jobs WHERE kind = 'event'")} == {1}
     world.start()
     world.until_settled()
