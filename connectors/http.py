@@ -284,7 +284,9 @@ class Http:
         _watchdog.watch(call)
         try:
             response = self._session().send(
-                request, timeout=(min(CONNECT_TIMEOUT, self.deadline), self.deadline), allow_redirects=False
+                request,
+                timeout=(min(CONNECT_TIMEOUT, self.deadline), self.deadline + 1),  # the watchdog comes first
+                allow_redirects=False,
             )
             if call.expired:  # a reset socket looks like the end of an answer that names no length
                 raise TimeoutError

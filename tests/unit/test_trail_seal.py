@@ -120,7 +120,7 @@ def test_eight_writers_a_sealer_and_a_sudden_death(store, processes, eventually)
     def writer(name, changes):
         return processes.python("-m", "tests.unit.trail_writer", store.url, str(changes), name=name)
 
-    victim = writer("victim", CHANGES * 4)
+    victim = writer("victim", CHANGES * 1000)  # it never finishes by itself
     others = [writer(f"writer-{number}", CHANGES) for number in range(1, WRITERS)]
     sealed = 0
 
@@ -142,4 +142,4 @@ def test_eight_writers_a_sealer_and_a_sudden_death(store, processes, eventually)
     assert verdict.first_problem is None
     assert (verdict.sealed, verdict.unsealed) == (verdict.entries, 0)
     assert sealed == verdict.entries == sum(row.seq + 1 for row in rows(store, select(jobs.c.seq)))
-    assert (WRITERS - 1) * CHANGES < sealed < (WRITERS + 3) * CHANGES
+    assert sealed > (WRITERS - 1) * CHANGES
