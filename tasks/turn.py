@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -151,30 +151,43 @@ class Turn:
         if isinstance(hit, Hit) and hit.resume_at is None:
             outcome = Outcome(hit.document, difference=documents.differs(work.draft, hit.document))
             return verdict(looked, outcome, policy, at, made=work.made, resolved=True)
+        if work.job.unsure and (waits := self._too_early(work, policy, at)):
+            return waits
+        if isinstance(hit, Hit):
+            return self._resumed(documents, looked, hit)
         if not work.job.unsure:
             return looked
-        quiet_until = policy.quiet_until(work)
-        if quiet_until is not None and at < quiet_until:
-            change = Change(
-                work.id, "uncertain", "look", due_at=quiet_until, unsure=True,
-                reason="not found yet; looked for again after the quiet period",
-            )  # fmt: skip
-            return Verdict(change, _unchanged(work))
-        if isinstance(hit, Hit):
-            return self._resumed(looked, hit)
         return replace(
             looked, plan=None, generation=work.generation + 1, made={}, replays=0, first_sent_at=None, bulk_id=None
         )
 
     @staticmethod
-    def _resumed(work: Work, hit: Hit[Any]) -> Work:
+    def _too_early(work: Work, policy: Policy, at: datetime) -> Verdict | None:
+        """Until the quiet period is over what is not there may yet come."""
+        quiet_until = policy.quiet_until(work)
+        if quiet_until is None or at >= quiet_until:
+            return None
+        change = Change(
+            work.id, "uncertain", "look", due_at=quiet_until, unsure=True,
+            reason="not found yet; looked for again after the quiet period",
+        )  # fmt: skip
+        return Verdict(change, _unchanged(work))
+
+    @staticmethod
+    def _resumed(documents: Documents[Any, Any], work: Work, hit: Hit[Any]) -> Verdict | Work:
         """A half-built document is continued: the steps before `resume_at` are done, the others get new keys."""
-        steps = [request.step for request in work.plan or ()]
-        before = steps[: steps.index(hit.resume_at)] if hit.resume_at in steps else []
-        made = {step: work.made.get(step) or hit.document.id for step in before}
+        try:
+            plan = work.plan or documents.plan(work.draft)
+        except Rejected as error:
+            return _held(work, error.message)
+        steps = [request.step for request in plan]
+        if hit.resume_at not in steps:
+            return _held(work, f"{hit.document.id} is half-built on the platform and cannot be continued; delete it")
+        made = {step: work.made.get(step) or hit.document.id for step in steps[: steps.index(hit.resume_at)]}
         return replace(
-            work, made=made, generation=work.generation + 1, replays=0, first_sent_at=None, document=hit.document
-        )
+            work, plan=plan, made=made, generation=work.generation + 1, replays=0, first_sent_at=None,
+            document=hit.document,
+        )  # fmt: skip
 
     # -- sending ---------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import pytest
 from connectors.errors import Rejected
 from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.stripe import Stripe
+from connectors.sandbox.faults import Fault
 from tasks import create_invoices, handle_events, recurring
 from tests.kit.history import check
 from tests.kit.inside import inside
@@ -149,3 +150,29 @@ def test_two_remote_ids_for_one_key_are_seen_whichever_comes_first(make_scene: C
     [row] = scene.invoice("SO-1")
     assert row.state == "doubled"
     assert "an-id-of-another-document" in row.reason
+
+
+def test_a_half_built_document_that_the_store_does_not_remember_is_continued(make_scene: Callable[..., Scene]) -> None:
+    """The store was restored from before the send: with `find_first` the draft there is found and finished."""
+    scene = make_scene(platforms=("stripe",))
+    edit(scene, 'platform = "stripe"', 'platform = "stripe"\nfind_first = true')
+    scene.accept(order_event(1))
+    scene.sandbox.script("stripe", Fault.CUT_BEFORE, "add_lines")
+    with inside(scene):
+        work(scene)
+        assert [entry.status for entry in scene.sandbox.ledger("stripe")] == ["draft"]
+        with runtime.store().write() as connection:
+            connection.exec_driver_sql(
+                "UPDATE jobs SET state = 'pending', unsure = false, lease_owner = NULL, due_at = created_at"
+                " WHERE kind = 'invoice'"
+            )
+            connection.exec_driver_sql(
+                "UPDATE documents SET plan = NULL, made = '{}', generation = 7, replays = 0, first_sent_at = NULL,"
+                " last_possible_send = NULL WHERE key LIKE 'bh-%%'"
+                if connection.dialect.name != "sqlite"
+                else "UPDATE documents SET plan = NULL, made = '{}', generation = 7, replays = 0, first_sent_at = NULL,"
+                " last_possible_send = NULL WHERE key LIKE 'bh-%'"
+            )
+        work(scene)
+    assert [entry.status for entry in scene.sandbox.ledger("stripe")] == ["issued"]
+    assert scene.states() == {"issued": 1}

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite.dml import Insert as SqliteInsert
 
 from connectors.model import Event, InvoiceDraft, Order
 from connectors.platforms.documents import CustomerDraft
+from worker import testpoints
 from worker.store.ids import new_id
 from worker.store.jobs import now
 from worker.store.schema import customers, documents, invoices, jobs, orders
@@ -91,7 +92,7 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
         insert.on_conflict_do_update(
             index_elements=["shop", "source", "source_id"],
             set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
-            where=newer.as_of >= orders.c.as_of,
+            where=None if testpoints.without("newest") else newer.as_of >= orders.c.as_of,
         ),
         list(by_identity.values()),
     )
@@ -145,18 +146,27 @@ class Intent:
     """Not claimed before: rows gather for a bulk call."""
 
     @property
+    def revision(self) -> int:
+        """0 until a void or a full credit is recorded."""
+        return int(self.accepted_at.timestamp() * 1000) % 10**9 if testpoints.without("unique") else 0
+
+    @property
     def business_key(self) -> tuple[str, str, str, str, str, int]:
-        return self.shop, self.account, self.order_id, "order", "invoice", 0
+        return self.shop, self.account, self.order_id, "order", "invoice", self.revision
 
     @property
     def key(self) -> str:
         """The opaque business key, from the order's immutable identity: it would survive the loss of this store."""
-        return "bh-" + short_hash(self.shop, self.account, self.source, self.order.id, "order", "invoice", 0)
+        return "bh-" + short_hash(
+            self.shop, self.account, self.source, self.order.id, "order", "invoice", self.revision
+        )
 
     @property
     def customer_identity(self) -> str:
         """The shop's customer reference, else the normalised e-mail, else this order."""
         party = self.order.customer
+        if testpoints.without("one_customer"):
+            return f"order:{self.shop}:{self.source}:{self.order.id}"
         if party.ref:
             return f"ref:{self.shop}:{party.ref}"
         if party.email:
