@@ -59,7 +59,7 @@ TAG = line("2", "5.50", "1", vat("1.10"), sku="TAG-ST", description="Steel tag")
 OFF = Adjustment(amount=Decimal("5.00"), tax=vat("1.00"))
 COURIER = Charge(description="Courier", amount=Decimal("7.95"), tax=vat("1.59"))
 ISSUE_EXAMPLE = order([PLAQUE], "18.59", "111.54", discount=OFF, shipping=COURIER)
-SHEET_EXAMPLE = order([PLAQUE, TAG], "19.69", "118.14", discount=OFF, shipping=COURIER, shipping_address=HOME)
+TWO_LINES = order([PLAQUE, TAG], "19.69", "118.14", discount=OFF, shipping=COURIER, shipping_address=HOME)
 
 
 def customer(stripe: Stripe, party: Party = ADA) -> str:
@@ -83,8 +83,8 @@ def planned(draft: InvoiceDraft, settings: Mapping[str, Any] = SAMPLES.settings)
     return {request.step: dict(parse_qsl(request.body, keep_blank_values=True)) for request in plan}
 
 
-def test_the_plan_of_the_sheets_example_is_what_stripe_documents() -> None:
-    steps = planned(SHEET_EXAMPLE)
+def test_the_plan_of_the_example_of_two_lines_is_what_stripe_documents() -> None:
+    steps = planned(TWO_LINES)
     assert list(steps) == ["coupon", "draft", "lines", "finalize"]
     coupon = steps["coupon"]
     assert (coupon["amount_off"], coupon["currency"], coupon["duration"]) == ("500", "gbp", "once")
@@ -104,13 +104,13 @@ def test_the_plan_of_the_sheets_example_is_what_stripe_documents() -> None:
 
 
 def test_the_plan_is_the_same_bytes_each_time() -> None:
-    invoices, draft = offline().invoices, PlannedInvoice(draft=SHEET_EXAMPLE, customer_id="cus_Q1")
+    invoices, draft = offline().invoices, PlannedInvoice(draft=TWO_LINES, customer_id="cus_Q1")
     assert invoices.plan(draft) == invoices.plan(draft)
 
 
 EXAMPLES = {
     "the issue's example": (ISSUE_EXAMPLE, "111.54", "18.59"),
-    "the sheet's example": (SHEET_EXAMPLE, "118.14", "19.69"),
+    "two lines": (TWO_LINES, "118.14", "19.69"),
     "tax included": (
         order([line("1", "54.00", "2", vat("18.00"))], "17.00", "102.00", tax_included=True,
               discount=Adjustment(amount=Decimal("6.00"), tax=vat("1.00"))), "102.00", "17.00",
@@ -223,7 +223,7 @@ class Died(BaseException):
 @pytest.mark.parametrize(("dies_before", "resumes_at"), [("draft", None), ("lines", "lines"), ("finalize", "finalize")])
 def test_a_half_built_invoice_is_found_and_continued(served: Served, dies_before: str, resumes_at: str | None) -> None:
     stripe = served.stripe()
-    draft = PlannedInvoice(draft=SHEET_EXAMPLE, customer_id=customer(stripe))
+    draft = PlannedInvoice(draft=TWO_LINES, customer_id=customer(stripe))
     plan = stripe.invoices.plan(draft)
 
     def stop(step: str) -> None:
@@ -250,7 +250,7 @@ def test_a_half_built_invoice_is_found_and_continued(served: Served, dies_before
 
 def test_a_coupon_that_is_there_already_is_taken(served: Served) -> None:
     stripe = served.stripe()
-    draft = PlannedInvoice(draft=SHEET_EXAMPLE, customer_id=customer(stripe))
+    draft = PlannedInvoice(draft=TWO_LINES, customer_id=customer(stripe))
     plan = stripe.invoices.plan(draft)
     coupon = plan[0]
     call(served.emulator, "POST", coupon.path, dict(parse_qsl(coupon.body)))
@@ -273,7 +273,7 @@ def test_two_invoices_with_one_key_are_an_error_that_names_both(served: Served) 
 
 def test_a_draft_with_some_of_its_lines_is_left_to_a_person(served: Served) -> None:
     stripe = served.stripe()
-    draft = PlannedInvoice(draft=SHEET_EXAMPLE, customer_id=customer(stripe))
+    draft = PlannedInvoice(draft=TWO_LINES, customer_id=customer(stripe))
     coupon, body = (dict(parse_qsl(request.body)) for request in stripe.invoices.plan(draft)[:2])
     call(served.emulator, "POST", "/v1/coupons", coupon)
     there = call(served.emulator, "POST", "/v1/invoices", body)["id"]
