@@ -11,6 +11,8 @@ from tests.kit.world import World
 
 RESTARTS = 100
 AT_ONCE = 4
+POOLS = 30
+"""What two processes may open in the course of their work: far less than one connection a restart."""
 
 
 @pytest.mark.slow
@@ -44,6 +46,7 @@ def test_a_hundred_restarts_leave_no_connection_behind(
             worker.terminate()
         for worker in started:
             worker.wait(20)
-    world.until(lambda: clients() <= before[0] + 3, 30, f"clients of Redis are back at about {before[0]}")
-    world.until(lambda: sessions() <= before[1] + 6, 30, f"sessions of the database are back at about {before[1]}")
+    # the worker and the recurring tasks that stayed have filled their pools meanwhile; a leak would be hundreds
+    world.until(lambda: clients() <= before[0] + POOLS, 30, f"clients of Redis are not far above {before[0]}")
+    world.until(lambda: sessions() <= before[1] + POOLS, 30, f"sessions of the database are not far above {before[1]}")
     check(world)
