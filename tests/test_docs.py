@@ -20,10 +20,10 @@ from connectors.platforms.base import platforms
 from connectors.sandbox.faults import Fault
 from connectors.sources.base import kinds, source
 from worker import config
-from worker.answers import Problem
-from worker.cli import app
+from worker.cli.main import app
 from worker.config import load
-from worker.openapi import EXAMPLE, document
+from worker.ingest.answers import Problem
+from worker.ingest.openapi import EXAMPLE, document
 from worker.store.figures import FINAL
 
 ROOT = Path(__file__).resolve().parents[1]

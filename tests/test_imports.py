@@ -27,7 +27,7 @@ NEVER_WRITTEN = {
     "tasks": (r"\b(countdown|eta)\s*=", r"\.retry\("),
     "tests": (r"\btime\.sleep\(", r"\basyncio\.sleep\((?!0\))", r"from time import .*\bsleep\b"),
 }
-WRITTEN_FREELY = ("tests.kit", "tests.test_imports")
+WRITTEN_FREELY = ("tests.kit", "tests.bench", "tests.test_imports")
 
 
 def sources(root: Path) -> Iterator[tuple[str, Path]]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from worker.bench import cpu_seconds, event
+from tests.bench.world import cpu_seconds, event
 
 ROOT = Path(__file__).parents[2]
 
 
 def bench(folder: Path, *arguments: str) -> dict[str, Any]:
     """What `billhook bench … --json` prints, run in a folder without a configuration."""
-    command = [sys.executable, "-c", "from worker.cli import main; main()", "bench", *arguments, "--json"]
+    command = [sys.executable, "-m", "tests.bench", *arguments, "--json"]
     environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
@@ -66,7 +66,14 @@ def test_bench_runs_on_postgresql_and_leaves_no_database(tmp_path: Path, postgre
 
 
 def test_unknown_case_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from worker.cli import main; main()", "bench", "pipeline", "--case", "triple"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench",
+        "pipeline",
+        "--case",
+        "triple",
+    ]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -11,7 +11,7 @@ import requests
 
 from tests.kit.processes import Process, Processes, eventually, free_port
 from worker.config import Config, load
-from worker.openapi import EXAMPLE
+from worker.ingest.openapi import EXAMPLE
 from worker.store.engine import Store
 from worker.store.inbox import Inbox
 
@@ -67,7 +67,7 @@ class IngestServer:
 
     def start(self) -> Process:
         """Starts it, again if it was ended, and returns when it answers."""
-        run = f"from worker.ingest import serve; serve('127.0.0.1', {self.port})"
+        run = f"from worker.ingest.endpoint import serve; serve('127.0.0.1', {self.port})"
         self.process = self._processes.python("-c", run, name="ingest", env=self.env)
         self.process.until_listening(self.port)
         eventually(lambda: requests.get(self.url + "/readyz", timeout=5).ok, 20, saying="ingest is ready")

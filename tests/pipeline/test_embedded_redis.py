@@ -10,8 +10,8 @@ import redis
 from celery import Celery
 
 from tests.kit.processes import eventually
-from worker.embedded import PrivateRedis
-from worker.supervisor import StartError, Supervisor
+from worker.embedded.machine import PrivateRedis
+from worker.embedded.supervisor import StartError, Supervisor
 
 BELL = """
 import os

@@ -33,7 +33,7 @@ class Running:
         self.process.until_prints("Billhook is running", within=60)
 
     def start(self) -> Process:
-        code = "from worker.cli import main; main()"
+        code = "from worker.cli.main import main; main()"
         environ = {"PYTHONPATH": str(ROOT), "FLOWER_UNAUTHENTICATED_API": "true", "FLOWER_READ_ONLY": "false"}
         return self.processes.python("-P", "-c", code, "up", name="up", cwd=self.folder, env=environ)
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.kit.processes import ROOT
 from worker import runtime
-from worker.cli import app
+from worker.cli.main import app
 
 HEAVY = ("celery", "sqlalchemy", "pydantic", "requests", "redis", "fakeredis", "alembic", "tasks")
 GOOD = '[billhook.flower]\npassword = "p"\n[shop.a]\napi_key = "0123456789abcdef"\n'
@@ -38,7 +38,7 @@ def billhook(tmp_path, monkeypatch):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys\nfrom worker.cli import main\n"
+        "import sys\nfrom worker.cli.main import main\n"
         "sys.argv = ['billhook', '--help']\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"print('imported:', sorted(set({HEAVY}) & set(sys.modules)))"

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from worker.doorbell import Doorbell
-from worker.group_commit import GroupCommit, Overloaded
+from worker.ingest.doorbell import Doorbell
+from worker.ingest.group_commit import GroupCommit, Overloaded
 from worker.store.engine import Store
 from worker.store.inbox import Arrival, Inbox, RowRefused, StoreUnavailable, Verdict
 from worker.store.migrate import prepare

@@ -9,10 +9,10 @@ import psutil
 import pytest
 
 from tests.kit.processes import ROOT, eventually, until_gone
-from worker import supervisor as supervising
-from worker.supervisor import Child, StartError, Supervisor, on_signals
+from worker.embedded import supervisor as supervising
+from worker.embedded.supervisor import Child, StartError, Supervisor, on_signals
 
-CHILD = ROOT / "worker" / "child.py"
+CHILD = ROOT / "worker" / "embedded" / "child.py"
 
 
 def shell(name: str, script: str, stop_by: float = 5.0, ready: str = "ready") -> Child:
@@ -180,7 +180,7 @@ sys.path.insert(0, {root!r})
 if {elsewhere!r}:
     sys.platform = {elsewhere!r}
 from pathlib import Path
-from worker.supervisor import Child, Supervisor
+from worker.embedded.supervisor import Child, Supervisor
 one = Supervisor(Path({folder!r}), {{**os.environ, "ELSEWHERE": {elsewhere!r}}}, print)
 one.start([
     Child("module", ("-m", "forking"), lambda printed: "forked" in printed, 5),

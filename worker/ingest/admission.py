@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from connectors.sources.base import Source, source
-from worker.answers import Refusal
 from worker.config import Config, ConfigError
+from worker.ingest.answers import Refusal
 
 Headers = Mapping[str, str]
 """Lower-case names."""

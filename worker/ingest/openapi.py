@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from connectors.model import Event
 from connectors.sources.standard import MOST
-from worker.answers import ArrayResult, Problem, Taken
+from worker.ingest.answers import ArrayResult, Problem, Taken
 
 EXAMPLE = {
     "id": "evt-1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker import cli_bench, cli_store
-from worker.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
+from worker.cli import store
+from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from connectors.sandbox.faults import Faults
-    from worker.embedded import Machine
+    from worker.embedded.machine import Machine
 
 app = typer.Typer(
     help="An order is fulfilled, and exactly one invoice appears on the accounting platform.",
@@ -27,9 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(cli_store.orders)
-app.add_typer(cli_store.audit, name="audit")
-app.add_typer(cli_bench.bench, name="bench")
+app.add_typer(store.orders)
+app.add_typer(store.audit, name="audit")
 
 
 def main() -> None:
@@ -55,8 +55,8 @@ def up(
     began = time.monotonic()
     config = configured()
     from worker.config import config_path
-    from worker.embedded import Machine
-    from worker.supervisor import StartError, on_signals
+    from worker.embedded.machine import Machine
+    from worker.embedded.supervisor import StartError, on_signals
 
     try:
         machine = Machine(config, config_path(), say, echo=verbose)
@@ -89,7 +89,7 @@ def _banner(machine: Machine, seconds: float) -> str:
 def ingest(host: str = "127.0.0.1", port: int = 8080) -> None:
     """Serve the endpoint alone."""
     configured()
-    from worker.ingest import serve
+    from worker.ingest.endpoint import serve
 
     serve(host, port)
 
@@ -105,7 +105,7 @@ def check() -> None:
     except ConfigError as error:
         typer.echo(listed(error.problems))
         raise typer.Exit(1) from None
-    from worker.starter import advice, summary
+    from worker.cli.starter import advice, summary
 
     for place, what in advice(config):
         typer.echo(f"warning: {place}: {what}")
@@ -119,8 +119,8 @@ def init(
     """Write a commented billhook.toml to start from."""
     import re
 
+    from worker.cli.starter import VARIABLES, starting_file
     from worker.config import NAME, config_path
-    from worker.starter import VARIABLES, starting_file
 
     if not re.fullmatch(NAME, shop):
         fail(f"{shop!r} cannot be a shop's name: it takes lower-case letters, digits, - and _.", MISUSED)
@@ -270,9 +270,18 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Leave it running and print the addresses.")] = False,
 ) -> None:
     """See it work: sample orders through sandbox platforms that fail on purpose."""
-    from worker.demo import run
+    from worker.demo.run import run
 
     raise typer.Exit(run(orders=orders, seed=seed, as_json=as_json, keep=keep))
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measure the speed on this machine; needs the source checkout."""
+    if not Path("tests/bench/__main__.py").is_file():
+        fail("The benchmarks are a part of the source checkout: run this in its folder.")
+    command = [sys.executable, "-m", "tests.bench", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 
 
 @app.command()
@@ -285,7 +294,3 @@ def version() -> None:
         typer.echo(f"billhook {installed('billhook')}, Python {sys.version.split()[0]}")
     except PackageNotFoundError:
         typer.echo(f"billhook from a checkout, Python {sys.version.split()[0]}")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from connectors.sandbox import stripe, xero
 from worker.config import Config, load
-from worker.embedded import free_port
+from worker.embedded.machine import free_port
 
 SHOP = "engraver"
 QUIET = 4.0

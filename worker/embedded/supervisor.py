@@ -1,8 +1,8 @@
 """Keeps named processes running: starts them together, restarts what dies, stops all of them in order.
 
 Each child has a process group of its own (a Ctrl-C in the terminal reaches only us), a fixed working directory, and a
-log file of bounded size. Children end when their supervisor ends, however it ends (`worker/child.py`); they must be
-started by a thread that lives as long as they shall.
+log file of bounded size. Children end when their supervisor ends, however it ends (`worker/embedded/child.py`); they
+must be started by a thread that lives as long as they shall.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from typing import Any
 
 from connectors.sandbox import stripe, xero
 from worker.config import load
-from worker.embedded import Machine, free_port
-from worker.supervisor import Child
+from worker.embedded.machine import Machine, free_port
+from worker.embedded.supervisor import Child
 
 SHOP = "bench"
 PLATFORMS = ("xero", "stripe")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from worker.config import Config
-from worker.supervisor import Child, StartError, Supervisor
+from worker.embedded.supervisor import Child, StartError, Supervisor
 
 Backend = Literal["valkey", "path", "fakeredis"]
 HOST = "127.0.0.1"
@@ -43,7 +43,7 @@ class PrivateRedis:
     def child(self) -> Child:
         """The server as a child to be supervised; writes its configuration."""
         if self.backend == "fakeredis":
-            command: tuple[str, ...] = ("-m", "worker.fake_redis")
+            command: tuple[str, ...] = ("-m", "worker.embedded.fake_redis")
         else:
             command = (str(self._server), str(self._configure()))
         return Child("redis", command, lambda _: self.answers(), REDIS_BY)

@@ -26,11 +26,11 @@ from rich.console import Console
 from rich.live import Live
 
 from connectors.sandbox.shops import Request, ShopOrder, sample_orders
-from worker import demo_report as report
-from worker.demo_books import count_books
-from worker.demo_world import SHOP, write_config
-from worker.embedded import Machine, free_port
-from worker.supervisor import Child, StartError, on_signals
+from worker.demo import report
+from worker.demo.books import count_books
+from worker.demo.world import SHOP, write_config
+from worker.embedded.machine import Machine, free_port
+from worker.embedded.supervisor import Child, StartError, on_signals
 
 PATIENCE = 180.0
 """Seconds without any progress after which the demo gives up waiting."""

@@ -15,14 +15,14 @@ from rich.text import Text
 
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.shops import ShopOrder
-from worker.demo_books import Tally
+from worker.demo.books import Tally
 from worker.store.engine import Store
 from worker.store.figures import Figures, figures, seconds_to_invoice, sends_repeated
 from worker.store.seal import seal
 from worker.store.verify import verify
 
 if TYPE_CHECKING:
-    from worker.embedded import Machine
+    from worker.embedded.machine import Machine
 
 RATES = {
     Fault.ANSWER_LOST: 0.03,

@@ -1,9 +1,9 @@
 """The thin endpoint: verify, parse, commit, answer. A 2xx says that the event is in the store.
 
-`python -m uvicorn --factory worker.ingest:app`, or `serve`. One process: the group commit wants all requests in one
-place, and while a commit waits for the disk the next ones are parsed.
+`python -m uvicorn --factory worker.ingest.endpoint:app`, or `serve`. One process: the group commit wants all
+requests in one place, and while a commit waits for the disk the next ones are parsed.
 
-The two addresses that shops push to are served before any routing; everything else is in `worker.questions`.
+The two addresses that shops push to are served before any routing; everything else is in `worker.ingest.questions`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ import uvicorn
 
 from connectors.sources.base import MalformedBody, SignatureError, digest, inbox_id
 from connectors.sources.standard import Batch, Parsed, parse_events
-from worker import answers, bells, runtime
-from worker.admission import Admission, Sender, wrong_signature
-from worker.answers import Answer, Refusal
-from worker.doorbell import Doorbell
-from worker.group_commit import GroupCommit, Overloaded, Result
-from worker.questions import questions
-from worker.receiving import MOST_FOR_ARRAY, ClientGone, Receive, read_body
+from worker import bells, runtime
+from worker.ingest import answers
+from worker.ingest.admission import Admission, Sender, wrong_signature
+from worker.ingest.answers import Answer, Refusal
+from worker.ingest.doorbell import Doorbell
+from worker.ingest.group_commit import GroupCommit, Overloaded, Result
+from worker.ingest.questions import questions
+from worker.ingest.receiving import MOST_FOR_ARRAY, ClientGone, Receive, read_body
 from worker.store.engine import Store
 from worker.store.inbox import Arrival, Inbox, StoreUnavailable, Verdict
 from worker.store.migrate import NewerStore, prepare
@@ -302,7 +303,7 @@ def app() -> Ingest:
 def serve(host: str, port: int) -> None:
     """Serves until SIGTERM or SIGINT; then answers what is in flight and returns within 5 seconds."""
     uvicorn.run(
-        "worker.ingest:app",
+        "worker.ingest.endpoint:app",
         factory=True,
         host=host,
         port=port,

@@ -14,13 +14,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from worker import runtime
-from worker.answers import Answer, Refusal
-from worker.openapi import document, page
+from worker.ingest.answers import Answer, Refusal
+from worker.ingest.openapi import document, page
 from worker.store import views
 from worker.store.inbox import StoreUnavailable, asking
 
 if TYPE_CHECKING:
-    from worker.ingest import Ingest
+    from worker.ingest.endpoint import Ingest
 
 
 def questions(ingest: Ingest) -> Starlette:

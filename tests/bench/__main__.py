@@ -1,4 +1,4 @@
-"""The commands that measure: `bench ingest`, `bench pipeline`."""
+"""The commands that measure, as `billhook bench …` in a checkout or `python -m tests.bench …`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.terminal import MISUSED, AsJson, fail, print_json, say, show
+from worker.cli.terminal import MISUSED, AsJson, fail, print_json, say, show
 
-bench = typer.Typer(help="Measure the speed on this machine, against the sandbox.", no_args_is_help=True)
+bench = typer.Typer(
+    help="Measure the speed on this machine, against the sandbox.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Runs = Annotated[int, typer.Option(min=1, help="How often each case is run; medians are shown.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")]
@@ -29,7 +34,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Events accepted a second, durably, with the workers running and without."""
-    from worker.bench_ingest import measure
+    from tests.bench.ingest import measure
 
     found = _measured(
         lambda: measure(
@@ -66,7 +71,7 @@ def pipeline(
     as_json: AsJson = False,
 ) -> None:
     """Invoices issued a second: one call an invoice (single), 50 a call (bulk), several calls an invoice (steps)."""
-    from worker.bench_pipeline import CASES, measure
+    from tests.bench.pipeline import CASES, measure
 
     wanted = case or list(CASES)
     if unknown := [name for name in wanted if name not in CASES]:
@@ -94,8 +99,8 @@ def pipeline(
 
 
 def _measured(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    from worker.bench import BenchError
-    from worker.supervisor import StartError
+    from tests.bench.world import BenchError
+    from worker.embedded.supervisor import StartError
 
     try:
         return measure()
@@ -116,3 +121,7 @@ def _show(found: dict[str, Any], columns: dict[str, Callable[[dict[str, Any]], s
 
 def _cpu(used: dict[str, float], digits: int) -> str:
     return ", ".join(f"{name} {spent:.{digits}f}" for name, spent in used.items())
+
+
+if __name__ == "__main__":
+    bench(prog_name="billhook bench")

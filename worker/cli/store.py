@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.terminal import MISUSED, AsJson, configured, fail, opened, plain, print_json, say, show
+from worker.cli.terminal import MISUSED, AsJson, configured, fail, opened, plain, print_json, say, show
 
 orders = typer.Typer()
 audit = typer.Typer(help="Read and check the audit trail.", no_args_is_help=True)

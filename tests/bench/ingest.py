@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from worker.bench import Bench, BenchError, circumstances, median, running
+from tests.bench.world import Bench, BenchError, circumstances, median, running
 
 ARRAY = 500
 """Events of one request, where arrays are measured."""
@@ -67,9 +65,8 @@ def _run(bench: Bench, cases: Sequence[tuple[int, int]], seconds: float) -> Iter
 
 def _load(bench: Bench, **settings: Any) -> dict[str, Any]:
     given = {"port": bench.machine.port, "api_key": bench.api_key, "customers": 50, **settings}
-    child = Path(__file__).with_name("child.py")
-    command = [sys.executable, "-P", str(child), str(os.getpid()), "-m", "worker.bench_load"]
-    done = subprocess.run(command, input=json.dumps(given).encode(), capture_output=True, check=False)  # noqa: S603
+    command = [sys.executable, "-m", "tests.bench.load"]
+    done = subprocess.run(command, input=json.dumps(given).encode(), capture_output=True, check=False)
     if done.returncode:
         raise BenchError(f"the client failed: {done.stderr.decode(errors='replace').strip().splitlines()[-1:]}")
     result: dict[str, Any] = json.loads(done.stdout)

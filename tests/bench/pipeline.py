@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from worker.bench import Bench, BenchError, circumstances, event, median, running
+from tests.bench.world import Bench, BenchError, circumstances, event, median, running
 
 PATIENCE = 60.0
 """Seconds without a further invoice after which a run is given up."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from worker.answers import Refusal
+from worker.ingest.answers import Refusal
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 MOST_FOR_ONE = 1024 * 1024

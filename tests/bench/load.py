@@ -1,6 +1,6 @@
 """The client of `billhook bench ingest`: keep-alive connections over raw sockets, in a process of its own.
 
-    python -m worker.bench_load < settings.json > result.json
+    python -m tests.bench.load < settings.json > result.json
 
 It does as little as can be for a request (a send, a read, a look at the status), so that the endpoint has the machine
 to itself as far as possible; what it costs is measured too.
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from worker.bench import event
+from tests.bench.world import event
 
 PATIENCE = 30.0
 """Seconds without any answer after which the client gives up."""

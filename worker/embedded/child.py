@@ -1,7 +1,7 @@
 """The first lines of every supervised process: it ends with its supervisor, and imports nobody else's modules.
 
-    python -P …/worker/child.py SUPERVISOR_PID -m celery -A worker worker …
-    python -P …/worker/child.py SUPERVISOR_PID /path/of/valkey-server redis.conf
+    python -P …/worker/embedded/child.py SUPERVISOR_PID -m celery -A worker worker …
+    python -P …/worker/embedded/child.py SUPERVISOR_PID /path/of/valkey-server redis.conf
 
 It is run by its path and imports only the standard library. Linux ends the process when the supervisor's thread that
 started it ends, even by SIGKILL; elsewhere a watch compares the parent's id twice a second.
@@ -55,7 +55,7 @@ def _watch(parent: int) -> None:
 def _run_module(module: str, arguments: list[str]) -> None:
     import runpy
 
-    home = str(Path(__file__).resolve().parents[1])
+    home = str(Path(__file__).resolve().parents[2])
     if home not in sys.path:  # a checkout that is not installed
         sys.path.insert(0, home)
     sys.argv = [module, *arguments]

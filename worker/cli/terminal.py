@@ -48,8 +48,8 @@ def listed(problems: Iterable[tuple[str, str]]) -> str:
 def opened() -> Store:
     """The store that exists already, its tables up to date; ends the command if there is none."""
     from worker import runtime
-    from worker.embedded import prepare_store
-    from worker.supervisor import StartError
+    from worker.embedded.machine import prepare_store
+    from worker.embedded.supervisor import StartError
 
     config = configured()
     if not config.billhook.database_url and not config.billhook.data_dir.exists():

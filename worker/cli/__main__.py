@@ -1,0 +1,5 @@
+"""`python -m worker.cli`: the same as the `billhook` script."""
+
+from worker.cli.main import main
+
+main()
