@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.world import cpu_seconds, event
+from tests.bench.processes import cpu_seconds
+from tests.bench.world import event
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,6 +1,6 @@
-"""What `billhook bench ingest` and `billhook bench pipeline` share: a machine of their own, its load, its figures.
+"""What the benchmarks share: a Billhook of their own, its load, its figures.
 
-Everything that takes part (the client, Redis, the store, workers, the sandbox) runs on this machine, in a temporary
+Everything that takes part (the client, Redis, the store, workers, the platform) runs on this machine, in a temporary
 folder; nothing of it touches a configured store or a platform.
 """
 
@@ -12,20 +12,20 @@ import secrets
 import shutil
 import statistics
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from connectors.sandbox import stripe, xero
+from tests.bench.processes import cpu_seconds, memory_mib
 from worker.config import load
 from worker.embedded.machine import Machine, free_port
 from worker.embedded.supervisor import Child
 
 SHOP = "bench"
-PLATFORMS = ("xero", "stripe")
 
 _TOML = """\
 [billhook]
@@ -35,12 +35,17 @@ workers = {workers}
 {database}
 [shop.{shop}]
 api_key = "{api_key}"
-
+{notify}
 [shop.{shop}.account.books]
 platform = "{platform}"
-base_url = "http://127.0.0.1:{sandbox}/{platform}"
+base_url = "{base_url}"
 limits = false
 {account}
+"""
+_NOTIFY = f"""
+[shop.{SHOP}.notify.email]
+from = "bills@shop.example"
+smtp = "smtp://127.0.0.1:9"
 """
 _ACCOUNTS = {
     "xero": f"""\
@@ -96,25 +101,37 @@ def event(number: int, customers: int) -> bytes:
     return _TEMPLATE.replace(b"@N@", b"%08d" % number).replace(b"@C@", b"%04d" % (number % customers))
 
 
+class WithoutMailing(Machine):
+    """`billhook up` whose workers leave the notices alone: they are recorded as due, and nobody is mailed."""
+
+    def _worker(self, number: int) -> Child:
+        child = super()._worker(number)
+        place = child.command.index("--exclude-queues") + 1
+        queues = f"{child.command[place]},notify"
+        return replace(child, command=(*child.command[:place], queues, *child.command[place + 1 :]))
+
+
 @dataclass(frozen=True)
 class Bench:
-    """A machine that runs, with the port of its sandbox and the key of its one shop."""
+    """A machine that runs, the port of its platform and the key of its one shop."""
 
     machine: Machine
-    sandbox_port: int
+    platform: str
+    stubbed: bool
+    platform_port: int
     api_key: str
     store_url: str
     inbox_url: str
     _cpu: dict[str, float] = field(default_factory=dict)
 
-    def sandbox(self, method: str, path: str, body: str | None = None) -> Any:
-        """Asks the sandbox's control pages."""
-        connection = HTTPConnection("127.0.0.1", self.sandbox_port, timeout=30)
-        try:
-            connection.request(method, f"/_sandbox/{path}", body)
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
+    @property
+    def port(self) -> int:
+        """Where ingest listens."""
+        return self.machine.port
+
+    def look(self) -> None:
+        """Restarts what has died."""
+        self.machine.supervisor.look()
 
     def cpu_begins(self) -> None:
         """From now on CPU time is counted."""
@@ -125,40 +142,87 @@ class Bench:
         now = cpu_seconds(self.machine.supervisor.pids())
         return {name: seconds - self._cpu.get(name, 0.0) for name, seconds in now.items()}
 
+    def memory(self) -> dict[str, dict[str, float]]:
+        """`rss` and `pss` of each process in MiB."""
+        return memory_mib(self.machine.supervisor.pids())
+
+    def platform_calls(self, orders: int) -> int:
+        """Calls the platform has had. Raises `BenchError` unless it has exactly one invoice for each order."""
+        if self.stubbed:
+            return one_invoice_each(self.platform_port, orders)
+        booked = len(control(self.platform_port, "GET", f"/_sandbox/ledger/{self.platform}"))
+        if booked != orders:
+            raise BenchError(f"{orders} orders, but {booked} invoices in the platform's books")
+        calls: int = control(self.platform_port, "GET", "/_sandbox/report")[self.platform]["calls"]
+        return calls
+
+
+def control(port: int, method: str, path: str, body: str | None = None) -> Any:
+    """Asks the control pages of the stub or the sandbox."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def one_invoice_each(stub_port: int, orders: int) -> int:
+    """Calls the stub has had. Raises `BenchError` unless it created exactly one invoice for each order."""
+    report = control(stub_port, "GET", "/_stub/report")
+    if report["doubled"]:
+        raise BenchError(f"{report['invoices']} invoices for {orders} orders: doubled are {report['doubled']}")
+    if report["invoices"] != orders:
+        raise BenchError(f"{orders} orders, but the platform has {report['invoices']} invoices")
+    calls: int = report["platform_calls"]
+    return calls
+
 
 @contextmanager
 def running(
-    *, platform: str, account: str = "", workers: int = 1, database_url: str | None = None, start_workers: bool = True
-) -> Iterator[Bench]:
-    """A fresh machine whose one account, on `platform` in a sandbox without quotas, has the TOML lines `account` too.
+    *, platform: str, account: str = "", workers: int = 1, database_url: str | None = None, start_workers: bool = True,
+    latency_ms: int = 0, stubbed: bool = True, notices: bool = False,
+) -> Iterator[Bench]:  # fmt: skip
+    """A fresh machine whose one account, on `platform` without quotas, has the TOML lines `account` too.
 
-    `database_url` names a PostgreSQL server: a database is created beside the one it names, and dropped at the end.
-    Raises `StartError` when something does not start.
+    The platform is the stub where `stubbed`, else the sandbox; it takes `latency_ms` a call. `notices`: customers are
+    to be told, which is recorded but not done. `database_url` names a PostgreSQL server: a database is created beside
+    the one it names, and dropped at the end. Raises `StartError` when something does not start.
     """
     from worker.store.scratch import scratch_database
 
     folder = Path(tempfile.mkdtemp(prefix="billhook-bench-"))
     try:
         with scratch_database(database_url) if database_url else nullcontext(None) as url:
-            sandbox_port, api_key = free_port(), secrets.token_urlsafe(24)
+            platform_port, api_key = free_port(), secrets.token_urlsafe(24)
+            base_url = f"http://127.0.0.1:{platform_port}" + ("" if stubbed else f"/{platform}")
             file = folder / "billhook.toml"
             file.write_text(
                 _TOML.format(
                     folder=folder, port=free_port(), workers=workers, shop=SHOP, api_key=api_key, platform=platform,
-                    sandbox=sandbox_port, account="\n".join((account, _ACCOUNTS[platform])),
-                    database=f'database_url = "{url}"' if url else "",
+                    base_url=base_url, account="\n".join((account, _ACCOUNTS[platform])),
+                    database=f'database_url = "{url}"' if url else "", notify=_NOTIFY if notices else "",
                 ),
                 encoding="utf-8",
             )  # fmt: skip
             config = load(file, {})
-            machine = Machine(config, file, lambda _: None, extra=[_sandbox(sandbox_port)], environ=_environment())
+            child = stub(platform_port, latency_ms) if stubbed else _sandbox(platform_port)
+            machine = WithoutMailing(config, file, lambda _: None, extra=[child], environ=environment())
             machine.start(workers=start_workers)
             try:
-                yield Bench(machine, sandbox_port, api_key, config.store_url, config.inbox_url)
+                if latency_ms and not stubbed:
+                    control(platform_port, "PUT", f"/_sandbox/faults/{platform}", f'{{"latency": {latency_ms / 1000}}}')
+                yield Bench(machine, platform, stubbed, platform_port, api_key, config.store_url, config.inbox_url)
             finally:
                 machine.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def stub(port: int, latency_ms: int) -> Child:
+    """The stub platform as a process to be supervised."""
+    command = ("-m", "tests.bench.stub", "--port", str(port), "--latency-ms", str(latency_ms))
+    return Child("stub", command, lambda printed: "The stub listens" in printed, 9.0)
 
 
 def _sandbox(port: int) -> Child:
@@ -166,23 +230,9 @@ def _sandbox(port: int) -> Child:
     return Child("sandbox", command, lambda printed: "The sandbox listens" in printed, 9.0)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, without what would point a benchmark at a store or a Redis that is in use."""
     return {name: value for name, value in os.environ.items() if not name.startswith("BILLHOOK_")}
-
-
-def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
-    """CPU time of each process and of all in its group, from /proc (proc(5): fields 5, 14 and 15 of `stat`)."""
-    ticks: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        group = int(fields[2])
-        ticks[group] = ticks.get(group, 0) + int(fields[11]) + int(fields[12])
-    second = os.sysconf("SC_CLK_TCK")
-    return {name: ticks[pid] / second for name, pid in pids.items() if pid in ticks}
 
 
 def median(values: Sequence[float]) -> float:
