@@ -22,7 +22,7 @@ from connectors.sources.base import Delivery, MalformedBody, NotInvoiceable, Sou
 from tasks.routing import NoRoute, accounts_for
 from worker import bells, runtime, testpoints
 from worker.accounts import accounts
-from worker.app import HANDLE_EVENTS, celery
+from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
 from worker.leases import lease
 from worker.shutdown import stopping
@@ -68,7 +68,7 @@ def _turn() -> Counter[str] | None:
         copy_in(connection, rows)
         held = jobs.claim(
             connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=lease(),
-            actor=runtime.process_name(), turn=time.monotonic_ns() // 1000,
+            actor=actor(), turn=time.monotonic_ns() // 1000,
         )  # fmt: skip
     inbox.mark_taken([row.id for row in rows])
     testpoints.point("events_claimed")

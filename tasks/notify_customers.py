@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from tasks.mailing import Clock, Mailing
 from worker import bells, runtime
-from worker.app import NOTIFY_CUSTOMERS, celery
+from worker.app import NOTIFY_CUSTOMERS, actor, celery
 from worker.shutdown import stopping
 from worker.store import jobs, notices
 
@@ -64,7 +64,7 @@ def _batch(until: float) -> list[Mailing]:
     with runtime.store().write() as connection:
         held = jobs.claim(
             connection, queue=notices.QUEUE, kinds=("notice",), tenant=CHANNEL, limit=BATCH, owner=owner, lease=lease,
-            actor=runtime.process_name(), turn=time.monotonic_ns(),
+            actor=actor(), turn=time.monotonic_ns(),
         )  # fmt: skip
     if not held:
         return []

@@ -18,6 +18,7 @@ from tasks.calls import Done, Send, carry_out, look_up, packed
 from tasks.verdict import Policy, Verdict, verdict
 from worker import bells, limits, runtime, testpoints
 from worker.accounts import accounts, platform_of
+from worker.app import actor
 from worker.leases import lease
 from worker.limits import Permits
 from worker.store import documents as store
@@ -44,7 +45,7 @@ class Turn:
         self.permits = permits
         self.counts: Counter[str] = Counter()
         self.owner = jobs.new_owner(runtime.process_name())
-        self.actor = runtime.process_name()
+        self.actor = actor()
         self.deadline = runtime.config().billhook.timing.deadline or permits.facts.deadline
         self.lease = lease(self.deadline)
         self.leased_at = 0.0

@@ -1,14 +1,14 @@
 """The Celery application: queues, settings, task names. It imports no task; workers include them by name.
 
 Redis is the doorbell: a message names rows, carries none, may be lost or come ten times. So nothing here
-retries, delays or keeps results (the store does).
+retries, delays or keeps results (the store does; `worker.results` reads them there).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, current_task, signals
 from kombu import Queue
 
 from worker import runtime
@@ -32,6 +32,7 @@ def _settings() -> dict[str, Any]:
     timing = runtime.config().billhook.timing
     return {
         "broker_url": runtime.redis_url(),
+        "result_backend": "worker.results:TrailBackend",
         "broker_transport_options": {
             "visibility_timeout": 900,
             "unacked_restore_interval": 10,
@@ -91,6 +92,12 @@ def _every(task: str, seconds: float) -> dict[str, Any]:
 
 celery = Celery("billhook", set_as_current=True)
 celery.add_defaults(_settings)
+
+
+def actor() -> str:
+    """Who claims, for the trail: this process, and in a task its id, by which `AsyncResult` finds what it did."""
+    task_id = current_task.request.id if current_task else None
+    return f"{runtime.process_name()}/{task_id}" if task_id else runtime.process_name()
 
 
 @signals.worker_process_init.connect

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.app import CREATE_INVOICES, HANDLE_EVENTS, NOTIFY_CUSTOMERS, celery
+from worker.store.ids import new_id
 
 log = logging.getLogger(__name__)
 SHOWN = 5
@@ -32,7 +33,8 @@ def ring_notify(shops: Sequence[str], orders: Sequence[str]) -> bool:
 
 def _ring(task: str, queue: str, kwargs: dict[str, Any]) -> bool:
     try:
-        celery.send_task(task, kwargs=kwargs, queue=queue, retry=False, ignore_result=True)
+        # the task's id is of the time of its ring: from there on the trail is searched for it (worker.results)
+        celery.send_task(task, kwargs=kwargs, task_id=new_id(), queue=queue, retry=False, ignore_result=True)
     except Exception as error:  # any transport failure: the rows are committed, dispatch will find them
         log.warning("could not ring %s: %s", queue, error)
         return False

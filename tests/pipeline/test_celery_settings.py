@@ -51,7 +51,7 @@ WANTED: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_pool_limit": 10,
-    "result_backend": None,
+    "result_backend": "worker.results:TrailBackend",
 }
 TRANSPORT = {
     "visibility_timeout": 900,
