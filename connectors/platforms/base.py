@@ -60,7 +60,7 @@ class Platform:
         self.auth = auth
         self.http = http or Http(self.facts.deadline)
         self.permit = permit
-        self.base_url = (base_url or self.facts.base_url).rstrip("/")
+        self.base_url = (base_url or self.address(settings)).rstrip("/")
         self.customers = self.Customers(self)
         self.invoices = self.Invoices(self)
         for documents in (self.customers, self.invoices):
@@ -77,6 +77,23 @@ class Platform:
     def static_headers(cls, credentials: Any) -> Mapping[str, str] | None:
         """Headers made of an API key; None where tokens must be fetched (`facts.oauth`)."""
         return None
+
+    @classmethod
+    def address(cls, settings: Any) -> str:
+        """Where calls go, if the account names no `base_url`: a merchant may run the platform on a server of their own."""
+        return cls.facts.base_url
+
+    def leaving(self, request: Request, proof: Mapping[str, str]) -> Request:
+        """The call as it leaves, proved to be ours: by headers, unless the platform wants it elsewhere.
+
+        May ask the platform first (for a session). Raises the errors of a read. What it adds is never stored.
+        """
+        headers = {**self.headers, **self.tenant_headers(), **request.headers, **proof}
+        return request.model_copy(update={"headers": headers})
+
+    def status(self, answer: Answer) -> int:
+        """The HTTP status that an answer means: another one than it has where errors arrive as a 200."""
+        return answer.status
 
     def error_message(self, answer: Answer) -> tuple[str, str | None]:
         """The platform's own words in an error answer, and its code. May raise anything on an unexpected body."""
@@ -106,58 +123,65 @@ class Platform:
 
     def execute(self, request: Request, *, key: str | None = None, begin: Callable[[], None] | None = None) -> Answer:
         """Sends an unsafe call under its key. `begin` runs right before it leaves. Raises the six errors only."""
-        headers = dict(request.headers)
         if key is not None and self.facts.key is not None:
-            headers[self.facts.key.header] = key
-        return self._call(request.method, request.path, request.query, headers, request.body, unsafe=True, begin=begin)
+            request = request.model_copy(update={"headers": {**request.headers, self.facts.key.header: key}})
+        return self._call(request, unsafe=True, begin=begin)
 
     def ask(
-        self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
     ) -> Answer:
-        """Reads (GET). Raises the six errors only, never `Uncertain`."""
-        return self._call("GET", path, query or {}, headers or {}, "", unsafe=False)
+        """Reads: by GET, or with a body by POST, where questions travel in one. Raises the six errors only, never
+        `Uncertain`."""
+        method = "GET" if body is None else "POST"
+        request = Request(
+            step="read", method=method, path=path, query=query or {}, headers=headers or {}, body=body or ""
+        )
+        return self._call(request, unsafe=False)
 
-    def _call(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: str, *,
-        unsafe: bool, begin: Callable[[], None] | None = None,
-    ) -> Answer:  # fmt: skip
+    def _call(self, request: Request, *, unsafe: bool, begin: Callable[[], None] | None = None) -> Answer:
         for again in (True, False):
             proof = self.auth.headers()
             self.http.hide(*proof.values(), *(value.split()[-1] for value in proof.values() if value.split()))
+            call = self.leaving(request, proof)
             with self.permit():
                 answer = self.http.send(
-                    method,
-                    self.base_url + path,
-                    headers={**self.headers, **self.tenant_headers(), **headers, **proof},
-                    query=query,
-                    body=body.encode() if body else None,
+                    call.method,
+                    self.base_url + call.path,
+                    headers=call.headers,
+                    query=call.query,
+                    body=call.body.encode() if call.body else None,
                     unsafe=unsafe,
                     guard=begin,
                 )
-            if answer.status == 401 and again and self.auth.renew(proof):
+            status = self.status(answer)
+            if status == 401 and again and self.auth.renew(proof):
                 continue  # a 401 is surely not done, and other credentials are there now
             break
-        self._refuse(answer, unsafe)
+        self._refuse(answer, status, unsafe)
         return answer
 
     def tenant_headers(self) -> Mapping[str, str]:
         """Headers that name the organisation, where the platform wants them on every call."""
         return {}
 
-    def _refuse(self, answer: Answer, unsafe: bool) -> None:
+    def _refuse(self, answer: Answer, status: int, unsafe: bool) -> None:
         """Raises the error that the answer means; the one place where status becomes error."""
-        if 200 <= answer.status < 300:
+        if 200 <= status < 300:
             return
         try:
             message, code = self.error_message(answer)
         except Exception:  # the body is not the platform's: a proxy's page, a cut document
-            message, code = f"status {answer.status} with an unreadable body", None
-        kind = self.refusal(answer.status, f"{code or ''} {message}") or _by_status(answer.status, unsafe)
+            message, code = f"status {status} with an unreadable body", None
+        kind = self.refusal(status, f"{code or ''} {message}") or _by_status(status, unsafe)
         if kind is Uncertain and not unsafe:
             kind = Unavailable  # a row meant for creating calls; what only reads has done nothing
         raise kind(
             f"{self.facts.title}: {self.http.redact(message)}",
-            status=answer.status, code=code and self.http.redact(code), retry_after=answer.retry_after,
+            status=status, code=code and self.http.redact(code), retry_after=answer.retry_after,
             sample=answer.sample,
         )  # fmt: skip
 

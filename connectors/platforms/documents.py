@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Request(Model):
     """One unsafe call, rendered. It is sent again only as these bytes.
 
-    `path` may hold `{name}` of an earlier step: the remote id which that step made.
+    `path` may hold `{name}` of an earlier step: the remote id which that step made. `body` may hold it as `later(name)`.
     """
 
     step: str
@@ -157,7 +157,7 @@ class Documents(Generic[D, R]):
 
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
         """From a step's answer: the remote id it made, and the document as it now is (None if the answer does not
-        show it). Any exception but a `ConnectorError` means an unreadable answer: the step is uncertain."""
+        show it). `request` is as it was sent, ids filled in. Any exception but a `ConnectorError` means an unreadable answer: the step is uncertain."""
         raise NotImplementedError
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:
@@ -223,11 +223,10 @@ class Documents(Generic[D, R]):
     def _run(
         self, request: Request, attempt: Attempt[D], made: Mapping[str, str]
     ) -> tuple[str, R | None, Sample | None]:
+        request = filled(request, made)
         try:
             answer: Answer = self.platform.execute(
-                request.model_copy(update={"path": filled(request.path, made)}),
-                key=attempt.key(request.step),
-                begin=lambda: attempt.begin(request.step),
+                request, key=attempt.key(request.step), begin=lambda: attempt.begin(request.step)
             )
         except (Rejected, Duplicate) as error:
             if (known := self.forgive(request, error)) is None:
@@ -273,8 +272,20 @@ def reading(read: Callable[[], T], answer: Answer) -> T:
         ) from error
 
 
-def filled(path: str, made: Mapping[str, str]) -> str:
-    """The path with the remote ids of earlier steps in place of their `{names}`, quoted."""
+def later(step: str) -> str:
+    """Stands in a body for the remote id that an earlier step will have made. Neither JSON nor form-encoded text can
+    hold the control character bare, so nobody's text is mistaken for it."""
+    return f"\x1a{step}\x1a"
+
+
+def filled(request: Request, made: Mapping[str, str]) -> Request:
+    """The request with the remote ids of earlier steps in place of their names: quoted in the path, bare in the body."""
+    path, body = request.path, request.body
     for step, remote_id in made.items():
         path = path.replace("{" + step + "}", quote(remote_id, safe=""))
-    return path
+        body = body.replace(later(step), remote_id)
+    return (
+        request
+        if (path, body) == (request.path, request.body)
+        else request.model_copy(update={"path": path, "body": body})
+    )

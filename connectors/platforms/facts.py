@@ -61,6 +61,8 @@ class Facts:
     """The second field, which carries our full business key."""
     oauth: OAuth2 | None = None
     key: Key | None = None
+    once: bool = False
+    """Our business key is the document's own id there, for ever: made again, it is the same one or a `Duplicate`."""
     quotas: tuple[Quota, ...] = ()
     concurrent: int = 10
     """Calls in flight at once, per tenant."""

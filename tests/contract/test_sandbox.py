@@ -165,7 +165,7 @@ def test_two_documents_of_one_order_are_an_error_not_a_choice(books: Books) -> N
     one = attempt(books.platform, orders.simple("SO-1001"))
     assert books.platform.invoices.create(one).error is None
     second = books.platform.invoices.create(one.after(None))
-    if books.platform.facts.reference.unique:
+    if books.platform.facts.reference.unique or books.platform.facts.once:
         assert type(second.error) is Duplicate
         assert len(books.ledger()) == 1
     else:
@@ -221,6 +221,8 @@ def test_a_key_is_forgotten_after_its_life(books: Books) -> None:
 
 
 def test_over_its_quota_the_platform_refuses_and_says_when_to_come_back(books: Books) -> None:
+    if not books.platform.facts.quotas:
+        return
     limit = min(quota.calls for quota in books.platform.facts.quotas)
     refused: list[ConnectorError] = []
     one = attempt(books.platform, orders.simple("SO-1"))
