@@ -80,7 +80,7 @@ class Platform:
 
     @classmethod
     def address(cls, settings: Any) -> str:
-        """Where calls go, if the account names no `base_url`: a merchant may run the platform on a server of their own."""
+        """Where calls go if the account names no `base_url`: some merchants have a server of their own."""
         return cls.facts.base_url
 
     def leaving(self, request: Request, proof: Mapping[str, str]) -> Request:

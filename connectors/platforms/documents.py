@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Request(Model):
     """One unsafe call, rendered. It is sent again only as these bytes.
 
-    `path` may hold `{name}` of an earlier step: the remote id which that step made. `body` may hold it as `later(name)`.
+    `path` may hold `{name}` of an earlier step: the remote id which that step made; `body` may, as `later(name)`.
     """
 
     step: str
@@ -157,7 +157,8 @@ class Documents(Generic[D, R]):
 
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
         """From a step's answer: the remote id it made, and the document as it now is (None if the answer does not
-        show it). `request` is as it was sent, ids filled in. Any exception but a `ConnectorError` means an unreadable answer: the step is uncertain."""
+        show it). `request` is as it was sent, ids filled in. Any exception but a `ConnectorError` means an unreadable
+        answer: the step is uncertain."""
         raise NotImplementedError
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:
@@ -279,7 +280,7 @@ def later(step: str) -> str:
 
 
 def filled(request: Request, made: Mapping[str, str]) -> Request:
-    """The request with the remote ids of earlier steps in place of their names: quoted in the path, bare in the body."""
+    """The request with the remote ids of earlier steps in place of their names: quoted in the path, bare in a body."""
     path, body = request.path, request.body
     for step, remote_id in made.items():
         path = path.replace("{" + step + "}", quote(remote_id, safe=""))
