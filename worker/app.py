@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, current_task, signals
 from kombu import Queue
 
-from worker import runtime
+from worker import alive, runtime
 
 TASKS = ("tasks.handle_events", "tasks.create_invoices", "tasks.notify_customers", "tasks.recurring")
 HANDLE_EVENTS = "tasks.handle_events"
@@ -110,3 +110,13 @@ def _fenced(**_: Any) -> None:
     from worker.leases import fence_self
 
     fence_self()
+
+
+@signals.heartbeat_sent.connect
+def _heartbeat(**_: Any) -> None:
+    alive.touch()
+
+
+@signals.beat_init.connect
+def _beating(**_: Any) -> None:
+    signals.after_task_publish.connect(_heartbeat)

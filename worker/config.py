@@ -265,6 +265,7 @@ def _from_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[s
         ("BILLHOOK_DATABASE_URL", "database_url"),
         ("BILLHOOK_REDIS_URL", "redis_url"),
         ("BILLHOOK_DATA_DIR", "data_dir"),
+        ("BILLHOOK_THREADS", "threads"),
     ):
         if environ.get(variable):
             runtime[field] = environ[variable]
@@ -308,6 +309,7 @@ def _sentence(kind: str, message: str) -> str:
 def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
     from connectors.platforms.base import platform
 
+    yield from _sharing_problems(config)
     keys: dict[str, str] = {}
     for name, shop in config.shop.items():
         place = f"shop.{name}"
@@ -328,6 +330,19 @@ def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
             here = f"{place}.account.{account_name}"
             unknown = list(_known(f"{here}.platform", platform, account.platform))
             yield from unknown or _account_problems(here, AccountRef(name, account_name, account))
+
+
+def _sharing_problems(config: Config) -> Iterator[tuple[str, str]]:
+    """SQLite is a file of one machine; a Redis elsewhere says that there are several."""
+    redis = config.billhook.redis_url
+    if redis is None or on_this_machine(redis.get_secret_value()) or not config.store_url.startswith("sqlite"):
+        return
+    host = urlsplit(redis.get_secret_value()).hostname
+    yield (
+        "billhook.database_url",
+        f"must be PostgreSQL, because Redis ({host}) is not on this machine: workers on other machines would each have"
+        " an SQLite file of their own. Set database_url, or take redis_url out to run everything on this machine",
+    )
 
 
 def _email_problems(place: str, email: Email) -> Iterator[tuple[str, str]]:
@@ -368,15 +383,17 @@ def _account_problems(place: str, ref: AccountRef) -> Iterator[tuple[str, str]]:
             getattr(ref, part)
         except ValidationError as error:
             yield from _sentences(error, prefix)
-    if ref.account.quiet_seconds is not None and not _on_this_machine(ref.account.base_url):
+    if ref.account.quiet_seconds is not None and not on_this_machine(ref.account.base_url):
         yield f"{place}.quiet_seconds", "may only be set where base_url is a sandbox on this machine"
-    if not ref.account.limits and not _on_this_machine(ref.account.base_url):
+    if not ref.account.limits and not on_this_machine(ref.account.base_url):
         yield f"{place}.limits", "may only be false where base_url is a sandbox on this machine"
 
 
-def _on_this_machine(url: str | None) -> bool:
-    host = urlsplit(url or "").hostname or ""
+def on_this_machine(url: str | None) -> bool:
+    """Whether the URL's host can only be the machine that asks."""
+    parts = urlsplit(url or "")
+    host = parts.hostname or ""
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host == "localhost" or parts.scheme in ("unix", "redis+socket") or ip_address(host).is_loopback
     except ValueError:
         return False

@@ -77,13 +77,32 @@ def test_no_secret_is_shown_by_a_problem_or_by_the_configuration(file):
 
 def test_the_environment_wins_over_the_file(file):
     text = '[billhook]\ndatabase_url = "sqlite:///old.db"\ndata_dir = "old"\nredis_url = "redis://old"\n'
-    config = read(
-        file, text, BILLHOOK_DATABASE_URL="sqlite:///new.db", BILLHOOK_REDIS_URL="redis://new", BILLHOOK_DATA_DIR="/new"
-    )
+    new = {"DATABASE_URL": "sqlite:///new.db", "REDIS_URL": "redis://[::1]:1", "DATA_DIR": "/new", "THREADS": "7"}
+    config = read(file, text, **{f"BILLHOOK_{name}": value for name, value in new.items()})
 
     assert config.billhook.database_url == "sqlite:///new.db"
-    assert config.billhook.redis_url.get_secret_value() == "redis://new"
+    assert config.billhook.redis_url.get_secret_value() == "redis://[::1]:1"
     assert config.billhook.data_dir == Path("/new")
+    assert config.billhook.threads == 7
+
+
+@pytest.mark.parametrize("redis", ["redis://:secret@10.0.0.5/0", "rediss://redis.example", "redis://redis:6379/0"])
+def test_sqlite_is_refused_where_redis_says_that_there_are_several_machines(file, redis):
+    with pytest.raises(ConfigError) as refused:
+        read(file, f'[billhook]\nredis_url = "{redis}"\n')
+
+    [(place, what)] = refused.value.problems
+    assert place == "billhook.database_url"
+    assert "must be PostgreSQL" in what
+    assert "secret" not in what
+    assert read(file, f'[billhook]\nredis_url = "{redis}"\ndatabase_url = "postgresql+psycopg://db/b"\n')
+
+
+@pytest.mark.parametrize(
+    "redis", ["redis://:x@127.0.0.1:6379/0", "redis://localhost", "redis://[::1]", "unix:///r.sock"]
+)
+def test_sqlite_goes_with_a_redis_on_this_machine(file, redis):
+    assert read(file, f'[billhook]\nredis_url = "{redis}"\n').store_url.startswith("sqlite")
 
 
 def test_on_sqlite_the_inbox_has_a_file_of_its_own(file):

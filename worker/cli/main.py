@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli import store
+from worker.cli import services, store
 from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(services.services)
 app.add_typer(store.orders)
 app.add_typer(store.audit, name="audit")
 
@@ -83,15 +84,6 @@ def _banner(machine: Machine, seconds: float) -> str:
     }
     lines = (f"  {name:<8}{value}" for name, value in rows.items())
     return "\n".join((f"Billhook is running (started in {seconds:.1f} s; Ctrl-C stops it)", *lines))
-
-
-@app.command(hidden=True)
-def ingest(host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve the endpoint alone."""
-    configured()
-    from worker.ingest.endpoint import serve
-
-    serve(host, port)
 
 
 @app.command()

@@ -18,13 +18,17 @@ from pathlib import Path
 
 EVERY = 0.5
 """Seconds between two looks at the parent, where the system does not tell."""
+NOBODY = "0"
+"""In place of the supervisor's id: nobody of ours, as in a container; the process ends when it is told to."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> None:
     """Ties this process to its supervisor and becomes what the arguments name."""
     supervisor, command = int(sys.argv[1]), sys.argv[2:]
-    if command[0] == "-m":
+    if sys.argv[1] == NOBODY:
+        _run_module(command[1], command[2:])
+    elif command[0] == "-m":
         _die_with(supervisor)
         os.register_at_fork(after_in_child=lambda: _die_with(os.getppid()))  # what we fork ends with us
         _run_module(command[1], command[2:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import secrets
 import shutil
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from worker.config import Config
+from worker.embedded import commands
 from worker.embedded.supervisor import Child, StartError, Supervisor
 
 Backend = Literal["valkey", "path", "fakeredis"]
@@ -146,7 +146,7 @@ class Machine:
         self.redis_url = (
             self.redis.url if self.redis else str(runtime.redis_url and runtime.redis_url.get_secret_value())
         )
-        env = _environment(environ, config, config_file, self.data_dir, self.redis_url)
+        env = commands.environment(environ, config, config_file, self.data_dir, self.redis_url)
         self.supervisor = Supervisor(self.data_dir, env, say, echo)
 
     @property
@@ -192,30 +192,21 @@ class Machine:
 
     def _ingest(self) -> Child:
         host = self.config.billhook.host
-        command = ("-m", "worker.cli", "ingest", "--host", host, "--port", str(self.port))
+        command = commands.ingest(host, self.port)
         return Child("ingest", command, lambda _: _listening(_reachable(host), self.port), OTHERS_BY)
 
     def _worker(self, number: int) -> Child:
-        threads = str(self.config.billhook.threads)
-        return _celery_worker(f"worker-{number}", WORKERS_BY, "--exclude-queues", "recurring", "-c", threads)
+        name = f"worker-{number}"
+        return _celery_worker(name, commands.worker(name, self.config.billhook.threads), WORKERS_BY)
 
     def _recurring(self) -> Child:
-        schedule = str(self.data_dir / "beat-schedule")
-        return _celery_worker("recurring", OTHERS_BY, "-Q", "recurring", "-c", "2", "-B", "-s", schedule)
+        schedule = self.data_dir / "beat-schedule"
+        return _celery_worker("recurring", commands.recurring("recurring", schedule), OTHERS_BY)
 
     def _flower(self) -> Child:
         flower = self.config.billhook.flower
-        settings = self.data_dir / "flowerconfig.py"  # Python, as Flower wants it; the password is in no command line
-        settings.unlink(missing_ok=True)
-        login = f"{flower.user}:{flower.password.get_secret_value() if flower.password else ''}"
-        with open(os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(f"basic_auth = {[login]!r}\nread_only = True\naddress = {HOST!r}\nport = {flower.port}\n")
-        return Child(
-            "flower",
-            ("-m", "celery", "-A", "worker", "flower", f"--conf={settings}"),
-            lambda _: _listening(HOST, flower.port),
-            OTHERS_BY,
-        )
+        settings = commands.write_flower_settings(self.data_dir, flower, HOST)
+        return Child("flower", commands.flower(settings), lambda _: _listening(HOST, flower.port), OTHERS_BY)
 
     def _ports_are_free(self) -> None:
         flower = self.config.billhook.flower
@@ -245,28 +236,8 @@ def prepare_store(config: Config) -> None:
         inbox.close()
 
 
-def _celery_worker(name: str, stop_by: float, *options: str) -> Child:
-    common = ("-P", "threads", "-n", f"{name}@{platform.node() or 'billhook'}", "-l", "INFO", "--without-gossip")
-    command = ("-m", "celery", "-A", "worker", "worker", *common, "--without-mingle", *options)
+def _celery_worker(name: str, command: tuple[str, ...], stop_by: float) -> Child:
     return Child(name, command, lambda printed: " ready.\n" in printed, stop_by)
-
-
-def _environment(
-    environ: Mapping[str, str], config: Config, config_file: Path, data_dir: Path, redis_url: str
-) -> dict[str, str]:
-    """The children's environment. They run in the data directory, so every path in it is absolute."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(("FLOWER_", "CELERY_"))}
-    url = config.billhook.database_url or ""
-    before, _, database = url.partition(":///")
-    if url.startswith("sqlite") and database:
-        kept["BILLHOOK_DATABASE_URL"] = f"{before}:///{Path(database).absolute()}"
-    return {
-        **kept,
-        "BILLHOOK_CONFIG": str(config_file.absolute()),
-        "BILLHOOK_DATA_DIR": str(data_dir),
-        "BILLHOOK_REDIS_URL": redis_url,
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def _reachable(host: str) -> str:
