@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import redis
@@ -99,14 +99,16 @@ class Permits:
         return len(self.free)
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """Around one call: uses up a permit. Raises `Throttled` (nothing sent) when the quota gives no more."""
+    def call(self, kind: str = "") -> Iterator[None]:
+        """Around one call: uses up a permit; where its `kind` has a quota of its own, one of these too. Raises
+        `Throttled` (nothing sent) when a quota gives no more."""
         with self._lock:
             permit = self.free.pop() if self.free else None
         if permit is None:
             permit = line(self.tenant, self.facts).next()
         try:
-            yield
+            with _kind_of_call(self.tenant, self.facts, kind):
+                yield
         finally:
             line(self.tenant, self.facts).put_back(permit)
 
@@ -242,6 +244,21 @@ def line(tenant: str, facts: Facts) -> Line:
     return Line(tenant, facts)
 
 
+@contextmanager
+def _kind_of_call(tenant: str, facts: Facts, kind: str) -> Iterator[None]:
+    """A permit of the quotas that count calls of this kind only; they stand beside the tenant's as another tenant's."""
+    quotas = tuple(replace(quota, of="") for quota in facts.quotas if kind and quota.of == kind)
+    if not quotas:
+        yield
+        return
+    waiting = line(f"{tenant}:{kind}", replace(facts, quotas=quotas))
+    permit = waiting.next()
+    try:
+        yield
+    finally:
+        waiting.put_back(permit)
+
+
 _here = threading.local()
 
 
@@ -256,13 +273,13 @@ def using(permits: Permits) -> Iterator[None]:
 
 
 @contextmanager
-def call() -> Iterator[None]:
-    """What platforms enter around every call."""
+def call(kind: str = "") -> Iterator[None]:
+    """What platforms enter around every call, with its `Request.quota`."""
     permits: Permits | None = getattr(_here, "permits", None)
     if permits is None:
         yield
         return
-    with permits.call():
+    with permits.call(kind):
         yield
 
 
@@ -299,7 +316,8 @@ def _release(tenant: str, facts: Facts, permits: list[str], *, used: bool) -> No
 
 
 def _limits(facts: Facts) -> list[tuple[int, float]]:
-    return [(facts.concurrent, 0.0), *((quota.calls, quota.per.total_seconds()) for quota in facts.quotas)]
+    general = [(quota.calls, quota.per.total_seconds()) for quota in facts.quotas if not quota.of]
+    return [(facts.concurrent, 0.0), *general]
 
 
 def _window_keys(tenant: str, facts: Facts) -> list[str]:

@@ -51,10 +51,11 @@ class Platform:
         auth: Auth,
         http: Http | None = None,
         base_url: str | None = None,
-        permit: Callable[[], AbstractContextManager[None]] = nullcontext,
+        permit: Callable[[str], AbstractContextManager[object]] = nullcontext,
         bulk: int | None = None,
     ) -> None:
-        """`permit` is entered around every call; it may raise `Throttled` where the account's quota is used up.
+        """`permit` is entered around every call, with the kind of call where the platform has a quota for it alone
+        (else ""); it may raise `Throttled` where the account's quota is used up.
         `bulk`: at most so many documents in one call, where that is fewer than the platform takes."""
         self.settings = settings
         self.auth = auth
@@ -124,7 +125,11 @@ class Platform:
     def execute(self, request: Request, *, key: str | None = None, begin: Callable[[], None] | None = None) -> Answer:
         """Sends an unsafe call under its key. `begin` runs right before it leaves. Raises the six errors only."""
         if key is not None and self.facts.key is not None:
-            request = request.model_copy(update={"headers": {**request.headers, self.facts.key.header: key}})
+            proved = {self.facts.key.field: self.facts.key.fitting(key)}
+            if self.facts.key.place == "query":
+                request = request.model_copy(update={"query": {**request.query, **proved}})
+            else:
+                request = request.model_copy(update={"headers": {**request.headers, **proved}})
         return self._call(request, unsafe=True, begin=begin)
 
     def ask(
@@ -147,7 +152,7 @@ class Platform:
             proof = self.auth.headers()
             self.http.hide(*proof.values(), *(value.split()[-1] for value in proof.values() if value.split()))
             call = self.leaving(request, proof)
-            with self.permit():
+            with self.permit(request.quota):
                 answer = self.http.send(
                     call.method,
                     self.base_url + call.path,
@@ -177,11 +182,14 @@ class Platform:
         except Exception:  # the body is not the platform's: a proxy's page, a cut document
             message, code = f"status {status} with an unreadable body", None
         kind = self.refusal(status, f"{code or ''} {message}") or _by_status(status, unsafe)
+        retry_after = answer.retry_after
+        if kind is Throttled and retry_after is None and self.facts.pause is not None:
+            retry_after = self.facts.pause.total_seconds()
         if kind is Uncertain and not unsafe:
             kind = Unavailable  # a row meant for creating calls; what only reads has done nothing
         raise kind(
             f"{self.facts.title}: {self.http.redact(message)}",
-            status=status, code=code and self.http.redact(code), retry_after=answer.retry_after,
+            status=status, code=code and self.http.redact(code), retry_after=retry_after,
             sample=answer.sample,
         )  # fmt: skip
 

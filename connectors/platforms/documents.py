@@ -37,6 +37,8 @@ class Request(Model):
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     body: str = ""
+    quota: str = ""
+    """The kind of call, where the platform has a quota for it alone (`Quota.of`)."""
     issues: bool = False
     """This call makes the document final: our draft and the platform's are compared before it."""
 

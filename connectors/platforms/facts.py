@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from typing import Literal
 
 from connectors.auth import OAuth2
 from connectors.errors import ConnectorError
@@ -13,11 +15,18 @@ from connectors.model import InvoiceDraft
 
 @dataclass(frozen=True)
 class Key:
-    """The platform's own idempotency key: the header it travels in, its maximum length and how long it lives."""
+    """The platform's own idempotency key: the field it travels in, its maximum length and how long it lives."""
 
-    header: str
+    field: str
     max_length: int
     lives: timedelta
+    place: Literal["header", "query"] = "header"
+
+    def fitting(self, key: str) -> str:
+        """The key as it is sent: a longer one is shortened, to the same text for ever."""
+        if len(key) <= self.max_length:
+            return key
+        return hashlib.sha256(key.encode()).hexdigest()[: min(32, self.max_length)]
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Quota:
-    """At most `calls` in any window of length `per`."""
+    """At most `calls` in any window of length `per`: of all calls, or only of those of one kind (`Request.quota`)."""
 
     calls: int
     per: timedelta
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class Facts:
     """Documents in one create call."""
     quiet: timedelta = timedelta(minutes=15)
     """After the last possible send, how long until "not found" can be believed."""
+    pause: timedelta | None = None
+    """How long to stay away after "too many" where the platform's answer does not say."""
     deadline: float = 30.0
     """Seconds of wall clock for one call."""
     can: frozenset[str] = field(default_factory=frozenset)

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -50,10 +52,12 @@ class Subject:
         static = self.platform.static_headers(credentials)
         return dict(static) if static else {"Authorization": f"Bearer {self.samples.token}"}
 
-    def at(self, url: str, *, deadline: float = 10.0, settings: Any = None, headers: Any = None) -> Any:
+    def at(
+        self, url: str, *, deadline: float = 10.0, settings: Any = None, headers: Any = None, permit: Any = nullcontext
+    ) -> Any:
         """The platform, pointed at an address; its Http is told no secrets beforehand."""
         auth = StaticHeaders(headers or self.headers())
-        return self.platform(settings or self.settings(), auth, Http(deadline), base_url=url)
+        return self.platform(settings or self.settings(), auth, Http(deadline), url, permit)
 
 
 def incomplete() -> dict[str, str]:
@@ -138,8 +142,16 @@ class Books:
         self.url = f"{sandbox.url}/{subject.slug}"
         self.platform = self.connected()
 
-    def connected(self, **options: Any) -> Any:
-        return self.subject.at(self.url, **options)
+    def connected(self, *, hurried: bool = False, **options: Any) -> Any:
+        """The platform, whose calls keep its quotas by the second, as a worker's do; `hurried`: they do not."""
+        return self.subject.at(self.url, permit=nullcontext if hurried else self._in_time, **options)
+
+    def _in_time(self, kind: str) -> AbstractContextManager[object]:
+        """Nobody waits here: the platform's clock is moved on."""
+        for quota in self.subject.platform.facts.quotas:
+            if quota.per <= timedelta(seconds=1):
+                self.sandbox.pass_time(1.01 * quota.per.total_seconds() / quota.calls)
+        return nullcontext()
 
     def renewed(self, **options: Any) -> Any:
         """The platform with fresh credentials: another token where it has tokens."""

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
@@ -18,6 +20,7 @@ from connectors.http import Http
 from connectors.model import InvoiceDraft, RemoteInvoice
 from connectors.platforms.base import Platform, platform
 from connectors.platforms.documents import Plan, PlannedInvoice
+from connectors.platforms.facts import Key
 from tests.contract import orders
 from tests.contract.attempts import Try
 from tests.contract.running import Subject, incomplete, subjects
@@ -190,7 +193,7 @@ def test_the_key_is_sent_stable_and_short_enough(subject: Subject) -> None:
                 steps = {earlier.step: "remote-1" for earlier in plan[:position]}
                 attempt = Try(planned(), plan, made=steps, document=agreeing(plan), generation=generation)
                 made.invoices.create(attempt)
-                found = _header(server.requests[-1], key.header)
+                found = _sent(server.requests[-1], key)
                 assert found == attempt.key(request.step)
                 assert len(found) <= key.max_length
                 sent.setdefault((request.step, generation), set()).add(found)
@@ -200,12 +203,23 @@ def test_the_key_is_sent_stable_and_short_enough(subject: Subject) -> None:
         server.close()
 
 
-def _header(request: bytes, name: str) -> str | None:
-    for line in request.split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]:
+def _sent(request: bytes, key: Key) -> str | None:
+    first, *headers = request.split(b"\r\n\r\n")[0].decode().split("\r\n")
+    if key.place == "query":
+        return dict(parse_qsl(urlsplit(first.split()[1]).query)).get(key.field)
+    for line in headers:
         given, _, value = line.partition(": ")
-        if given.lower() == name.lower():
+        if given.lower() == key.field.lower():
             return value
     return None
+
+
+def test_a_key_longer_than_the_platform_takes_is_shortened_to_the_same_text_for_ever() -> None:
+    key = Key("Key", max_length=36, lives=timedelta(minutes=1))
+    assert key.fitting("k" * 36) == "k" * 36
+    shortened = key.fitting("k" * 37)
+    assert len(shortened) <= 36
+    assert shortened == key.fitting("k" * 37) != key.fitting("k" * 38)
 
 
 def secrets(subject: Subject) -> list[str]:

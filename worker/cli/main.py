@@ -187,7 +187,7 @@ def _capabilities(facts: Any, bulk: int) -> dict[str, Any]:
         "reference_unique": facts.reference.unique,
         "key_lives": _span(facts.key.lives) if facts.key else None,
         "bulk": bulk,
-        "quotas": [f"{quota.calls} in {_span(quota.per)}" for quota in facts.quotas],
+        "quotas": [f"{quota.calls}{quota.of and f' {quota.of} calls'} in {_span(quota.per)}" for quota in facts.quotas],
         "concurrent": facts.concurrent,
         "quiet_seconds": facts.quiet.total_seconds(),
     }
