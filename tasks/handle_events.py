@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from connectors.model import Event
 from connectors.sources.base import Delivery, MalformedBody, NotInvoiceable, Source, source
 from tasks.routing import NoRoute, accounts_for
-from worker import bells, runtime, testpoints
+from worker import bells, logs, metrics, runtime, testpoints
 from worker.accounts import accounts
 from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
@@ -138,7 +138,7 @@ def _commit(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
             log.warning("a batch of %d events failed (%s), now one by one", len(batch), type(error).__name__)
         except Exception as error:  # a defect that one event brings out must not stop the others
             if len(batch) == 1:
-                log.exception("event %s of order %s", batch[0].job.id, batch[0].job.label)
+                log.exception("an event cannot be handled", extra=logs.row(batch[0].job))
                 problem = f"it cannot be handled ({type(error).__name__}: {error})"
                 return _record([replace(batch[0], event=None, problem=problem)], owner)
             log.warning("a batch of %d events failed (%s), now one by one", len(batch), type(error).__name__)
@@ -178,8 +178,11 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
         created = record_intents(connection, intents)
         set_orders(connection, {job_id: job.order_id for job_id, job in held.items() if job.order_id})
         testpoints.point("events_before_commit")
-        jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
+        mine = jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
     testpoints.point("events_after_commit")
+    recorded = [change for change in changes if change.id in mine]
+    metrics.settled(held, recorded)
+    logs.outcomes(log, held, recorded)
     counts = Counter(change.state for change in changes)
     counts["invoices_due"] = len(created)
     return counts, _rings(intents) if created else {}
@@ -228,6 +231,7 @@ def _intent(item: Told, order: Known, name: str) -> Intent:
         order_id=order.id,
         order=order.order,
         prefix=shop.reference_prefix,
+        longest=ref.facts.reference.max_length,
         issued_on=today,
         due_on=today + timedelta(days=shop.payment_days),
         accepted_at=item.accepted_at,

@@ -21,7 +21,7 @@ from connectors.channels.base import CONNECTION, Channel, Message, channel
 from connectors.channels.letter import sender_name
 from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from tasks.backoff import delay
-from worker import runtime, testpoints
+from worker import logs, metrics, runtime, testpoints
 from worker.config import Email
 from worker.shutdown import stopping
 from worker.store import jobs, notices
@@ -105,7 +105,7 @@ class Mailing:
             except Rejected as error:
                 self._told.append(self._failed(work, error))
             except Exception as error:  # one order that our templates cannot stand must not hold up the others
-                log.exception("writing the mail about order %s failed", work.job.label)
+                log.exception("a mail cannot be written", extra=logs.row(work.job))
                 self._told.append(self._failed(work, Rejected(f"it cannot be written: {type(error).__name__}")))
         return ready
 
@@ -124,7 +124,7 @@ class Mailing:
         except (
             Exception
         ) as error:  # a fault of ours, and nobody knows before or after what: one mail's, not the batch's
-            log.exception("sending a mail about order %s failed", work.job.label)
+            log.exception("a mail failed while it was sent", extra=logs.row(work.job))
             return self._failed(
                 work, Uncertain(f"unexpected {type(error).__name__}"), message, post.message_id(message)
             )
@@ -214,7 +214,10 @@ class Mailing:
             reraise=True,
         )
         recorded = patience(self._write, group)
-        self.counts += Counter(one.change.state for one in self._told if one.change.id in recorded)
+        changes = [one.change for one in self._told if one.change.id in recorded]
+        self.counts += Counter(change.state for change in changes)
+        metrics.settled(self._held, changes)
+        logs.outcomes(log, self._held, changes)
         self._told = []
 
     def _write(self, group: Sequence[tuple[NoticeWork, str]]) -> set[str]:

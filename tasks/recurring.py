@@ -56,7 +56,7 @@ def _free() -> int:
         return 0
     with runtime.store().write() as connection:
         freed = jobs.free(connection, over, attempts=runtime.config().billhook.timing.attempts)
-    log.warning("%d leases of workers that are gone were ended", len(freed))
+    log.warning("leases of workers that are gone were ended", extra={"count": len(freed)})
     return len(freed)
 
 
@@ -72,7 +72,9 @@ def _hold_orphans(queue: str, tenant: str) -> int:
         " put the account right, then `billhook retry`"
     )
     with runtime.store().write() as connection:
-        return jobs.hold_all(connection, queue, tenant, reason)
+        held = jobs.hold_all(connection, queue, tenant, reason)
+    log.warning("rows of a tenant held", extra={"tenant": tenant, "count": held, "reason": reason})
+    return held
 
 
 def _ring(queue: str, tenant: str, rows: list[tuple[str, str, str]]) -> bool:

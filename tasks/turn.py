@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from connectors.platforms.documents import Documents, Hit, Outcome
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
 from tasks.verdict import Policy, Verdict, verdict
-from worker import bells, limits, runtime, testpoints
+from worker import bells, limits, logs, metrics, runtime, testpoints
 from worker.accounts import accounts, platform_of
 from worker.app import actor
 from worker.leases import lease
@@ -28,6 +29,7 @@ from worker.store.engine import StoreError
 from worker.store.jobs import Change, Job
 from worker.store.notices import Wanted, intend
 
+log = logging.getLogger(__name__)
 GOOD = {"issued", "done"}
 BAD = {"held", "mismatch", "doubled"}
 
@@ -301,6 +303,8 @@ class Turn:
             for said in verdicts:
                 if said.change.id not in mine and said.progress.remote_id:
                     store.store_sighting(connection, held[said.change.id], said.progress.remote_id, self.actor)
+        metrics.settled(held, [said.change for said in ours])
+        logs.outcomes(log, held, [said.change for said in ours], lambda work_id: _names(works[work_id]))
         if notices:
             bells.ring_notify(
                 [works[s.change.id].job.shop for s in issued], [works[s.change.id].job.label for s in issued]
@@ -316,6 +320,11 @@ def _sending_detail(work: Work) -> dict[str, Any]:
     if work.found:
         detail["looked"] = work.found
     return detail
+
+
+def _names(work: Work) -> list[str]:
+    draft: Any = work.draft
+    return logs.names(work.invoice.customer if work.invoice else draft.party)
 
 
 def _unchanged(work: Work) -> Progress:

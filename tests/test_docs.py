@@ -37,6 +37,8 @@ ON_THE_WAY = {"pending", "claimed", "sending", "retry", "uncertain"}
 SECTIONS: dict[str, type[BaseModel]] = {
     "[billhook]": config.Runtime,
     "[billhook.flower]": config.Flower,
+    "[billhook.logs]": config.Logs,
+    "[billhook.metrics]": config.Metrics,
     "[billhook.timing]": config.Timing,
     "[shop.<name>]": config.Shop,
     "[shop.<name>.source.<name>]": config.Source,
@@ -44,7 +46,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[[shop.<name>.route]]": config.Route,
     "[shop.<name>.notify.email]": config.Email,
 }
-TABLES_OF_THEIR_OWN = {"flower", "timing", "source", "account", "route", "notify"}
+TABLES_OF_THEIR_OWN = {"flower", "logs", "metrics", "timing", "source", "account", "route", "notify"}
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|tmp|home|root|Users|opt|mnt)/|\bvm-\d|shared/")
 
 on_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

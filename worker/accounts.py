@@ -15,6 +15,7 @@ from connectors.platforms.base import Platform
 from worker import limits, runtime
 from worker.config import AccountRef
 from worker.credentials import TenantTokens
+from worker.metrics import MeasuredHttp
 
 
 @cache
@@ -28,7 +29,8 @@ def platform_of(shop: str, name: str) -> Platform:
     """The platform that speaks for this account; one for all threads of the process."""
     ref = accounts()[shop, name]
     kind: type[Platform] = ref.platform
-    http = Http(runtime.config().billhook.timing.deadline or kind.facts.deadline, _secrets(ref.credentials))
+    deadline = runtime.config().billhook.timing.deadline or kind.facts.deadline
+    http = MeasuredHttp(kind.facts.slug, deadline, _secrets(ref.credentials))
     return kind(ref.settings, _auth(ref, kind, http), http, ref.account.base_url, limits.call, ref.account.bulk)
 
 

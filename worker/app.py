@@ -33,6 +33,7 @@ def _settings() -> dict[str, Any]:
     return {
         "broker_url": runtime.redis_url(),
         "result_backend": "worker.results:TrailBackend",
+        "billhook_version": runtime.version(),  # for `billhook doctor`, which asks each worker for its settings
         "broker_transport_options": {
             "visibility_timeout": 900,
             "unacked_restore_interval": 10,
@@ -120,3 +121,47 @@ def _heartbeat(**_: Any) -> None:
 @signals.beat_init.connect
 def _beating(**_: Any) -> None:
     signals.after_task_publish.connect(_heartbeat)
+
+
+@signals.celeryd_init.connect
+def _named(sender: str, instance: Any, **_: Any) -> None:
+    from worker import logs
+
+    logs.keep(sender)
+    logs.set_up()  # what Celery warns of before it asks for it
+    instance.quiet = not logs.for_people()  # its banner is not JSON
+
+
+@signals.setup_logging.connect
+def _logged(loglevel: int | None, logfile: str | None, **_: Any) -> None:
+    from worker import logs
+
+    logs.set_up(loglevel, logfile)
+
+
+@signals.task_prerun.connect
+def _task_begins(task_id: str, task: Any, kwargs: dict[str, Any], **_: Any) -> None:
+    from worker import logs
+
+    logs.begin(task=task.name, task_id=task_id, tenant=kwargs.get("tenant"))
+
+
+@signals.task_postrun.connect
+def _task_ended(**_: Any) -> None:
+    from worker import logs
+
+    logs.begin()
+
+
+@signals.worker_ready.connect
+def _ready(sender: Any, **_: Any) -> None:
+    from worker import observing
+
+    observing.started(sender.hostname, set(sender.app.amqp.queues.consume_from))
+
+
+@signals.worker_shutdown.connect
+def _over(**_: Any) -> None:
+    from worker import observing
+
+    observing.stopped()

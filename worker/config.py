@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from worker.sections import Flower, Logs, Metrics, Section, Timing
+
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Trigger = Literal["order.fulfilled", "order.completed"]
@@ -32,10 +34,6 @@ class ConfigError(Exception):
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("\n".join(f"{place}: {what}" for place, what in problems))
         self.problems = problems
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _zone(name: str) -> str:
@@ -119,28 +117,6 @@ class Shop(Section):
     notify: Notify = Notify()
 
 
-class Flower(Section):
-    user: str = "ops"
-    password: SecretStr | None = None
-    """Flower does not start without one."""
-    port: int = 5555
-
-
-class Timing(Section):
-    """Clocks of the machinery, in seconds."""
-
-    deadline: float | None = Field(default=None, gt=0)
-    """Wall clock for one call; None: the platform's own."""
-    lease_margin: float = Field(default=30.0, gt=0)
-    """A lease is deadline + margin."""
-    dispatch_every: float = Field(default=2.0, gt=0)
-    seal_every: float = Field(default=5.0, gt=0)
-    linger: float = Field(default=0.5, ge=0)
-    """How long rows gather for a bulk call."""
-    attempts: int = Field(default=12, ge=1)
-    give_up_after: float = Field(default=86_400.0, gt=0)
-
-
 class Runtime(Section):
     data_dir: Path = Path("billhook-data")
     database_url: str | None = None
@@ -153,6 +129,8 @@ class Runtime(Section):
     key_file: Path | None = None
     """Where the key lies that encrypts tokens; default: in the data directory. BILLHOOK_KEY wins over it."""
     flower: Flower = Flower()
+    logs: Logs = Logs()
+    metrics: Metrics = Metrics()
     timing: Timing = Timing()
 
 
@@ -269,6 +247,9 @@ def _from_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[s
     ):
         if environ.get(variable):
             runtime[field] = environ[variable]
+    for variable, field in (("BILLHOOK_LOG_FORMAT", "format"), ("BILLHOOK_LOG_LEVEL", "level")):
+        if environ.get(variable) and isinstance(runtime.get("logs", {}), dict):
+            runtime["logs"] = {**runtime.get("logs", {}), field: environ[variable]}
     return {**raw, "billhook": runtime}
 
 
@@ -311,6 +292,7 @@ def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
 
     yield from _sharing_problems(config)
     keys: dict[str, str] = {}
+    yield from _metrics_problems(config)
     for name, shop in config.shop.items():
         place = f"shop.{name}"
         for key in (shop.api_key, *shop.old_api_keys):
@@ -343,6 +325,17 @@ def _sharing_problems(config: Config) -> Iterator[tuple[str, str]]:
         f"must be PostgreSQL, because Redis ({host}) is not on this machine: workers on other machines would each have"
         " an SQLite file of their own. Set database_url, or take redis_url out to run everything on this machine",
     )
+
+
+def _metrics_problems(config: Config) -> Iterator[tuple[str, str]]:
+    metrics = config.billhook.metrics
+    place, token = "billhook.metrics", metrics.token.get_secret_value() if metrics.token else ""
+    if metrics.token and len(token) < 16:
+        yield f"{place}.token", "is shorter than 16 characters; make one that nobody can guess"
+    if token in {key.get_secret_value() for shop in config.shop.values() for key in (shop.api_key, *shop.old_api_keys)}:
+        yield f"{place}.token", "is a shop's API key; a shop must not see what the others do"
+    if metrics.worker_port and not metrics.token and not on_this_machine(f"http://{metrics.worker_host}"):
+        yield f"{place}.token", f"is missing; without it everybody who reaches {metrics.worker_host} reads the metrics"
 
 
 def _email_problems(place: str, email: Email) -> Iterator[tuple[str, str]]:

@@ -128,7 +128,7 @@ class TenantTokens:
             raise Unavailable(f"the token of {self.tenant} could not be refreshed: {error.message}") from None
         testpoints.point("after_refresh")
         stored = self._store(version + 1, fresh)
-        log.info("refreshed the token of %s (version %d)", self.tenant, stored)
+        log.info("refreshed the token of %s (version %d)", self.tenant, stored, extra={"tenant": self.tenant})
         return stored, fresh
 
     def _store(self, version: int, token: Token) -> int:
@@ -147,7 +147,7 @@ class TenantTokens:
 
     def _hold(self, reason: str) -> Unauthorized:
         if tokens.hold(runtime.store(), self.tenant, reason):
-            log.error("%s is on hold: %s", self.tenant, reason)
+            log.error("%s is on hold: %s", self.tenant, reason, extra={"tenant": self.tenant})
         what_to_do = "connect the account again, then `billhook release` it"
         return Unauthorized(f"the credentials of {self.tenant} are refused ({reason}); {what_to_do}")
 

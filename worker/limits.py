@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -339,6 +339,34 @@ def pause(tenant: str, seconds: float) -> None:
         log.warning("%s cannot be paused: %s", tenant, error)
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a tenant stands: `left` calls by window ("60s", "at once"), seconds of pause, whether the breaker is open."""
+
+    left: dict[str, int]
+    paused: float
+    broken: bool
+
+
+def state(tenants: Mapping[str, Facts]) -> dict[str, State]:
+    """How these tenants stand; only reads, in two questions for all. Raises `redis.RedisError`."""
+    client = runtime.redis_client()
+    seconds, micros = client.time()  # type: ignore[misc]
+    pipe = client.pipeline(transaction=False)
+    for tenant, facts in tenants.items():
+        pipe.pttl(_key(tenant, "pause"))
+        pipe.get(_key(tenant, "failures"))
+        for key in _window_keys(tenant, facts):
+            pipe.zcount(key, float(seconds) + float(micros) / 1_000_000, "+inf")
+    answers = iter(pipe.execute())
+    found = {}
+    for tenant, facts in tenants.items():
+        paused, failures = max(0, next(answers)) / 1000, int(next(answers) or 0)
+        left = {f"{per:g}s" if per else "at once": max(0, calls - next(answers)) for calls, per in _limits(facts)}
+        found[tenant] = State(left, paused, paused > 0 and failures >= BREAKS_AFTER)
+    return found
+
+
 def failed(tenant: str) -> None:
     """A call could not be made at all; enough of them in a row open the breaker."""
     try:
@@ -347,13 +375,19 @@ def failed(tenant: str) -> None:
         return
     if count >= BREAKS_AFTER:
         seconds = min(300.0, 5.0 * 2 ** min(count - BREAKS_AFTER, 6))
-        log.warning("%s: %d calls failed in a row, nothing is sent for %.0f s", tenant, count, seconds)
+        said = {"tenant": tenant, "count": count, "seconds": seconds}
+        log.warning("breaker opened: calls to %s failed in a row, nothing is sent for a while", tenant, extra=said)
         pause(tenant, seconds)
 
 
 def worked(tenant: str) -> None:
     """A call was answered: the breaker closes."""
     try:
-        runtime.redis_client().delete(_key(tenant, "failures"))
+        pipe = runtime.redis_client().pipeline(transaction=False)
+        pipe.get(_key(tenant, "failures"))
+        pipe.delete(_key(tenant, "failures"))
+        failures, _ = pipe.execute()
+        if int(failures or 0) >= BREAKS_AFTER:
+            log.info("breaker closed: %s answers again", tenant, extra={"tenant": tenant})
     except redis.RedisError as error:
         log.debug("breaker of %s not reset: %s", tenant, error)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli import services, store
+from worker.cli.doctor import doctor
 from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(services.services)
 app.add_typer(store.orders)
 app.add_typer(store.audit, name="audit")
+app.command()(doctor)
 
 
 def main() -> None:
@@ -80,6 +82,7 @@ def _banner(machine: Machine, seconds: float) -> str:
         "Flower": flower or "not started: it has no password (set password under [billhook.flower])",
         "Redis": f"{machine.redis.title}; private, port {machine.redis.port}" if machine.redis else "as configured",
         "store": f"SQLite in {machine.data_dir}" if machine.config.store_url.startswith("sqlite") else "PostgreSQL",
+        "metrics": ", ".join(machine.metrics_urls) or "off (see [billhook.metrics])",
         "logs": str(machine.supervisor.folder / "logs"),
     }
     lines = (f"  {name:<8}{value}" for name, value in rows.items())

@@ -147,6 +147,8 @@ class Machine:
             self.redis.url if self.redis else str(runtime.redis_url and runtime.redis_url.get_secret_value())
         )
         env = commands.environment(environ, config, config_file, self.data_dir, self.redis_url)
+        if config.billhook.logs.format == "auto":  # its log files are read by people
+            env["BILLHOOK_LOG_FORMAT"] = "text"
         self.supervisor = Supervisor(self.data_dir, env, say, echo)
 
     @property
@@ -158,6 +160,18 @@ class Machine:
         """None where Flower does not run: it has no password."""
         flower = self.config.billhook.flower
         return f"http://{HOST}:{flower.port}" if flower.password else None
+
+    @property
+    def metrics_urls(self) -> list[str]:
+        """Where Prometheus finds ingest (with a token), the workers and the recurring tasks; empty: nowhere."""
+        metrics = self.config.billhook.metrics
+        ingest = [f"{self.ingest_url}/metrics"] if metrics.token else []
+        return ingest + [f"http://{_reachable(metrics.worker_host)}:{port}/metrics" for port in self._metrics_ports()]
+
+    def _metrics_ports(self) -> range:
+        """One for each worker and one for `recurring`; which has which is decided as they start."""
+        first = self.config.billhook.metrics.worker_port
+        return range(first, first + self.config.billhook.workers + 1) if first else range(0)
 
     def start(self, workers: bool = True) -> None:
         """Prepares the store, starts everything and returns when it is ready. Raises `StartError`.
@@ -209,10 +223,11 @@ class Machine:
         return Child("flower", commands.flower(settings), lambda _: _listening(HOST, flower.port), OTHERS_BY)
 
     def _ports_are_free(self) -> None:
-        flower = self.config.billhook.flower
+        flower, metrics = self.config.billhook.flower, self.config.billhook.metrics
         for setting, host, port in (
             ("port under [billhook]", self.config.billhook.host, self.port),
             *((("port under [billhook.flower]", HOST, flower.port),) if flower.password else ()),
+            *(("worker_port under [billhook.metrics]", metrics.worker_host, port) for port in self._metrics_ports()),
         ):
             if _listening(_reachable(host), port):
                 raise StartError(f"Something listens on {host}:{port} already. Stop it, or set another {setting}.")
@@ -237,7 +252,7 @@ def prepare_store(config: Config) -> None:
 
 
 def _celery_worker(name: str, command: tuple[str, ...], stop_by: float) -> Child:
-    return Child(name, command, lambda printed: " ready.\n" in printed, stop_by)
+    return Child(name, command, lambda printed: " ready." in printed, stop_by)
 
 
 def _reachable(host: str) -> str:

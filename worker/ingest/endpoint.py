@@ -12,6 +12,7 @@ import asyncio
 import gc
 import logging
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ import uvicorn
 
 from connectors.sources.base import MalformedBody, SignatureError, digest, inbox_id
 from connectors.sources.standard import Batch, Parsed, parse_events
-from worker import bells, runtime
+from worker import bells, logs, metrics, runtime
 from worker.ingest import answers
 from worker.ingest.admission import Admission, Sender, wrong_signature
 from worker.ingest.answers import Answer, Refusal
@@ -82,6 +83,7 @@ class Ingest:
     async def _answer(
         self, handle: Callable[[Scope, Receive], Awaitable[Answer]], scope: Scope, receive: Receive, send: Send
     ) -> None:
+        began = time.perf_counter()
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "method_not_allowed", "This address only takes POST.")
@@ -96,6 +98,7 @@ class Ingest:
             log.exception("a request to %s failed", scope["path"])
             self.counters["failed"] += 1
             answer = Refusal(500, "failed", "Something went wrong here; it is in the log. Send it again.").answer
+        metrics.LATENCY.observe(time.perf_counter() - began)
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
@@ -178,7 +181,8 @@ class Ingest:
             # The shop's own id is not signed, and a webhook is switched off after errors: so the second body is
             # neither refused nor lost but kept under an id of its own.
             self.counters["conflict"] += 1
-            log.warning("%s/%s sent two bodies as %r; both are kept", arrival.shop, arrival.source, arrival.event_id)
+            said = {"shop": arrival.shop, "order": arrival.label}
+            log.warning("%s sent two bodies as %r; both are kept", arrival.source, arrival.event_id, extra=said)
             arrival = replace(arrival, event_id=inbox_id("other", arrival.event_id, digest(arrival.body)))
             [result] = await self._accept([arrival])
         if not isinstance(result, Verdict):
@@ -216,11 +220,13 @@ class Ingest:
             preparing.result()
         doorbell = Doorbell(bells.ring_events)
         self._commit = GroupCommit(self.inbox, doorbell.add)
+        log.info("ingest started", extra={"version": logs.version()})
         yield
         preparing.cancel()
         await self._commit.close(within=1.0)
         doorbell.close(within=0.5)
         self._parser.shutdown(wait=False, cancel_futures=True)
+        log.info("ingest stopped", extra={"version": logs.version()})
 
     async def _prepare(self) -> None:
         """Brings the tables up to date; where the store is down, tries until it is there. Meanwhile all get 503."""
@@ -297,6 +303,7 @@ def _id(parsed: Parsed) -> str | None:
 
 def app() -> Ingest:
     """The application, for uvicorn's `--factory`. Raises `ConfigError`."""
+    logs.set_up()
     return Ingest()
 
 
@@ -313,7 +320,7 @@ def serve(host: str, port: int) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        log_level="warning",
+        log_config=None,  # `app` sets up the log
         backlog=2048,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,

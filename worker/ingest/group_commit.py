@@ -10,11 +10,12 @@ import asyncio
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from worker import testpoints
+from worker import metrics, testpoints
+from worker.ingest.tidings import Tidings
 from worker.store.inbox import Arrival, Inbox, RowRefused, StoreUnavailable, Verdict
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class GroupCommit:
         self._rows = 0
         self._bytes = 0
         self._busy = False
+        self._tidings = Tidings()
         self._loop = asyncio.get_running_loop()
         self._work: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
@@ -106,6 +108,7 @@ class GroupCommit:
         while self._busy and self._loop.time() < end:
             await asyncio.sleep(0.01)
         self._work.put(None)
+        self._tidings.tell()
 
     def _give_up(self, waiting: _Waiting) -> None:
         if not waiting.answer.done():
@@ -146,9 +149,12 @@ class GroupCommit:
 
     def _answer(self, batch: list[_Waiting], results: list[Result]) -> None:
         arrivals = [each for waiting in batch for each in waiting.arrivals]
-        accepted = [each.id for each, result in zip(arrivals, results, strict=True) if result is Verdict.ACCEPTED]
+        accepted = [each for each, result in zip(arrivals, results, strict=True) if result is Verdict.ACCEPTED]
         if accepted:
-            self._committed(accepted)
+            self._committed([each.id for each in accepted])
+        shops = Counter([each.shop for each in accepted])
+        metrics.accepted(shops, len(arrivals))
+        self._tidings.add(shops, accepted)
         start = 0
         for waiting in batch:
             end = start + len(waiting.arrivals)
@@ -183,5 +189,6 @@ class GroupCommit:
         try:
             return self._inbox.accept([arrival])[0]
         except RowRefused as error:
-            log.warning("event %r of %s/%s was refused by the database", arrival.event_id, arrival.shop, arrival.source)
+            said = {"shop": arrival.shop, "order": arrival.label}
+            log.warning("event %r of %s was refused by the database", arrival.event_id, arrival.source, extra=said)
             return error

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from worker import runtime
+from worker import metrics, runtime
+from worker.gauges import OfIngest, Shared
 from worker.ingest.answers import Answer, Refusal
 from worker.ingest.openapi import document, page
 from worker.store import views
@@ -49,8 +50,17 @@ def questions(ingest: Ingest) -> Starlette:
             {"status": "ready" if store == "writable" else "not ready", "store": store, "redis": redis},
         )
 
+    shown = metrics.Page(metrics.INGEST, OfIngest(ingest.counters, lambda: ingest.waiting), Shared())
+
+    def figures(request: Request) -> Response:
+        if not metrics.may_read(request.headers.get("authorization", "")):
+            text = "Set a token under [billhook.metrics] and send it as “Authorization: Bearer <token>”."
+            raise Refusal(401, "unauthorized", text)
+        return Response(shown.text(), media_type=shown.content_type)
+
     return Starlette(
         routes=[
+            Route("/metrics", figures),
             Route("/orders/{ref:path}", order),
             Route("/events/{id:path}", event),
             Route("/healthz", healthz),

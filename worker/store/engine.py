@@ -21,6 +21,7 @@ StoreError = SQLAlchemyError
 KeyTaken = IntegrityError
 """A unique key was taken by somebody else meanwhile."""
 
+_SILENT: dict[str, Any] = {"hide_parameters": True}  # a row in an error's text would be a customer in the log
 IDLE_SECONDS = 15
 """How long a transaction may stand still: a process that was stopped inside one gives up its locks, not its work."""
 
@@ -34,7 +35,8 @@ class Store:
         self.sqlite = parsed.get_backend_name() == "sqlite"
         if self.sqlite:
             Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(parsed, pool_size=8, max_overflow=64, connect_args={"timeout": busy_seconds})
+            wait = {"timeout": busy_seconds}
+            self.engine = create_engine(parsed, pool_size=8, max_overflow=64, connect_args=wait, **_SILENT)
             _prepare_sqlite(self.engine, busy_seconds, synchronous)
         else:
             options: dict[str, Any] = {
@@ -44,7 +46,8 @@ class Store:
                 "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
             }
             self.engine = create_engine(
-                parsed, pool_size=8, max_overflow=56, pool_pre_ping=True, pool_timeout=10, connect_args=options
+                parsed, pool_size=8, max_overflow=56, pool_pre_ping=True, pool_timeout=10, connect_args=options,
+                **_SILENT,
             )
         self._one_writer = threading.Lock()
 
