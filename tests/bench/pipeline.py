@@ -93,7 +93,7 @@ def _run(case: Case, orders: int, latency: int, workers: int, database_url: str 
 
 def accept(bench: Bench, orders: int) -> None:
     """Sends the orders' events in arrays, one after the other. Raises `BenchError` unless each is accepted."""
-    connection = HTTPConnection("127.0.0.1", bench.machine.port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", bench.port, timeout=60)
     headers = {"Authorization": f"Bearer {bench.api_key}", "Content-Type": "application/json"}
     for first in range(0, orders, AT_ONCE):
         some = (event(number, customers(orders)) for number in range(first, min(first + AT_ONCE, orders)))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+
+PACKAGES = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "requests", "pydantic", "uvicorn", "fastapi")
 
 
 def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
@@ -45,6 +49,11 @@ def memory_mib(pids: Mapping[str, int]) -> dict[str, dict[str, float]]:
                 if line.startswith(("Rss:", "Pss:")):
                     mine[line[:3].lower()] += int(line.split()[1]) / 1024
     return {name: {what: round(value, 1) for what, value in mine.items()} for name, mine in found.items()}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that do the work on either side."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:

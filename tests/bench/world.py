@@ -14,16 +14,23 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import func, select
 
 from connectors.sandbox import stripe, xero
 from tests.bench.processes import cpu_seconds, memory_mib
 from worker.config import load
 from worker.embedded.machine import Machine, free_port
-from worker.embedded.supervisor import Child
+from worker.embedded.supervisor import Child, Supervisor
+from worker.store.engine import Store
+from worker.store.figures import inbox_rows
+from worker.store.schema import jobs
+from worker.store.scratch import scratch_database
 
 SHOP = "bench"
 
@@ -89,7 +96,8 @@ _EVENT = {
         "total": "117.54",
     },
 }
-_TEMPLATE = json.dumps(_EVENT).encode()
+TEMPLATE = json.dumps(_EVENT).encode()
+"""An event with @N@ for its number (8 digits) and @C@ for that of its customer (4 digits)."""
 
 
 class BenchError(Exception):
@@ -98,7 +106,7 @@ class BenchError(Exception):
 
 def event(number: int, customers: int) -> bytes:
     """Billhook's own event of order `number`, an order of one of so many customers: two amounts, 117.54 GBP."""
-    return _TEMPLATE.replace(b"@N@", b"%08d" % number).replace(b"@C@", b"%04d" % (number % customers))
+    return TEMPLATE.replace(b"@N@", b"%08d" % number).replace(b"@C@", b"%04d" % (number % customers))
 
 
 class WithoutMailing(Machine):
@@ -111,50 +119,85 @@ class WithoutMailing(Machine):
         return replace(child, command=(*child.command[:place], queues, *child.command[place + 1 :]))
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A machine that runs, the port of its platform and the key of its one shop."""
+class Side:
+    """One of the two that are measured: its processes, its endpoint, the platform it posts to."""
 
-    machine: Machine
-    platform: str
-    stubbed: bool
-    platform_port: int
-    api_key: str
-    store_url: str
-    inbox_url: str
-    _cpu: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def port(self) -> int:
-        """Where ingest listens."""
-        return self.machine.port
+    def __init__(self, supervisor: Supervisor, *, port: int, api_key: str, platform_port: int) -> None:
+        self.supervisor = supervisor
+        self.port = port
+        self.api_key = api_key
+        self.platform_port = platform_port
+        self._cpu: dict[str, float] = {}
 
     def look(self) -> None:
         """Restarts what has died."""
-        self.machine.supervisor.look()
+        self.supervisor.look()
 
     def cpu_begins(self) -> None:
         """From now on CPU time is counted."""
-        self._cpu.update(cpu_seconds(self.machine.supervisor.pids()))
+        self._cpu = cpu_seconds(self.supervisor.pids())
 
     def cpu_used(self) -> dict[str, float]:
         """Seconds of CPU since `cpu_begins`, by process; empty where the system does not tell."""
-        now = cpu_seconds(self.machine.supervisor.pids())
+        now = cpu_seconds(self.supervisor.pids())
         return {name: seconds - self._cpu.get(name, 0.0) for name, seconds in now.items()}
 
     def memory(self) -> dict[str, dict[str, float]]:
-        """`rss` and `pss` of each process in MiB."""
-        return memory_mib(self.machine.supervisor.pids())
+        """`rss` and `pss` of each process in MiB, and how many processes it is."""
+        return memory_mib(self.supervisor.pids())
 
     def platform_calls(self, orders: int) -> int:
-        """Calls the platform has had. Raises `BenchError` unless it has exactly one invoice for each order."""
+        """Calls the stub has had. Raises `BenchError` unless it created exactly one invoice for each order."""
+        report = control(self.platform_port, "GET", "/_stub/report")
+        if report["doubled"]:
+            raise BenchError(f"{report['invoices']} invoices for {orders} orders: doubled are {report['doubled']}")
+        if report["invoices"] != orders:
+            raise BenchError(f"{orders} orders, but the platform has {report['invoices']} invoices")
+        calls: int = report["platform_calls"]
+        return calls
+
+    def stored(self) -> int:
+        """How many events are stored."""
+        raise NotImplementedError
+
+    def notices(self) -> tuple[int, datetime | None]:
+        """How many notices are recorded, and when the last was (UTC)."""
+        raise NotImplementedError
+
+
+class Bench(Side):
+    """Billhook: a machine that runs, with one shop."""
+
+    def __init__(self, machine: Machine, platform: str, stubbed: bool, platform_port: int, api_key: str) -> None:
+        super().__init__(machine.supervisor, port=machine.port, api_key=api_key, platform_port=platform_port)
+        self.machine = machine
+        self.platform = platform
+        self.stubbed = stubbed
+        self.store_url = machine.config.store_url
+        self._store, self._inbox = Store(self.store_url), Store(machine.config.inbox_url)
+
+    def close(self) -> None:
+        """Gives up its connections to the store."""
+        self._store.close()
+        self._inbox.close()
+
+    def platform_calls(self, orders: int) -> int:
         if self.stubbed:
-            return one_invoice_each(self.platform_port, orders)
+            return super().platform_calls(orders)
         booked = len(control(self.platform_port, "GET", f"/_sandbox/ledger/{self.platform}"))
         if booked != orders:
             raise BenchError(f"{orders} orders, but {booked} invoices in the platform's books")
         calls: int = control(self.platform_port, "GET", "/_sandbox/report")[self.platform]["calls"]
         return calls
+
+    def stored(self) -> int:
+        return inbox_rows(self._inbox)
+
+    def notices(self) -> tuple[int, datetime | None]:
+        recorded = select(func.count(), func.max(jobs.c.created_at)).where(jobs.c.kind == "notice")
+        with self._store.read() as connection:
+            count, last = connection.execute(recorded).one()
+        return int(count), last
 
 
 def control(port: int, method: str, path: str, body: str | None = None) -> Any:
@@ -165,17 +208,6 @@ def control(port: int, method: str, path: str, body: str | None = None) -> Any:
         return json.loads(connection.getresponse().read())
     finally:
         connection.close()
-
-
-def one_invoice_each(stub_port: int, orders: int) -> int:
-    """Calls the stub has had. Raises `BenchError` unless it created exactly one invoice for each order."""
-    report = control(stub_port, "GET", "/_stub/report")
-    if report["doubled"]:
-        raise BenchError(f"{report['invoices']} invoices for {orders} orders: doubled are {report['doubled']}")
-    if report["invoices"] != orders:
-        raise BenchError(f"{orders} orders, but the platform has {report['invoices']} invoices")
-    calls: int = report["platform_calls"]
-    return calls
 
 
 @contextmanager
@@ -189,8 +221,6 @@ def running(
     to be told, which is recorded but not done. `database_url` names a PostgreSQL server: a database is created beside
     the one it names, and dropped at the end. Raises `StartError` when something does not start.
     """
-    from worker.store.scratch import scratch_database
-
     folder = Path(tempfile.mkdtemp(prefix="billhook-bench-"))
     try:
         with scratch_database(database_url) if database_url else nullcontext(None) as url:
@@ -209,11 +239,13 @@ def running(
             child = stub(platform_port, latency_ms) if stubbed else _sandbox(platform_port)
             machine = WithoutMailing(config, file, lambda _: None, extra=[child], environ=environment())
             machine.start(workers=start_workers)
+            side = Bench(machine, platform, stubbed, platform_port, api_key)
             try:
                 if latency_ms and not stubbed:
                     control(platform_port, "PUT", f"/_sandbox/faults/{platform}", f'{{"latency": {latency_ms / 1000}}}')
-                yield Bench(machine, platform, stubbed, platform_port, api_key, config.store_url, config.inbox_url)
+                yield side
             finally:
+                side.close()
                 machine.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
