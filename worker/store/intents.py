@@ -139,6 +139,8 @@ class Intent:
     order: Order
     prefix: str
     """Put before the order's name in the reference."""
+    longest: int
+    """Characters that the platform's reference has room for."""
     issued_on: datetime
     due_on: datetime
     accepted_at: datetime
@@ -160,6 +162,18 @@ class Intent:
         return "bh-" + short_hash(
             self.shop, self.account, self.source, self.order.id, "order", "invoice", self.revision
         )
+
+    @property
+    def reference(self) -> str:
+        """The order's name behind the shop's prefix. One that is too long is shortened, to the same text for ever."""
+        return self.marked(short_hash(self.source, self.order.id)[:8], only_if_too_long=True)
+
+    def marked(self, mark: str, *, only_if_too_long: bool = False) -> str:
+        """The order's name with a mark at its end, within the platform's length."""
+        whole = self.prefix + self.order.ref
+        if only_if_too_long and len(whole) <= self.longest:
+            return whole
+        return f"{whole[: self.longest - len(mark) - 1]}-{mark}"
 
     @property
     def customer_identity(self) -> str:
@@ -339,7 +353,7 @@ def draft_of(intent: Intent, reference: str) -> InvoiceDraft:
 
 def _references(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[str, str, str, str, str, int], str]:
     """A reference for each: the order's name, unless another order of the tenant has it; then with a stable suffix."""
-    wanted = {intent.business_key: (intent.tenant, intent.prefix + intent.order.ref) for intent in intents}
+    wanted = {intent.business_key: (intent.tenant, intent.reference) for intent in intents}
     here = tuple_(invoices.c.tenant, invoices.c.reference)
     taken = {
         (row.tenant, row.reference)
@@ -351,7 +365,7 @@ def _references(connection: Connection, intents: Sequence[Intent]) -> dict[tuple
     for intent in intents:
         tenant, reference = wanted[intent.business_key]
         if (tenant, reference) in taken:
-            reference = f"{reference}-{short_hash(intent.order_id)[:5]}"
+            reference = intent.marked(short_hash(intent.order_id)[:5])
         taken.add((tenant, reference))
         chosen[intent.business_key] = reference
     return chosen
