@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 
 import redis
 from pydantic import SecretStr
@@ -59,6 +61,15 @@ def redis_client() -> redis.Redis:
 def process_name() -> str:
     """This process in leases and in the trail: host, pid and a part that no other process ever has."""
     return f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
+
+
+@cache
+def version() -> str:
+    """Billhook's, as it is installed; "from a checkout" where it is not."""
+    try:
+        return installed("billhook")
+    except PackageNotFoundError:
+        return "from a checkout"
 
 
 def forget() -> None:
