@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import cache
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -245,15 +244,3 @@ def _take_over(*names: str) -> None:
 def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if error is not None and not issubclass(kind, KeyboardInterrupt | SystemExit):
         logging.getLogger("worker").critical("not caught: %s", kind.__name__, exc_info=(kind, error, trace))
-
-
-@cache
-def version() -> str:
-    """The installed version of Billhook; "checkout" where it is not installed."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("billhook")
-    except PackageNotFoundError:
-        return "checkout"

@@ -45,7 +45,7 @@ PORTS = 100
 """How many ports a worker tries, from `worker_port` on: several workers of a machine take one after the other."""
 
 BUILD = Gauge("billhook_build_info", "Always 1; what runs here.", ["version", "python"])
-BUILD.labels(logs.version(), platform.python_version()).set(1)
+BUILD.labels(runtime.version(), platform.python_version()).set(1)
 INGEST = CollectorRegistry()
 """What only ingest counts."""
 ACCEPTED = Counter("billhook_events_accepted", "Events accepted, each after its commit.", ["shop"], registry=INGEST)

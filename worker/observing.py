@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Set
 
-from worker import logs, metrics
+from worker import metrics, runtime
 from worker.gauges import Shared
 from worker.pulse import Pulse
 
@@ -18,7 +18,7 @@ def started(name: str, queues: Set[str]) -> None:
     """The worker takes tasks from these queues; called again whenever it has found Redis again."""
     if _ours:
         return
-    log.info("worker started", extra={"version": logs.version()})
+    log.info("worker started", extra={"version": runtime.version()})
     metrics.serve(metrics.Page(Shared(everything="recurring" in queues)))
     _ours.append(Pulse(name))
 
@@ -27,4 +27,4 @@ def stopped() -> None:
     """The worker ends because it was asked to."""
     for pulse in _ours:
         pulse.stop()
-    log.info("worker stopped", extra={"version": logs.version()})
+    log.info("worker stopped", extra={"version": runtime.version()})

@@ -220,13 +220,13 @@ class Ingest:
             preparing.result()
         doorbell = Doorbell(bells.ring_events)
         self._commit = GroupCommit(self.inbox, doorbell.add)
-        log.info("ingest started", extra={"version": logs.version()})
+        log.info("ingest started", extra={"version": runtime.version()})
         yield
         preparing.cancel()
         await self._commit.close(within=1.0)
         doorbell.close(within=0.5)
         self._parser.shutdown(wait=False, cancel_futures=True)
-        log.info("ingest stopped", extra={"version": logs.version()})
+        log.info("ingest stopped", extra={"version": runtime.version()})
 
     async def _prepare(self) -> None:
         """Brings the tables up to date; where the store is down, tries until it is there. Meanwhile all get 503."""
