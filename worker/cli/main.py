@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli import services, store
+from worker.cli.doctor import doctor
 from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(services.services)
 app.add_typer(store.orders)
 app.add_typer(store.audit, name="audit")
+app.command()(doctor)
 
 
 def main() -> None:
