@@ -1,6 +1,7 @@
 """The benchmarks run and give figures that can be true; how fast this machine is, is not tested."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.processes import cpu_seconds
+from tests.bench.client import SOCKETS
+from tests.bench.processes import cpu_seconds, family_cpu_seconds, memory_mib
 from tests.bench.world import event
 
 ROOT = Path(__file__).parents[2]
@@ -25,9 +27,9 @@ def bench(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_bench_ingest_measures_with_and_without_workers(tmp_path: Path) -> None:
-    found = bench(tmp_path, "ingest", "--runs", "1", "--seconds", "0.3", "--connections", "2")
+    found = bench(tmp_path, "ingest", "--runs", "1", "--seconds", "0.3", "--connections", "2", "--client", SOCKETS)
     assert found["store"] == "SQLite"
-    assert found["client"].startswith("raw sockets")
+    assert found["client"] == SOCKETS
     cases = [(row["workers_running"], row["connections"], row["events_a_request"]) for row in found["results"]]
     assert cases == [(False, 2, 1), (False, 4, 500), (True, 2, 1), (True, 4, 500)]
     for row in found["results"]:
@@ -92,6 +94,11 @@ def test_each_order_is_its_own_and_adds_up() -> None:
     assert [order.customer.ref for order in orders] == ["C-0000", "C-0001", "C-0002", "C-0000"]
 
 
-def test_cpu_time_is_counted_by_process(tmp_path: Path) -> None:
-    used = cpu_seconds({"nobody": 2**22 + 1})
-    assert used == {}
+def test_what_a_process_costs_is_counted_with_all_that_it_started() -> None:
+    assert cpu_seconds({"nobody": 2**22 + 1}) == {}
+    mine = {"me": os.getpgid(0)}
+    assert cpu_seconds(mine)["me"] > 0
+    used = memory_mib(mine)["me"]
+    assert 0 < used["pss"] <= used["rss"]
+    assert used["processes"] >= 1
+    assert family_cpu_seconds(os.getpid()) > 0
