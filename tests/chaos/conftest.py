@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.compose.fleet import Fleet
 from tests.kit.processes import Processes
 from tests.kit.redis_server import RedisServer
 from tests.kit.world import World
@@ -29,3 +30,17 @@ def make_world(
     yield make
     for world in made:
         world.close()
+
+
+@pytest.fixture
+def make_fleet(tmp_path: Path, processes: Processes, postgres_url: str) -> Iterator[Callable[..., Fleet]]:
+    """`make_fleet(**options)`: machines for services of compose.yaml, on a Redis and a database of the test's own."""
+    made: list[Fleet] = []
+
+    def make(**options: Any) -> Fleet:
+        made.append(Fleet(tmp_path, processes, postgres_url, **options))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.close()
