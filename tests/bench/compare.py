@@ -91,7 +91,7 @@ def _ingest_run(
             warm_up = [(CONNECTIONS, 1)]
             results = list(ingest.run(side, client, warm_up + cases, seconds))[len(warm_up) :]
         for case, result in zip(cases, results, strict=True):
-            found.setdefault((one, with_workers, *case), []).append({**result, "load": os.getloadavg()[0]})
+            found.setdefault((one, with_workers, *case), []).append(result)
 
 
 def ingest_rows(found: Found) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def ingest_rows(found: Found) -> list[dict[str, Any]]:
             "store": one.store,
             "processes": one.processes,
             **ingest.summary((with_workers, connections, each), results),
-            "load_average": [round(result["load"], 2) for result in results],
+            "others_cores": [result["others"] for result in results],
         }
         for (one, with_workers, connections, each), results in found.items()
     ]
@@ -132,21 +132,17 @@ def through(one: Contestant, server: Server, orders: int, latency_ms: int) -> di
     with one.running(server, latency_ms) as side:
         sent = send(side, connections=CONNECTIONS, first=0, total=WARM_UP, customers=CUSTOMERS)
         _until_told(side, WARM_UP, sent)
-        before, load = server.cpu_seconds(), os.getloadavg()[0]
         calls = side.platform_calls(WARM_UP)
         side.cpu_begins()
         sent = send(side, connections=CONNECTIONS, first=WARM_UP, total=orders, customers=CUSTOMERS)
         ended = _until_told(side, WARM_UP + orders, sent)
-        cpu = side.cpu_used()
-        if one.store == contest.POSTGRESQL and server.pid:
-            cpu["postgresql"] = server.cpu_seconds() - before
         return {
             "orders": orders,
             "seconds": ended - sent["began_at"],
             "calls": side.platform_calls(WARM_UP + orders) - calls,
-            "cpu": cpu,
+            "cpu": side.cpu_used(),
+            "others": side.others(),
             "memory": side.memory(),
-            "load": load,
         }
 
 
@@ -200,5 +196,5 @@ def _pipeline_row(one: Contestant, latency: int, results: Sequence[dict[str, Any
         "cpu_ms_per_invoice_in_all": round(sum(cpu.values()), 2),
         "memory_mib": results[-1]["memory"],
         "each_run": [round(rate, 1) for rate in rates],
-        "load_average": [round(run["load"], 2) for run in results],
+        "others_cores": [run["others"] for run in results],
     }

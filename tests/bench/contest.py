@@ -39,11 +39,13 @@ class Contestant:
                 database_url=server.url if self.store == POSTGRESQL else None, latency_ms=latency_ms, notices=True,
                 start_workers=start_workers,
             ) as ours:  # fmt: skip
+                ours.server = server if self.store == POSTGRESQL else None
                 yield ours
         else:
             with peer_running(
                 SETTINGS[self.setting], database_url=server.url, latency_ms=latency_ms, web=self.processes
             ) as peer:
+                peer.server = server
                 yield peer
 
 

@@ -51,6 +51,7 @@ def run(side: Side, client: str, cases: Sequence[tuple[int, int]], seconds: floa
     for connections, each in cases:
         side.cpu_begins()
         result = drive(side, client=client, connections=connections, each=each, seconds=seconds, first=first)
+        result["others"] = side.others()
         result["cpu"] = {**side.cpu_used(), "client": result["client_cpu_seconds"]}
         first = result["next"]
         accepted, unsure = accepted + result["accepted"], unsure + result["unsure"]

@@ -54,12 +54,14 @@ _SIDE: Columns = {
     "setting": lambda row: row["setting"] if row["side"] != OURS or "latency_ms" in row else "",
     "store": lambda row: row["store"],
 }
+_OTHERS: Columns = {"others' cores": lambda row: f"{max(row['others_cores']):.1f}"}
 _RATIO: Columns = {"× best peer": lambda row: f"{row['ratio']:.1f}" if row["ratio"] else ""}
 COMPARED_INGEST: Columns = {
     **_SIDE,
     "processes": lambda row: str(row["processes"]),
     **{name: cell for name, cell in INGEST.items() if name not in ("refused", "CPU ms an event")},
     **_RATIO,
+    **_OTHERS,
 }
 COMPARED_PIPELINE: Columns = {
     **_SIDE,
@@ -67,6 +69,7 @@ COMPARED_PIPELINE: Columns = {
     "orders": lambda row: f"{row['orders']:,}",
     "invoices/s": PIPELINE["invoices/s"],
     **_RATIO,
+    **_OTHERS,
     "calls": PIPELINE["calls"],
     "CPU ms an invoice": lambda row: f"{row['cpu_ms_per_invoice_in_all']:.1f} ({cpu(row['cpu_ms_per_invoice'])})",
 }

@@ -51,7 +51,7 @@ def test_each_side_makes_one_invoice_and_one_notice_an_order(
 
 def test_ratios_are_to_the_best_peer_at_the_same_latency() -> None:
     def result(rate: float) -> dict[str, Any]:
-        return {"orders": 100, "seconds": 100 / rate, "calls": 100, "cpu": {}, "memory": {}, "load": 0.0}
+        return {"orders": 100, "seconds": 100 / rate, "calls": 100, "cpu": {}, "memory": {}, "others": 0.0}
 
     rows = compare.pipeline_rows(
         {

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -23,7 +24,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from connectors.sandbox import stripe, xero
-from tests.bench.processes import cpu_seconds, memory_mib
+from tests.bench.database import Server
+from tests.bench.processes import busy_seconds, cpu_seconds, memory_mib, own_cpu_seconds
 from worker.config import load
 from worker.embedded.machine import Machine, free_port
 from worker.embedded.supervisor import Child, Supervisor
@@ -127,7 +129,10 @@ class Side:
         self.port = port
         self.api_key = api_key
         self.platform_port = platform_port
-        self._cpu: dict[str, float] = {}
+        self.server: Server | None = None
+        """The PostgreSQL server that it uses, where its CPU time is to be counted too."""
+        self._before: dict[str, float] = {}
+        self._since = (0.0, 0.0, 0.0)
 
     def look(self) -> None:
         """Restarts what has died."""
@@ -135,12 +140,22 @@ class Side:
 
     def cpu_begins(self) -> None:
         """From now on CPU time is counted."""
-        self._cpu = cpu_seconds(self.supervisor.pids())
+        self._before = self._spent()
+        self._since = time.monotonic(), busy_seconds(), own_cpu_seconds()
 
     def cpu_used(self) -> dict[str, float]:
         """Seconds of CPU since `cpu_begins`, by process; empty where the system does not tell."""
-        now = cpu_seconds(self.supervisor.pids())
-        return {name: seconds - self._cpu.get(name, 0.0) for name, seconds in now.items()}
+        return {name: seconds - self._before.get(name, 0.0) for name, seconds in self._spent().items()}
+
+    def others(self) -> float:
+        """How many cores were kept busy since `cpu_begins` by what takes no part in the measurement."""
+        began, busy, own = self._since
+        rest = busy_seconds() - busy - (own_cpu_seconds() - own) - sum(self.cpu_used().values())
+        return round(max(0.0, rest / (time.monotonic() - began)), 2)
+
+    def _spent(self) -> dict[str, float]:
+        spent = cpu_seconds(self.supervisor.pids())
+        return {**spent, "postgresql": self.server.cpu_seconds()} if self.server and self.server.pid else spent
 
     def memory(self) -> dict[str, dict[str, float]]:
         """`rss` and `pss` of each process in MiB, and how many processes it is."""
