@@ -196,7 +196,10 @@ class Mailing:
         return work.job.attempts >= self._timing.attempts or age > self._timing.give_up_after
 
     def _without_addresses(self, text: str, work: NoticeWork) -> str:
-        """For the trail, from which nothing can be erased: what the other side said, without the customer's address."""
+        """For the trail, from which nothing can be erased, and the log: what the other side said, without the customer's
+        address and name."""
+        for word in logs.names(work.draft.customer):
+            text = text.replace(word, "«name»")
         if work.email:
             text = text.replace(work.email, "«address»")
         return _ADDRESS.sub("«address»", text)

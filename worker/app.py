@@ -129,7 +129,11 @@ def _named(sender: str, instance: Any, **_: Any) -> None:
 
     logs.keep(sender)
     logs.set_up()  # what Celery warns of before it asks for it
-    instance.quiet = not logs.for_people()  # its banner is not JSON
+    if not logs.for_people():  # what Celery prints beside the log is not JSON: the banner, and its word of farewell
+        from celery.apps import worker as program
+
+        instance.quiet = True
+        program.safe_say = lambda *_: None
 
 
 @signals.setup_logging.connect

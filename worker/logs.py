@@ -82,11 +82,11 @@ def outcomes(
     `held`: the rows as they were claimed. `personal`: for an id the words (names) that must not be in its reason.
     """
     for change in changes:
-        looked = change.detail.get("looked")
+        job, reason = held[change.id], change.reason or ""
+        looked = change.detail.get("looked") if job.unsure else None
         level = _LEVELS.get(change.state, logging.INFO if looked else logging.DEBUG)
         if not log.isEnabledFor(level):
             continue
-        job, reason = held[change.id], change.reason or ""
         for word in personal(change.id) if reason else ():
             reason = reason.replace(word, "«name»")
         event = f"{job.kind} {change.state}" + (f", looked up: {looked}" if looked else "")
@@ -98,7 +98,8 @@ def row(job: Job) -> dict[str, Any]:
     """The fields of a line about this row."""
     account = f"{job.shop}/{job.account}" if job.account else None
     tenant = job.tenant if ":" in job.tenant else None
-    return {"shop": job.shop, "order": job.label, "account": account, "tenant": tenant, "subject": job.subject}
+    order = None if job.kind == "customer" else job.label  # a customer's label is their name
+    return {"shop": job.shop, "order": order, "account": account, "tenant": tenant, "subject": job.subject}
 
 
 def names(person: Party) -> list[str]:
@@ -220,6 +221,7 @@ def set_up(level: int | None = None, file: str | None = None) -> None:
     wanted = min(filter(None, (level, logging.getLevelNamesMapping()[settings.level.upper()])))
     for name in OURS:
         logging.getLogger(name).setLevel(wanted)
+    logging.getLogger("celery.pool").setLevel(max(wanted, logging.INFO))  # it writes whole messages
     for name in SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     _take_over("uvicorn", "uvicorn.error", "uvicorn.access")
