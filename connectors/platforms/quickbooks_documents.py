@@ -1,0 +1,288 @@
+"""Customers and invoices in QuickBooks: created one by one or in a batch, looked for by query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, ClassVar, TypeVar
+
+from connectors.errors import ConnectorError, Duplicate, Rejected, Unavailable, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import quickbooks_words as words
+from connectors.platforms.documents import (
+    CustomerDraft,
+    D,
+    Documents,
+    Hit,
+    Outcome,
+    Plan,
+    PlannedInvoice,
+    R,
+    RemoteCustomer,
+    Request,
+    reading,
+)
+
+JSON = {"Content-Type": "application/json"}
+VERSION = {"minorversion": "75"}
+ROWS = 1000
+"""The most rows a query gives (Query operations and syntax)."""
+NAMES = 100
+"""Values in the list of one query: far below what was ever refused."""
+Raw = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def company(settings: words.QuickBooksSettings) -> str:
+    """Where a company's paths begin."""
+    return f"/v3/company/{settings.realm_id}"
+
+
+class Elements(Documents[D, R]):
+    """What customers and invoices share.
+
+    Many documents go as one batch, each under a `bId` made of its key; each is answered by itself, in any order, with
+    the entity or with a Fault (API reference, Batch). A document alone goes to its own address, which does not count
+    as a batch.
+    """
+
+    bulk = 10
+    entity: ClassVar[str]
+    note: ClassVar[str]
+    """The field of the entity that ends in our business key."""
+
+    def document(self, raw: Raw) -> R:
+        """An entity of an answer in our words."""
+        raise NotImplementedError
+
+    def taken(self, raw: Raw, refused: Duplicate) -> R:
+        """The document for which an entity was refused as a duplicate, where it is surely the one that was wanted.
+        Raises what the refusal means where it is not."""
+        raise refused
+
+    @property
+    def address(self) -> str:
+        return f"{company(self.platform.settings)}/{self.entity.lower()}"
+
+    def posted(self, raw: Raw) -> Plan:
+        """The plan: one POST of the entity."""
+        body = dump_json(raw)
+        return (Request(step="create", path=self.address, query=VERSION, headers=JSON, body=body, issues=True),)
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        if len(plans) == 1:
+            return plans[0][0]
+        items = []
+        for (request,) in plans:
+            head = dump_json({"bId": words.batch_id(self._key(request)), "operation": "create"})
+            items.append(f'{head[:-1]},"{self.entity}":{request.body}}}')
+        path = f"{company(self.platform.settings)}/batch"
+        body = f'{{"BatchItemRequest":[{",".join(items)}]}}'
+        return Request(step="create", path=path, query=VERSION, headers=JSON, body=body, quota="batch", issues=True)
+
+    def _key(self, request: Request) -> str:
+        return words.key_in(words.parsed(request.body)[self.note]) or ""
+
+    def unpack(self, answer: Answer, drafts: Sequence[D]) -> list[Outcome[R]]:
+        body = answer.json()
+        if self.entity in body:
+            (draft,) = drafts
+            return [self._outcome(draft, [body], answer)]
+        items = body["BatchItemResponse"]
+        shown = {draft.key: [item for item in items if item["bId"] == words.batch_id(draft.key)] for draft in drafts}
+        return [self._outcome(draft, shown[draft.key], answer) for draft in drafts]
+
+    def _outcome(self, draft: D, items: Sequence[Raw], answer: Answer) -> Outcome[R]:
+        try:
+            if len(items) != 1:
+                raise Uncertain(f"QuickBooks' answer has {len(items)} elements for this document", status=answer.status)
+            return Outcome(reading(lambda: self._accepted(draft, items[0], answer), answer), sample=answer.sample)
+        except ConnectorError as error:
+            return Outcome(error=error, sample=error.sample or answer.sample)
+
+    def _accepted(self, draft: D, item: Raw, answer: Answer) -> R:
+        """The item's document. Raises what its Fault means where QuickBooks refused it."""
+        if "Fault" not in item:
+            raw: Raw = item[self.entity]
+            if words.key_in(raw.get(self.note)) != draft.key:
+                raise Uncertain("QuickBooks answered for another document: was the requestid used before?")
+            return self.document(raw)
+        message, code = words.fault(item["Fault"])
+        kind = self.platform.refusal(400, f"{code} {message}") or Rejected
+        error = kind(
+            f"QuickBooks: {self.platform.http.redact(message)}", status=answer.status, code=code, sample=answer.sample
+        )
+        if isinstance(error, Duplicate):
+            (request,) = self.plan(draft)
+            return self.taken(words.parsed(request.body), error)
+        raise error
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
+        raw = answer.json()[self.entity]
+        return str(raw["Id"]), self.document(raw)
+
+    def forgive(self, request: Request, error: ConnectorError) -> str | None:
+        if not isinstance(error, Duplicate):
+            return None
+        return str(self.taken(words.parsed(request.body), error).id)
+
+    def listed(self, field: str, values: Iterable[str], also: str = "") -> list[Raw]:
+        """Every entity whose `field` has one of the values (without regard to case, says Intuit). Raises the errors of
+        a read."""
+        found: list[Raw] = []
+        wanted = sorted(set(values))
+        for start in range(0, len(wanted), NAMES):
+            some = ", ".join(map(words.literal, wanted[start : start + NAMES]))
+            found += self._rows(f"select * from {self.entity} where {field} in ({some}){also}")  # noqa: S608 - escaped
+        return found
+
+    def _rows(self, statement: str) -> list[Raw]:
+        found: list[Raw] = []
+        for page in range(1000):
+            paged = f"{statement} startposition {page * ROWS + 1} maxresults {ROWS}"
+            answer = self.platform.ask(
+                f"{company(self.platform.settings)}/query", VERSION, {"Content-Type": "application/text"}, paged
+            )
+            rows = words.read_safely(answer, lambda body: body["QueryResponse"].get(self.entity, []))
+            found += rows
+            if len(rows) < ROWS:
+                break
+        return found
+
+    def read_rows(self, rows: Iterable[Raw]) -> list[R]:
+        """Rows of a query in our words. Raises `Unavailable` for one that cannot be read: it may be the one."""
+        try:
+            return [self.document(raw) for raw in rows]
+        except Exception as error:
+            raise Unavailable(f"QuickBooks: what the query found cannot be read ({type(error).__name__})") from None
+
+
+class Customers(Elements[CustomerDraft, RemoteCustomer]):
+    """Customers. DisplayName is unique over customers, vendors and employees, and all that can be searched surely.
+
+    The name we give says who it is ("Ada Lovelace (ada@example.com)"), so the one who has it is the same customer. One
+    of the merchant's own with the plain name is adopted if it is a company or has the same e-mail address.
+    """
+
+    look_first = True
+    entity = "Customer"
+    note = "Notes"
+
+    def document(self, raw: Raw) -> RemoteCustomer:
+        email = (raw.get("PrimaryEmailAddr") or {}).get("Address")
+        return RemoteCustomer(id=raw["Id"], key=words.key_in(raw.get("Notes")), name=raw["DisplayName"], email=email)
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        return self.posted(words.customer(draft, self.platform.settings))
+
+    def find(self, drafts: Sequence[CustomerDraft]) -> list[Hit[RemoteCustomer] | None | ConnectorError]:
+        names = {name for draft in drafts for name in (words.display_name(draft), words.plain_name(draft.party))}
+        try:
+            rows = self.listed("DisplayName", names)
+            self.read_rows(rows)
+        except ConnectorError as error:
+            return [error for _ in drafts]
+        return [self._match(draft, rows) for draft in drafts]
+
+    def _match(self, draft: CustomerDraft, rows: Sequence[Raw]) -> Hit[RemoteCustomer] | None:
+        own, plain = words.display_name(draft).casefold(), words.plain_name(draft.party).casefold()
+        email = (draft.party.email or "").casefold()
+        for raw in sorted(rows, key=lambda raw: str(raw["DisplayName"]).casefold() != own):
+            found, name = self.document(raw), str(raw["DisplayName"]).casefold()
+            same_currency = (raw.get("CurrencyRef") or {}).get("value", draft.currency) == draft.currency
+            alike = draft.party.company or (email and (found.email or "").casefold() == email)
+            if name == own or (name == plain and alike and same_currency):
+                return Hit(found)
+        return None
+
+    def taken(self, raw: Raw, refused: Duplicate) -> RemoteCustomer:
+        """6240, the name exists: as a customer it is the one; as a vendor or employee a person must rename it."""
+        name = str(raw["DisplayName"])
+        for row in self.listed("DisplayName", [name]):
+            if str(row["DisplayName"]).casefold() == name.casefold():
+                return self.document(row)
+        raise Rejected(
+            f"QuickBooks has a vendor or an employee named {name!r}, and names are unique over both and customers: "
+            "change that one's display name, then `billhook retry`",
+            status=refused.status, code=refused.code, sample=refused.sample,
+        )  # fmt: skip
+
+
+class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
+    """Invoices: posted by the call that creates them, so their tax is computed before and compared after."""
+
+    entity = "Invoice"
+    note = "PrivateNote"
+
+    def document(self, raw: Raw) -> RemoteInvoice:
+        total, due = raw["TotalAmt"], raw.get("Balance")
+        note = raw.get("PrivateNote") or ""
+        status = Status.PAID if total and due == 0 else Status.ISSUED
+        if not total and note.startswith("Voided"):
+            status = Status.VOID
+        return RemoteInvoice(
+            id=raw["Id"],
+            number=raw.get("DocNumber"),
+            reference=raw.get("DocNumber"),
+            key=words.key_in(note),
+            status=status,
+            currency=(raw.get("CurrencyRef") or {}).get("value") or self.platform.settings.home_currency,
+            total=total,
+            tax=(raw.get("TxnTaxDetail") or {}).get("TotalTax"),
+            due=due,
+            customer_id=raw["CustomerRef"]["value"],
+            url=raw.get("InvoiceLink"),
+        )
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        return self.posted(words.invoice(draft.draft, draft.customer_id, self.platform.settings))
+
+    def differs(self, draft: PlannedInvoice, document: RemoteInvoice) -> str | None:
+        """Also the number: a company that numbers its invoices by itself does not take ours."""
+        if document.number != draft.draft.reference:
+            return (
+                f"QuickBooks gave it the number {document.number} instead of {draft.draft.reference}: turn on custom "
+                "transaction numbers (Account and settings, Sales), or the invoice is not found by its number"
+            )
+        return super().differs(draft, document)
+
+    def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
+        """By number; what has not ours is looked for among the customer's invoices of the day, by our key: a company
+        with its own numbering has dropped ours, a person may have changed it."""
+        try:
+            rows = self.read_rows(self.listed("DocNumber", [draft.draft.reference for draft in drafts]))
+        except ConnectorError as error:
+            return [error for _ in drafts]
+        hits: dict[str, Hit[RemoteInvoice] | None | ConnectorError] = {}
+        for draft in drafts:
+            hits[draft.key] = _match(draft, [row for row in rows if row.number == draft.draft.reference])
+        missing = sorted((draft for draft in drafts if hits[draft.key] is None), key=_day)
+        for (customer_id, day), some in groupby(missing, key=_day):
+            for draft, hit in self._by_key(customer_id, day, list(some)):
+                hits[draft.key] = hit
+        return [hits[draft.key] for draft in drafts]
+
+    def _by_key(
+        self, customer_id: str, day: str, drafts: Sequence[PlannedInvoice]
+    ) -> list[tuple[PlannedInvoice, Hit[RemoteInvoice] | None | ConnectorError]]:
+        try:
+            rows = self.read_rows(self.listed("CustomerRef", [customer_id], f" and TxnDate = '{day}'"))
+        except ConnectorError as error:
+            return [(draft, error) for draft in drafts]
+        return [(draft, _match(draft, [row for row in rows if row.key == draft.key])) for draft in drafts]
+
+
+def _day(draft: PlannedInvoice) -> tuple[str, str]:
+    return draft.customer_id, draft.draft.issued_on.isoformat()
+
+
+def _match(draft: PlannedInvoice, rows: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None | ConnectorError:
+    """Ours before others', living before voided ones. Numbers are unique only where the company wants them to be."""
+    hits = sorted(rows, key=lambda hit: (hit.key != draft.key, hit.status is Status.VOID))
+    live = [hit for hit in hits if hit.key == draft.key and hit.status is not Status.VOID]
+    if len(live) > 1:
+        return Rejected(
+            f"QuickBooks has {len(live)} invoices {draft.draft.reference} for this order: void all but one, then retry"
+        )
+    return Hit(hits[0]) if hits else None

@@ -1,0 +1,396 @@
+"""Our drafts in QuickBooks' words, as pure functions: customers, invoices, and the tax QuickBooks will compute on them.
+
+Lengths and formats from developer.intuit.com, API reference, Customer and Invoice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from connectors.errors import Rejected, Unavailable
+from connectors.http import Answer
+from connectors.model import Address, Amount, Currency, InvoiceDraft, Line, Party, Tax, minor_units, rounded
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import CustomerDraft
+from connectors.platforms.quickbooks_countries import alpha_3
+
+T = TypeVar("T")
+BEFORE_KEY = " · "
+FAULTS = {"authentication": 401, "authorization": 403, "throttl": 429, "system": 500}
+"""What types of Fault stand for where the HTTP status does not say it; others are refusals."""
+MOST_LINES = 750
+NONE, ONE = Decimal(0), Decimal(1)
+
+
+class QuickBooksSettings(PlatformSettings):
+    """What the merchant configures; ids come from queries in QuickBooks, named in the field's description."""
+
+    realm_id: Annotated[
+        str, Field(pattern=r"^\d{1,25}$", description="the company's id, in the redirect after consent")
+    ]
+    home_currency: Annotated[Currency, Field(description="Preferences.CurrencyPrefs.HomeCurrency of GET /preferences")]
+    multicurrency: Annotated[bool, Field(description="Preferences.CurrencyPrefs.MultiCurrencyEnabled")] = False
+    item: Annotated[str, Field(min_length=1, description="id of the item for everything: select * from Item")]
+    items: Annotated[dict[str, str], Field(description="SKU to item id, for those that have an item of their own")] = (
+        Field({})
+    )
+    shipping_item: Annotated[str | None, Field(description="id; `item` where left out")] = None
+    discount_item: Annotated[str | None, Field(description="id; `item` where left out")] = None
+    automated_sales_tax: Annotated[
+        bool, Field(description="a company in the US: QuickBooks takes the tax we state")
+    ] = False
+    tax: Annotated[
+        dict[Amount, str],
+        Field(validate_default=True, description='rate to TaxCode id: {"20" = "6"}; not read with automated_sales_tax'),
+    ] = Field({})
+    tax_rates: Annotated[
+        dict[Amount, str],
+        Field(description="rate to TaxRate id: lets a tax be stated that QuickBooks would round otherwise"),
+    ] = Field({})
+
+    @field_validator("tax")
+    @classmethod
+    def _tax_codes(cls, codes: dict[Amount, str], given: ValidationInfo) -> dict[Amount, str]:
+        if not codes and not given.data.get("automated_sales_tax"):
+            raise ValueError('set the tax codes: { "20" = "<Id of select * from TaxCode>" }')
+        return codes
+
+    @field_validator("issue")
+    @classmethod
+    def _no_drafts(cls, issue: bool) -> bool:
+        if not issue:
+            raise ValueError("QuickBooks Online knows no draft invoices: what is created is posted; issue must be true")
+        return issue
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+def parsed(body: str) -> dict[str, Any]:
+    """The fields of a rendered entity."""
+    fields: dict[str, Any] = json.loads(body, parse_float=Decimal)
+    return fields
+
+
+def read_safely(answer: Answer, read: Callable[[Any], T]) -> T:
+    """What `read` makes of the body of an answer to a read; an unreadable one is `Unavailable`: nothing was changed."""
+    try:
+        return read(answer.json())
+    except Exception as error:
+        raise Unavailable(
+            f"QuickBooks: the answer cannot be read ({type(error).__name__})",
+            status=answer.status,
+            sample=answer.sample,
+        ) from None
+
+
+def top_fault(answer: Answer) -> Mapping[str, Any] | None:
+    """The Fault of a whole answer; some layers write it `fault`, and null where there is none."""
+    body = answer.json()
+    found = (body.get("Fault") or body.get("fault")) if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def xml_fault(body: bytes) -> Mapping[str, Any]:
+    """The Fault of an answer that came as XML although JSON was asked for: as throttling and some 401 do."""
+    text = body.decode("utf-8", "replace")
+
+    def of(pattern: str) -> str | None:
+        found = re.search(pattern, text, re.DOTALL)
+        return found[1].strip() if found else None
+
+    error = {"code": of(r'<Error[^>]*\bcode="([^"]*)"'), "Message": of(r"<Message>(.*?)</Message>")}
+    if not any(error.values()):
+        raise ValueError("no Fault")
+    return {"type": of(r'<Fault[^>]*\btype="([^"]*)"'), "Error": [{**error, "Detail": of(r"<Detail>(.*?)</Detail>")}]}
+
+
+def fault(found: Mapping[str, Any]) -> tuple[str, str | None]:
+    """A Fault's words and its first code: the message, and the detail where it says more."""
+    errors = [{name.lower(): value for name, value in error.items()} for error in found.get("Error") or found["error"]]
+    said = []
+    for error in errors:
+        message, detail = str(error.get("message") or ""), str(error.get("detail") or "")
+        said.append(detail if detail.startswith(message) and detail else ": ".join(filter(None, (message, detail))))
+    return "; ".join(said), str(errors[0]["code"]) if errors[0].get("code") else None
+
+
+def key_in(text: str | None) -> str | None:
+    """The business key at the end of a note, None where there is none of ours."""
+    _, found, key = (text or "").rpartition(BEFORE_KEY)
+    return key.strip() if found else None
+
+
+def batch_id(key: str) -> str:
+    """The `bId` of a document in a batch: at most 10 characters, the same for ever, never a position."""
+    return hashlib.sha256(key.encode()).hexdigest()[:10]
+
+
+def literal(text: str) -> str:
+    """The text in a query; a quote is escaped by a backslash (Query operations and syntax)."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+# -- customers ---------------------------------------------------------------------------------------------------------
+
+
+def plain_name(party: Party) -> str:
+    """The name without what makes it unique, as a merchant would have typed it; colon, tab and newline are not allowed,
+    and how a backslash is looked for is not documented."""
+    return " ".join(party.display_name.replace(":", "-").replace("\\", "/").split())
+
+
+def display_name(draft: CustomerDraft) -> str:
+    """DisplayName, unique among customers, vendors and employees: the name and what tells two of one name apart.
+
+    The name on the invoice is another one (BillAddr), so that nobody but the merchant sees this.
+    """
+    party, plain = draft.party, plain_name(draft.party)
+    distinct = party.email or party.ref or hashlib.sha256(draft.key.encode()).hexdigest()[:8]
+    distinct = " ".join(distinct.replace(":", "-").replace("\\", "/").split())
+    return plain if plain == distinct else f"{plain} ({distinct})"
+
+
+def customer(draft: CustomerDraft, settings: QuickBooksSettings) -> dict[str, Any]:
+    """A customer for POST /customer. Raises `Rejected` naming what is longer than QuickBooks takes; nothing is cut.
+
+    Of a name whose parts are too long for their fields only DisplayName carries it, whole.
+    """
+    party = draft.party
+    first, _, last = (party.name or "").strip().rpartition(" ")
+    names = {"GivenName": first or last, "FamilyName": last if first else "", "CompanyName": party.company or ""}
+    billing = draft.billing_address or draft.shipping_address
+    email = _fits("the customer's e-mail address", party.email, 100)
+    return _without_empty(
+        {
+            "DisplayName": _fits("the customer's name", display_name(draft), 500),
+            **{field: plain_text(name) for field, name in names.items() if len(name) <= 100},
+            "PrimaryEmailAddr": {"Address": email} if email else None,
+            "PrimaryPhone": {"FreeFormNumber": _fits("the customer's telephone", party.phone, 30)}
+            if party.phone
+            else None,
+            "PrimaryTaxIdentifier": _fits("the customer's tax number", party.tax_id, 20),
+            "BillAddr": address(None, billing),
+            "ShipAddr": address(None, draft.shipping_address or billing),
+            "CurrencyRef": {"value": draft.currency} if settings.multicurrency and draft.currency else None,
+            "Notes": _fits("the customer's key", f"Billhook{BEFORE_KEY}{draft.key}", 2000),
+        }
+    )
+
+
+def plain_text(name: str) -> str:
+    """Names hold no colon, tab or newline (API reference, Customer)."""
+    return " ".join(name.replace(":", "-").split())
+
+
+def address(name: str | None, place: Address | None) -> dict[str, Any] | None:
+    """A PhysicalAddress: the addressee on its first line; the country in three letters. None without a place."""
+    if place is None:
+        return {"Line1": _fits("the name", name, 500)} if name else None
+    lines = [text for text in (name, place.line1, place.line2) if text]
+    return _without_empty(
+        {
+            **{f"Line{number}": _fits("a line of the address", text, 500) for number, text in enumerate(lines, 1)},
+            "City": _fits("the city of the address", place.city, 255),
+            "CountrySubDivisionCode": _fits("the region of the address", place.region, 255),
+            "PostalCode": _fits("the postcode of the address", place.postcode, 30),
+            "Country": alpha_3(place.country) if place.country else None,
+        }
+    )
+
+
+# -- invoices ----------------------------------------------------------------------------------------------------------
+
+
+def invoice(draft: InvoiceDraft, customer_id: str, settings: QuickBooksSettings) -> dict[str, Any]:
+    """An invoice for POST /invoice. Raises `Rejected` where QuickBooks could not give the order's total.
+
+    Amounts are always sent without tax (TaxExcluded), from what the order says of each line, so that net, tax and total
+    are the order's whether its prices include tax or not.
+    """
+    if len(draft.reference) > 21:
+        raise Rejected(f"order {draft.order_ref}: QuickBooks takes invoice numbers of up to 21 characters")
+    if not settings.multicurrency and draft.currency != settings.home_currency:
+        raise Rejected(
+            f"order {draft.order_ref} is in {draft.currency}, the company has {settings.home_currency} only: "
+            "turn on multicurrency there and set multicurrency = true"
+        )
+    if minor_units(draft.currency) > 2:
+        raise Rejected(f"order {draft.order_ref}: QuickBooks keeps two decimals, {draft.currency} has more")
+    rows = list(_rows(draft, settings))
+    if len(rows) > MOST_LINES:
+        raise Rejected(f"order {draft.order_ref} has {len(rows)} lines; QuickBooks takes {MOST_LINES}")
+    name = draft.customer.display_name
+    email = _fits(f"order {draft.order_ref}: the e-mail address", draft.customer.email, 100)
+    return _without_empty(
+        {
+            "DocNumber": draft.reference,
+            "TxnDate": draft.issued_on.isoformat(),
+            "DueDate": draft.due_on.isoformat(),
+            "CustomerRef": {"value": customer_id},
+            "CurrencyRef": {"value": draft.currency} if settings.multicurrency else None,
+            "GlobalTaxCalculation": None if settings.automated_sales_tax else "TaxExcluded",
+            "BillEmail": {"Address": email} if email else None,
+            "BillAddr": address(name, draft.billing_address),
+            "ShipAddr": address(name, draft.shipping_address) if draft.shipping_address else None,
+            "PrivateNote": private_note(draft),
+            "Line": [_line(row, _tax_code(row, draft, settings)) for row in rows],
+            "TxnTaxDetail": _tax_detail(rows, draft, settings),
+        }
+    )
+
+
+def private_note(draft: InvoiceDraft) -> str:
+    """`PrivateNote`, which the customer does not see: the order for people, then our whole key. At most 4,000."""
+    if BEFORE_KEY in draft.key or len(draft.key) > 500:
+        raise Rejected(f"order {draft.order_ref}: its key does not fit into a note: {draft.key!r}")
+    return f"Order {draft.order_ref}{BEFORE_KEY}{draft.key}"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line as QuickBooks will see it: amounts without tax; `tax` as the order charged it."""
+
+    description: str
+    quantity: Decimal
+    unit: Decimal
+    amount: Decimal
+    item: str
+    rate: Decimal
+    tax: Decimal
+
+
+def _rows(draft: InvoiceDraft, settings: QuickBooksSettings) -> Iterator[_Row]:
+    for line in draft.lines:
+        rate, tax = _taxed(line.tax, 1)
+        net = line.amount(draft.currency) - (tax if draft.tax_included else NONE)
+        quantity, unit, how = _split(line, net, draft)
+        yield _Row(
+            _described(draft, line, how),
+            quantity,
+            unit,
+            net,
+            settings.items.get(line.sku or "", settings.item),
+            rate,
+            tax,
+        )
+    for extra, sign, item, word in (
+        (draft.shipping, 1, settings.shipping_item, "Shipping"),
+        (draft.discount, -1, settings.discount_item, "Order discount"),
+    ):
+        if extra and extra.amount:
+            rate, tax = _taxed(extra.tax, sign)
+            net = sign * extra.amount - (tax if draft.tax_included else NONE)
+            yield _Row(extra.description or word, ONE, net, net, item or settings.item, rate, tax)
+
+
+def _taxed(tax: Tax | None, sign: int) -> tuple[Decimal, Decimal]:
+    return (tax.rate, sign * tax.amount) if tax else (NONE, NONE)
+
+
+def _split(line: Line, net: Decimal, draft: InvoiceDraft) -> tuple[Decimal, Decimal, str]:
+    """Quantity and unit price whose product is the amount ("Amount is not equal to UnitPrice * Qty" is a refusal), and
+    words for what they do not show. Both have at most five decimals."""
+    short = line.quantity == round(line.quantity, 5)
+    for unit in (line.unit_price, net / line.quantity):
+        if short and unit == round(unit, 5) and rounded(line.quantity * unit, draft.currency) == net:
+            return line.quantity, round(unit, 5), "" if unit == line.unit_price else _how(line, draft)
+    return ONE, net, _how(line, draft)
+
+
+def _how(line: Line, draft: InvoiceDraft) -> str:
+    discount = f", discount {line.discount:f}" if line.discount else ""
+    tax = " including tax" if draft.tax_included else ""
+    return f"{line.quantity:f} × {line.unit_price:f}{discount}{tax}"
+
+
+def _described(draft: InvoiceDraft, line: Line, how: str) -> str:
+    """Description, SKU, attributes (an engraving) and, where the columns do not show it, how the amount came about."""
+    text = f"{line.description} ({line.sku})" if line.sku else line.description
+    parts = [text, *(f"{name}: {value}" for name, value in line.attributes.items()), *([how] if how else [])]
+    return _fits(f"order {draft.order_ref}: the description of line {line.ref}", "\n".join(parts), 4000) or ""
+
+
+def _line(row: _Row, tax_code: str) -> dict[str, Any]:
+    detail = {
+        "ItemRef": {"value": row.item},
+        "Qty": row.quantity,
+        "UnitPrice": row.unit,
+        "TaxCodeRef": {"value": tax_code},
+    }
+    return {
+        "DetailType": "SalesItemLineDetail",
+        "Amount": row.amount,
+        "Description": row.description,
+        "SalesItemLineDetail": detail,
+    }
+
+
+def _tax_code(row: _Row, draft: InvoiceDraft, settings: QuickBooksSettings) -> str:
+    """In the US a line is TAX or NON; elsewhere it names the company's tax code."""
+    if settings.automated_sales_tax:
+        return "TAX" if row.rate or row.tax else "NON"
+    if row.rate not in settings.tax:
+        rate = f"{row.rate.normalize():f}"
+        raise Rejected(
+            f'order {draft.order_ref}: no QuickBooks tax code is configured for {rate} % tax: set tax."{rate}" in the '
+            "account's settings (a query of TaxCode lists them)"
+        )
+    return settings.tax[row.rate]
+
+
+def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksSettings) -> dict[str, Any] | None:
+    """The tax, stated only where it must be.
+
+    In the US always: the engine "honors the amount" (Intuit's developer blog, 11 December 2017; minor version 70).
+    Elsewhere QuickBooks sums the lines of a rate and rounds once; where the order rounded otherwise, each rate's tax is
+    stated as a TaxLine, for which the rate's id must be known.
+    """
+    if settings.automated_sales_tax:
+        return {"TotalTax": draft.tax_total}
+    net = {row.rate: NONE for row in rows}
+    charged = dict(net)
+    for row in rows:
+        net[row.rate] += row.amount
+        charged[row.rate] += row.tax
+    if all(rounded(net[rate] * rate / 100, draft.currency) == tax for rate, tax in charged.items()):
+        return None
+    lines = []
+    for rate, tax in charged.items():
+        if not rate and not tax:
+            continue
+        if rate not in settings.tax_rates:
+            shown = f"{rate.normalize():f}"
+            by_them = rounded(net[rate] * rate / 100, draft.currency)
+            raise Rejected(
+                f"order {draft.order_ref}: QuickBooks would make the {shown} % tax {by_them}, the order charges {tax} "
+                f'{draft.currency}, for it rounds once per rate: set tax_rates."{shown}" in the account\'s settings '
+                "(a query of TaxRate lists them), so that the order's tax can be stated"
+            )
+        detail = {
+            "TaxRateRef": {"value": settings.tax_rates[rate]},
+            "PercentBased": True,
+            "TaxPercent": rate,
+            "NetAmountTaxable": net[rate],
+        }
+        lines.append({"DetailType": "TaxLineDetail", "Amount": tax, "TaxLineDetail": detail})
+    return {"TotalTax": draft.tax_total, "TaxLine": lines}
+
+
+def _fits(what: str, text: str | None, most: int) -> str | None:
+    if text and len(text) > most:
+        raise Rejected(f"{what} is {len(text)} characters long, QuickBooks takes {most}")
+    return text
+
+
+def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
