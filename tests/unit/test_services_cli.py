@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from tests.kit.processes import free_port
 from worker import alive, runtime
 from worker.cli.main import app
+from worker.config import load
+from worker.embedded import commands
 
 SHARED = '[billhook]\nredis_url = "redis://:x@10.1.2.3/0"\ndatabase_url = "postgresql+psycopg://db.example/billhook"\n'
 LOCAL = '[billhook]\nredis_url = "redis://127.0.0.1:1/0"\n'
@@ -64,6 +66,16 @@ def test_a_service_is_well_while_it_touches_its_file(billhook, tmp_path, monkeyp
     then = time.time() - alive.FRESH - 5
     os.utime(file, (then, then))
     assert "worker-2 is not well: it last reached Redis 6" in billhook(["healthy", "worker-2"]).output
+
+
+def test_a_process_keeps_the_variables_that_the_configuration_names_and_no_others_of_flower(tmp_path):
+    file = tmp_path / "billhook.toml"
+    file.write_text('[billhook.flower]\npassword = "env:FLOWER_PASSWORD"\n')
+    environ = {"FLOWER_PASSWORD": "p", "FLOWER_UNAUTHENTICATED_API": "true", "CELERY_BROKER_URL": "x", "HOME": "/h"}
+
+    kept = commands.environment(environ, load(file, environ), file, tmp_path, "redis://127.0.0.1")
+
+    assert {name: kept[name] for name in environ if name in kept} == {"FLOWER_PASSWORD": "p", "HOME": "/h"}
 
 
 def test_nothing_is_touched_where_no_service_command_asked_for_it(monkeypatch):
