@@ -137,7 +137,8 @@ def test_one_refused_element_does_not_hold_up_the_others(books: Books) -> None:
             assert outcome.difference is None
     assert len(books.ledger()) == len(tries) - 1
     assert found(books.platform.invoices, bad.draft) is None
-    assert all(one.log == [("begin", "create")] for one in tries)
+    assert all(one.log[0] == ("begin", one.plan[0].step) for one in tries)
+    assert all(what == "begin" for what, _ in bad.log)
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=str)
@@ -156,6 +157,9 @@ def test_an_ambiguous_bulk_is_settled_element_by_element(books: Books, fault: Fa
     assert len(missing) in {0, len(tries)}
     if missing:
         assert not any(outcome.error for outcome in packed(books.platform, missing, "bulk-2"))
+    for one, hit in zip(tries, hits, strict=True):
+        if hit is not None and hit.resume_at is not None:
+            assert books.platform.invoices.create(one.after(hit)).error is None
     assert Counter(entry.reference for entry in books.ledger()) == {one.draft.draft.reference: 1 for one in tries}
     assert {entry.status for entry in books.ledger()} == {"issued"}
 

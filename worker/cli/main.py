@@ -188,7 +188,7 @@ def _capabilities(facts: Any, bulk: int) -> dict[str, Any]:
         "can": sorted(facts.can),
         "reference": facts.reference.field,
         "reference_unique": facts.reference.unique,
-        "key_lives": _span(facts.key.lives) if facts.key else None,
+        "key_lives": _span(facts.key.lives) if facts.key else "for ever" if facts.once else None,
         "bulk": bulk,
         "quotas": [f"{quota.calls}{quota.of and f' {quota.of} calls'} in {_span(quota.per)}" for quota in facts.quotas],
         "concurrent": facts.concurrent,

@@ -1,0 +1,156 @@
+"""Odoo, external API: `account.move` from 13 on, `account.invoice` up to 12; JSON-2 from 19 on, JSON-RPC or XML-RPC.
+
+Creating is no idempotent call there, but `load` is: it takes an external id, which the database keeps unique, so the
+same call again changes the same draft and never makes a second one. From 19 on it takes the lines too, each with an
+external id of its own; before, that is not known to work, so the lines are written in a second step which replaces
+whatever lines there are. A draft is read, compared with the order to the cent, and posted; posting gives the number.
+
+Sources: odoo/documentation, developer/reference/external_api.rst; odoo/odoo, addons/rpc/controllers, addons/account
+and odoo/addons/base/models/ir_fields.py. Seen on servers of 11.0 and 19.0: `load` with external ids (also side by
+side, replayed, and after posting), totals, error bodies, sending, PDF, portal link. Not seen, only read: 12 to 18 as
+a whole, cancelling up to 12, mailing but in 19; and no limits of Odoo Online are published (a 429 is heeded).
+
+Traps: JSON-RPC and XML-RPC answer errors with a 200; `load` fails inside a success; a mail that Odoo could not send is
+answered as if it had been; an older server ignores fields it does not know, so the version is a setting.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import odoo_words as words
+from connectors.platforms.documents import Request, reading
+from connectors.platforms.facts import Facts, Reference, Refusal
+from connectors.platforms.odoo_documents import Invoices, Partners
+from connectors.platforms.odoo_protocols import among
+from connectors.platforms.odoo_server import Server
+
+
+class Odoo(Server):
+    """One database, by one of its users. Its quotas are the merchant's own server: two calls at once spare it.
+
+    Look-ups see what is committed at once; a server ends a call after 120 s (`limit_time_real`), which the quiet
+    period outlasts."""
+
+    facts = Facts(
+        slug="odoo",
+        title="Odoo",
+        docs="https://www.odoo.com/documentation/19.0/developer/reference/external_api.html",
+        base_url="https://your-database.odoo.com",
+        auth="API key, or login and password",
+        reference=Reference("ref", words.LONGEST, unique=False),
+        key_field="invoice_origin",
+        once=True,
+        concurrent=2,
+        bulk=50,
+        quiet=timedelta(seconds=150),
+        deadline=60.0,
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+    )
+    Customers = Partners
+    Invoices = Invoices
+    refusals = (
+        # A second `load` of what is posted by now, or a second post of it; a loser of two at the same time.
+        Refusal(Duplicate, 422, "on a posted move"),
+        Refusal(Duplicate, 422, "must be in draft"),
+        Refusal(Duplicate, None, "ir_model_data_module_name"),
+        # Rolled back as a whole, so surely not done.
+        Refusal(Unauthorized, None, "FATAL:"),
+        Refusal(Unavailable, None, "could not serialize access"),
+        Refusal(Unavailable, None, "psycopg2."),
+    )
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        found = Invoices(self).documents([remote_id])
+        if not found:  # up to 12 what is gone is left out of the answer
+            raise Rejected(f"Odoo has no invoice {remote_id} any more")
+        return found[0]
+
+    def send(self, remote_id: str, key: str) -> None:
+        """By Odoo's own mail template. What its mail server refuses stands in the notification, not in the answer."""
+        about: dict[str, Any] = {"active_model": "account.move", "active_ids": [_id(remote_id)]}
+        version = self.settings.version
+        if version >= 18:
+            vals: dict[str, Any] = {"move_id": _id(remote_id), "sending_methods": ["email"]}
+            self._by_wizard("account.move.send.wizard", vals, ["action_send_and_print"], about)
+        elif version == 17:
+            vals = {"checkbox_send_mail": True, "checkbox_download": False}
+            self._by_wizard("account.move.send", vals, ["action_send_and_print"], about)
+        elif version >= 13:
+            vals = {"is_email": True, "is_print": False, "template_id": self._template()}
+            about["mark_invoice_as_sent"] = True
+            self._by_wizard("account.invoice.send", vals, ["onchange_template_id", "send_and_print_action"], about)
+        else:
+            mail = self.call(
+                "mail", "mail.template", "send_mail", str(self._template()), res_id=_id(remote_id), force_send=True
+            )
+            self._do(mail)
+            self._do(self.call("sent", "account.invoice", "write", among([remote_id]), vals={"sent": True}))
+            return
+        self._was_sent(remote_id)
+
+    def _by_wizard(self, model: str, vals: dict[str, Any], methods: list[str], context: dict[str, Any]) -> None:
+        (made,) = self._do(self.call("wizard", model, "create", context=context, vals_list=[vals]))
+        for method in methods:
+            self._do(self.call("mail", model, method, str(int(made)), context=context))
+
+    def _template(self) -> int:
+        if self.settings.mail_template is None:
+            raise Rejected(f"to mail from Odoo {self.settings.version}, set mail_template in the account's settings")
+        return self.settings.mail_template
+
+    def _was_sent(self, remote_id: str) -> None:
+        """Raises `Rejected` where the newest notification of the invoice says that its mail did not leave."""
+        about = [["mail_message_id.model", "=", "account.move"], ["mail_message_id.res_id", "=", _id(remote_id)]]
+        asked = self.call(
+            "read", "mail.notification", "search_read", domain=[*about, ["notification_type", "=", "email"]],
+            fields=["notification_status", "failure_type"], order="id desc", limit=1,
+        )  # fmt: skip
+        found = self.records(asked, lambda raw: raw)
+        if found and found[0]["notification_status"] in {"exception", "bounce"}:
+            raise Rejected(f"Odoo could not mail the invoice ({found[0]['failure_type']}): see its mail server")
+
+    def _do(self, request: Request) -> Any:
+        answer = self.execute(request)
+        return reading(lambda: self.value(answer), answer)
+
+    def link(self, remote_id: str) -> str | None:
+        """The invoice's page in the portal, which needs no login: whoever has the address can see and pay it."""
+        if self.settings.version <= 12:
+            return None
+        asked = self.call("read", "account.move", "get_portal_url", among([remote_id]))
+        path = self.question(asked, str)
+        return f"{self.base_url}{path}"
+
+    def pdf(self, remote_id: str) -> bytes:
+        """From the portal page, whose address is its own secret: our key is not sent there."""
+        page = self.link(remote_id)
+        if page is None:
+            raise Rejected(f"Odoo {self.settings.version} shows no PDF without a login; from 13 on it does")
+        answer = self.http.send("GET", f"{page}&report_type=pdf&download=true", unsafe=False)
+        if answer.status != 200 or not answer.body.startswith(b"%PDF"):
+            raise Unavailable(f"Odoo gave no PDF of {remote_id}", status=answer.status, sample=answer.sample)
+        return answer.body
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        """A posted one becomes a draft first (up to 12 its journal must allow cancelling); then it is cancelled."""
+        now, ids = self.read(remote_id), among([remote_id])
+        if now.status is Status.VOID:
+            return now
+        if now.status is Status.PAID:
+            raise Rejected(f"Odoo: invoice {now.number} is paid; make a credit note")
+        if self.settings.version <= 12:
+            self._do(self.call("void", "account.invoice", "action_invoice_cancel", ids))
+        else:
+            if now.status is not Status.DRAFT:
+                self._do(self.call("reset", "account.move", "button_draft", ids))
+            self._do(self.call("void", "account.move", "button_cancel", ids))
+        return self.read(remote_id)
+
+
+def _id(remote_id: str) -> int | str:
+    """An id as Odoo takes it in arguments; what is no number Odoo refuses."""
+    return int(remote_id) if remote_id.isdecimal() else remote_id
