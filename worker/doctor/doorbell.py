@@ -20,12 +20,17 @@ FULL = 0.7
 ACL = "user billhook on >PASSWORD resetchannels &* ~billhook:* +@all -@dangerous -@admin +info"
 
 
+def connect(url: str) -> redis.Redis:
+    """A client that waits 2 s for an answer and does not ask again: a Redis that hangs is found out quickly."""
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=None)
+
+
 def reached(client: redis.Redis) -> Finding | None:
     """Why Redis cannot be used; None if it answers."""
     try:
         client.ping()
-    except redis.AuthenticationError as error:
-        return bad(NAME, f"refuses the login: {first_line(error)}", "put the right password into redis_url")
+    except redis.AuthenticationError:
+        return bad(NAME, "refuses the login", "put the right user and password into redis_url")
     except (redis.RedisError, OSError) as error:
         do = "start it, or correct redis_url; no event is lost meanwhile, but none is worked on"
         return bad(NAME, f"does not answer: {first_line(error)}", do)

@@ -75,7 +75,7 @@ def _redis(patient: Patient) -> Iterator[Finding]:
         patient.private_redis = True
         os.environ["BILLHOOK_REDIS_URL"] = address
         runtime.config.cache_clear()
-    client = runtime.redis_client()
+    client = doorbell.connect(address)
     if trouble := doorbell.reached(client):
         if patient.private_redis and "refused" in trouble.says:
             trouble = bad("Redis", "the private one does not answer: `billhook up` is not running", "start it")
