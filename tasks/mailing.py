@@ -196,8 +196,7 @@ class Mailing:
         return work.job.attempts >= self._timing.attempts or age > self._timing.give_up_after
 
     def _without_addresses(self, text: str, work: NoticeWork) -> str:
-        """For the trail, from which nothing can be erased, and the log: what the other side said, without the customer's
-        address and name."""
+        """What the other side said, without the customer's address and name: the trail cannot be erased."""
         for word in logs.names(work.draft.customer):
             text = text.replace(word, "«name»")
         if work.email:

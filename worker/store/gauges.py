@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection, case, func, select
 
 from worker.store.engine import Store
+from worker.store.inbox import UNTAKEN
 from worker.store.jobs import now
 from worker.store.schema import audit, holds, inbox, jobs, unsealed
 
@@ -93,7 +94,7 @@ def _stopped(connection: Connection) -> dict[tuple[str, str, str, str], int]:
 
 
 def _untaken(connection: Connection, at: datetime) -> tuple[int, float]:
-    count, first = connection.execute(select(func.count(), func.min(inbox.c.received_at)).where(~inbox.c.taken)).one()
+    count, first = connection.execute(select(func.count(), func.min(inbox.c.received_at)).where(UNTAKEN)).one()
     return count, _age(first, at)
 
 

@@ -26,6 +26,8 @@ from worker.store.schema import inbox
 T = TypeVar("T")
 Key = tuple[str, str, str]
 """Shop, source and event id."""
+UNTAKEN = text("NOT taken")
+"""As the index says it: SQLite would not recognise `taken = 0`, which is what SQLAlchemy writes."""
 _ASKED_AT_ONCE = 200
 """Rows in one statement; longer ones take more time a row."""
 
@@ -136,7 +138,7 @@ class Inbox:
 
     def untaken(self, limit: int, older_than: datetime) -> list[str]:
         """Ids of rows received before `older_than` that nobody has taken, oldest first: those whose ring was lost."""
-        query = select(inbox.c.id).where(~inbox.c.taken, inbox.c.received_at < older_than)
+        query = select(inbox.c.id).where(UNTAKEN, inbox.c.received_at < older_than)
         with asking(), self._store.read() as connection:
             return list(connection.scalars(query.order_by(inbox.c.received_at).limit(limit)))
 
