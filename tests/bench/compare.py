@@ -164,15 +164,19 @@ def _until_told(side: Side, orders: int, sent: dict[str, Any]) -> float:
 
 
 def pipeline_rows(found: Found) -> list[dict[str, Any]]:
-    """Medians of each case; `ratio` to the invoices a second of the best peer at the same latency."""
+    """Medians of each case, with `ratio` to the invoices a second of the best peer at the same latency.
+
+    `cpu_ratio` is how much less CPU time an invoice takes, all processes together, than at the thriftiest peer: it
+    moves far less than `ratio` when the machine is busy with others.
+    """
     rows = [_pipeline_row(one, latency, results) for (one, latency), results in found.items()]
     for row in rows:
-        rates = [
-            other["invoices_per_second"]
-            for other in rows
-            if other["side"] == contest.PEER and other["latency_ms"] == row["latency_ms"]
-        ]
-        row["ratio"] = round(row["invoices_per_second"] / max(rates), 2) if rates else None
+        rivals = [each for each in rows if each["side"] == contest.PEER and each["latency_ms"] == row["latency_ms"]]
+        rate = max((each["invoices_per_second"] for each in rivals), default=None)
+        least = min((each["cpu_ms_per_invoice_in_all"] for each in rivals), default=None)
+        spent = row["cpu_ms_per_invoice_in_all"]
+        row["ratio"] = round(row["invoices_per_second"] / rate, 2) if rate else None
+        row["cpu_ratio"] = round(least / spent, 2) if least and spent else None
     return rows
 
 

@@ -69,6 +69,7 @@ COMPARED_PIPELINE: Columns = {
     "orders": lambda row: f"{row['orders']:,}",
     "invoices/s": PIPELINE["invoices/s"],
     **_RATIO,
+    "× less CPU": lambda row: f"{row['cpu_ratio']:.1f}" if row["cpu_ratio"] else "",
     **_OTHERS,
     "calls": PIPELINE["calls"],
     "CPU ms an invoice": lambda row: f"{row['cpu_ms_per_invoice_in_all']:.1f} ({cpu(row['cpu_ms_per_invoice'])})",

@@ -50,19 +50,21 @@ def test_each_side_makes_one_invoice_and_one_notice_an_order(
 
 
 def test_ratios_are_to_the_best_peer_at_the_same_latency() -> None:
-    def result(rate: float) -> dict[str, Any]:
-        return {"orders": 100, "seconds": 100 / rate, "calls": 100, "cpu": {}, "memory": {}, "others": 0.0}
+    def result(rate: float, cpu: float = 0.5) -> dict[str, Any]:
+        spent = {"worker": cpu, "redis": 0.5}
+        return {"orders": 100, "seconds": 100 / rate, "calls": 100, "cpu": spent, "memory": {}, "others": 0.0}
 
     rows = compare.pipeline_rows(
         {
-            (Contestant(PEER, "prefork 2", POSTGRESQL), 0): [result(50), result(80), result(90)],
-            (Contestant(PEER, "prefork 8", POSTGRESQL), 0): [result(100)],
+            (Contestant(PEER, "prefork 2", POSTGRESQL), 0): [result(50, 3.5), result(80, 3.5), result(90, 3.5)],
+            (Contestant(PEER, "prefork 8", POSTGRESQL), 0): [result(100, cpu=1.5)],
             (Contestant(PEER, "prefork 8", POSTGRESQL), 200): [result(40)],
-            (Contestant(OURS, "single", SQLITE, 2), 0): [result(700)],
+            (Contestant(OURS, "single", SQLITE, 2), 0): [result(700, cpu=0.0)],
             (Contestant(OURS, "single", SQLITE, 2), 200): [result(600)],
         }
     )
     assert [row["ratio"] for row in rows] == [0.8, 1.0, 1.0, 7.0, 15.0]
+    assert [row["cpu_ratio"] for row in rows] == [0.5, 1.0, 1.0, 4.0, 1.0]
 
 
 @with_the_peer
