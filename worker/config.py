@@ -219,19 +219,19 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         except ValidationError as error:
             problems = _sentences(error)
         else:
-            config = _absolute(config)
+            config = _absolute(config, path)
             problems = list(_inconsistencies(config))
             if not problems:
                 return config
     raise ConfigError(problems)
 
 
-def _absolute(config: Config) -> Config:
-    """With every path absolute: processes run in the data directory."""
+def _absolute(config: Config, file: Path) -> Config:
+    """With every path absolute: processes run in the data directory, and must all find the same key."""
     runtime = config.billhook
     paths = {"data_dir": runtime.data_dir.absolute()}
     if runtime.key_file is not None:
-        paths["key_file"] = runtime.key_file.absolute()
+        paths["key_file"] = file.absolute().parent / runtime.key_file
     return config.model_copy(update={"billhook": runtime.model_copy(update=paths)})
 
 

@@ -86,6 +86,15 @@ def test_the_environment_wins_over_the_file(file):
     assert config.billhook.threads == 7
 
 
+def test_every_process_finds_the_same_key_file_wherever_it_runs(file, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "data"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    assert read(file, '[billhook]\nkey_file = "secrets/key"\n').billhook.key_file == file.parent / "secrets/key"
+    assert read(file, '[billhook]\nkey_file = "/run/key"\n').billhook.key_file == Path("/run/key")
+
+
 @pytest.mark.parametrize("redis", ["redis://:secret@10.0.0.5/0", "rediss://redis.example", "redis://redis:6379/0"])
 def test_sqlite_is_refused_where_redis_says_that_there_are_several_machines(file, redis):
     with pytest.raises(ConfigError) as refused:

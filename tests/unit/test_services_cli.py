@@ -21,6 +21,7 @@ REFUSED = [
     (["recurring"], '[billhook]\nredis_url = "redis://redis/0"\n', "billhook.database_url: must be PostgreSQL"),
     (["check"], '[billhook]\nredis_url = "redis://redis/0"\n', "billhook.database_url: must be PostgreSQL"),
     (["worker"], SHARED, "share the key that encrypts tokens: set BILLHOOK_KEY"),
+    (["worker"], LOCAL, "share the key that encrypts tokens: set BILLHOOK_KEY"),
     (["worker", "--queues", "invoices.zero,events"], LOCAL, "There is no queue invoices.zero; there are events, invo"),
     (["worker", "--except", "notifies"], LOCAL, "There is no queue notifies"),
     (["worker", "--queues", "events", "--except", "notify"], LOCAL, '--except goes with --queues "all"'),

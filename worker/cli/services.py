@@ -148,14 +148,10 @@ def _queues(wanted: str) -> list[str]:
 
 
 def _needs_the_shared_key(config: Config) -> None:
-    from worker.config import on_this_machine
-
-    settings = config.billhook
-    redis = settings.redis_url.get_secret_value() if settings.redis_url else ""
-    if not (os.environ.get("BILLHOOK_KEY") or settings.key_file or on_this_machine(redis)):
+    if not (os.environ.get("BILLHOOK_KEY") or config.billhook.key_file):
         fail(
-            "Workers on several machines share the key that encrypts tokens: set BILLHOOK_KEY to the same on all of "
-            "them (or key_file under [billhook]). Without it each would make its own and could not read the others'.",
+            "Workers share the key that encrypts tokens: set BILLHOOK_KEY to the same for all of them (or key_file "
+            "under [billhook]). Without it each would make one in its data directory and could not read the others'.",
             MISUSED,
         )
 
