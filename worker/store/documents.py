@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,8 @@ from worker.store.intents import upsert
 from worker.store.jobs import Job, now
 from worker.store.schema import bulks, documents, invoices, jobs, sightings
 from worker.store.trail import Entry, append
+
+log = logging.getLogger(__name__)
 
 _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
@@ -286,6 +289,8 @@ def mark_doubled(connection: Connection, settled: Sequence[Job], actor: str) -> 
             seq = connection.execute(bump.returning(jobs.c.seq)).scalar_one()
             entry = Entry(job.shop, job.order_id, job.subject, seq, "doubled", "doubled", actor, {"reason": reason})
             append(connection, [entry])
+            told = {"shop": job.shop, "order": job.label, "account": f"{job.shop}/{job.account}", "tenant": job.tenant}
+            log.error("invoice doubled", extra=told | {"subject": job.subject, "state": "doubled", "reason": reason})
 
 
 @dataclass(frozen=True, slots=True)
