@@ -28,6 +28,10 @@ BROKEN = [  # the file, the place that is named, and a part of what is said of i
     (SHOP + 'trigger = ["order.paid"]\n', "shop.a.trigger.0", "'order.fulfilled' or 'order.completed'"),
     ('[shop."My Shop"]\napi_key = "0123456789abcdef"\n', "shop.My Shop", ""),
     ("[billhook]\nport = 99999\n", "billhook.port", "less than or equal to 65535"),
+    ('[billhook.metrics]\ntoken = "short"\n', "billhook.metrics.token", "is shorter than 16 characters"),
+    (SHOP + '[billhook.metrics]\ntoken = "0123456789abcdef"\n', "billhook.metrics.token", "is a shop's API key"),
+    ('[billhook.metrics]\nworker_host = "0.0.0.0"\nworker_port = 9464\n', "billhook.metrics.token", "is missing"),
+    ('[billhook.logs]\nformat = "xml"\n', "billhook.logs.format", "'auto', 'json' or 'text'"),
     ('[billhook]\nworkers = "many"\n', "billhook.workers", "valid integer"),
     (SHOP + '[shop.a.notify.email]\nfrom = "x@example.com"\n', "shop.a.notify.email.smtp", "is missing"),
 ]
@@ -84,6 +88,13 @@ def test_the_environment_wins_over_the_file(file):
     assert config.billhook.redis_url.get_secret_value() == "redis://[::1]:1"
     assert config.billhook.data_dir == Path("/new")
     assert config.billhook.threads == 7
+
+
+def test_the_environment_wins_over_how_logs_are_written(file):
+    text = '[billhook.logs]\nformat = "text"\nlevel = "error"\n'
+    logs = read(file, text, BILLHOOK_LOG_FORMAT="json", BILLHOOK_LOG_LEVEL="debug").billhook.logs
+    assert (logs.format, logs.level) == ("json", "debug")
+    assert read(file, text).billhook.logs.format == "text"
 
 
 def test_every_process_finds_the_same_key_file_wherever_it_runs(file, tmp_path, monkeypatch):
