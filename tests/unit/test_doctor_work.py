@@ -56,6 +56,16 @@ def test_workers_of_two_versions_are_named():
     assert last.says.endswith("1.0: a@x; 1.1: b@x")
 
 
+def test_a_worker_that_went_without_a_word_is_named():
+    found = Workers(ALL, {"a@x": "1", "b@x": "1"})
+
+    said = list(queues.silent(found, {"a@x": 100.0, "c@x": 600.0, "d@x": 3.0}))
+
+    assert [(one.level, one.says.partition(" and ")[0]) for one in said] == [
+        ("warning", "c@x was last heard of 10 min ago")
+    ]
+
+
 # -- work --------------------------------------------------------------------------------------------------------------
 
 GROUP = Group("invoice", "pending", "xero:t", "shop", "books", 7, 1_200.0)

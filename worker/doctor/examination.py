@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import redis
 
-from worker import limits, runtime
+from worker import limits, pulse, runtime
 from worker.config import Config
 from worker.doctor import doorbell, machine, queues, work
 from worker.doctor.findings import Check, Finding, bad, carry_out, first_line, ok, warning
@@ -152,6 +152,7 @@ def _queues(patient: Patient) -> Iterator[Finding]:
     if patient.vitals is not None and patient.vitals.revision is not None:
         due = checkup.due_by_queue(runtime.store())
     yield from queues.taken(found, queues.lengths(patient.redis), due, queues.needed(config))
+    yield from queues.silent(found, pulse.ages())
     yield from queues.ticking(found, config.billhook.timing.dispatch_every)
 
 

@@ -12,10 +12,12 @@ import redis
 
 from worker.app import DISPATCH, celery, queue_names
 from worker.config import Config
-from worker.doctor.findings import Finding, bad, ok, warning
+from worker.doctor.findings import Finding, bad, lasting, ok, warning
 
 ANSWERS_WITHIN = 2.0
 """Seconds in which workers answer a broadcast; one that is stopped or cut off does not."""
+SILENT = 30.0
+"""Seconds: workers that live are heard of more often."""
 LONGEST_LOOK = 8.0
 """Seconds after which no tick is waited for any more."""
 
@@ -89,6 +91,14 @@ def taken(
     if not any(queue in wanted or messages[queue] or due.get(queue) for queue in alone):
         yield ok("queues", f"each of the {len(wanted)} queues that are needed has a worker")
     yield _versions(found)
+
+
+def silent(found: Workers, ages: Mapping[str, float]) -> Iterator[Finding]:
+    """Workers that did not say goodbye; `ages`: seconds by name since each was last heard of (`worker.pulse`)."""
+    for name, age in sorted(ages.items()):
+        if age > SILENT and name not in found.versions:
+            says = f"{name} was last heard of {lasting(age)} ago and does not answer: it died, hangs or is cut off"
+            yield warning("workers", says, "restart it; if it is gone for good, this line ends within the hour")
 
 
 def _versions(found: Workers) -> Finding:
