@@ -79,7 +79,7 @@ BACKLOG: Columns = {
     "backlog": lambda row: f"{row['orders']:,}",
     "invoices/s": PIPELINE["invoices/s"],
     "of the smallest": lambda row: f"{row['ratio']:.0%}",
-    "last tenth": lambda row: f"{row['last_tenth_per_second']:,.0f}",
+    "in the second half": lambda row: f"{row['second_half_per_second']:,.0f}",
     "seconds": PIPELINE["seconds"],
     "CPU ms an invoice": PIPELINE["CPU ms an invoice"],
 }
