@@ -20,7 +20,8 @@ from tests.kit.scene import Clocks, order_event
 from tests.kit.smtp import SmtpCatcher
 from tests.kit.world import World
 
-OURS = ("ingest", "worker", "recurring", "beat", "flower")
+OURS = ("ingest", "worker", "worker-apart", "recurring", "beat", "flower")
+APART = {"WORKER_EXCEPT": "invoices.stripe", "APART_QUEUES": "invoices.stripe"}
 
 
 class Running:
@@ -30,7 +31,7 @@ class Running:
         self.folder = folder
         self.processes = Processes(folder)
         self.mails = SmtpCatcher()
-        self.services = Services(folder, self.processes, store_url)
+        self.services = Services(folder, self.processes, store_url, **APART)
         self.redis = self.services.start_redis()
         clocks = Clocks(deadline=10.0)
         self.world = World(
@@ -64,6 +65,23 @@ def test_an_order_pushed_to_ingest_ends_as_one_invoice_and_one_mail(running: Run
     check(world, mails=running.mails)
 
 
+def test_the_queue_of_one_platform_is_worked_off_apart(running: Running) -> None:
+    """`worker` leaves Stripe's queue alone, `worker-apart` takes nothing else."""
+    world = running.world
+    assert world.post(order_event(2)).status_code == 202
+    world.until_settled()
+    who = {
+        (account, name)
+        for account, actor in world.rows(
+            "SELECT j.account, a.actor FROM audit a JOIN jobs j ON a.subject = j.kind || ':' || j.id"
+            " WHERE a.action = 'send' AND j.kind IN ('customer', 'invoice')"
+        )
+        for name, service in running.all.items()
+        if f"-{service.process.pid}-" in actor
+    }
+    assert who == {("stripe", "worker-apart"), ("xero", "worker")}
+
+
 def test_each_runs_in_a_directory_of_its_own(running: Running) -> None:
     folders = {name: Path(f"/proc/{one.process.pid}/cwd").resolve() for name, one in running.all.items()}
     assert len(set(folders.values())) == len(OURS)
@@ -71,7 +89,8 @@ def test_each_runs_in_a_directory_of_its_own(running: Running) -> None:
 
 
 def test_no_secret_is_on_a_command_line_or_in_what_is_printed(running: Running) -> None:
-    secrets = [value for value in running.services.variables.values() if len(value) > 8]
+    secrets = [value for name, value in running.services.variables.items() if name.endswith(("PASSWORD", "KEY"))]
+    assert len(secrets) == 4
     said = [one.process.output for one in running.all.values()]
     lines = [Path(f"/proc/{one.process.pid}/cmdline").read_text() for one in running.all.values()]
     lines.append(Path(f"/proc/{running.redis.pid}/cmdline").read_text())
@@ -133,8 +152,8 @@ def test_flower_does_not_start_without_a_password(running: Running) -> None:
     assert "Flower does not start without a password: set password under [billhook.flower]." in run.stderr
 
 
-def test_sigterm_ends_each_within_its_grace_and_is_no_failure(running: Running) -> None:
-    """The last of this file: afterwards nothing runs, and each is well again when it is started again."""
+@pytest.mark.slow
+def test_sigterm_ends_each_within_its_grace_and_each_is_well_again(running: Running) -> None:
     codes = {name: service.stop() for name, service in running.all.items()}
     assert codes == dict.fromkeys(OURS, 0) | {"ingest": -signal.SIGTERM}  # uvicorn ends in order, then as it was asked
     assert not running.all["ingest"].healthy()
