@@ -46,10 +46,14 @@ def bulk_key(works: Sequence[Work]) -> str:
 
 
 def packed(documents: Documents[Any, Any], works: Sequence[Work]) -> list[Send]:
-    """The works in units: bulks of at most the platform's size (or what a refused bulk was halved to)."""
+    """The works in units: bulks of at most the platform's size (or what a refused bulk was halved to).
+
+    A bulk begins with the first step of each plan: what is half-built already is continued alone.
+    """
     if documents.bulk <= 1:
         return [Send((work,)) for work in works]
-    units: list[Send] = []
+    units = [Send((work,)) for work in works if work.made]
+    works = [work for work in works if not work.made]
     for limit in sorted({work.bulk_limit or documents.bulk for work in works}, reverse=True):
         alike = [work for work in works if (work.bulk_limit or documents.bulk) == limit]
         for start in range(0, len(alike), limit):

@@ -6,7 +6,7 @@ The way of one document:
                      the caller before the first attempt; no I/O
     find(drafts)     what of it exists there already, as a point to resume from
     create(attempt)  the plan's remaining calls in order, or
-    pack / create_packed   many plans' only calls as one call, where the platform can
+    pack / create_packed   many plans' first calls as one call, where the platform can
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ class Documents(Generic[D, R]):
     """One kind of document on one platform. Subclasses fill in the hooks; nothing in it sleeps, retries or stores."""
 
     bulk: int = 1
-    """Documents in one create call; above 1 a subclass fills in `pack` and `unpack`, and plans have one step."""
+    """Documents in one create call; above 1 a subclass fills in `pack` and `unpack`. Where plans have further steps
+    it also carries on with them in `create_packed`, telling each attempt of each step."""
     calls: ClassVar[int] = 1
     """Calls that one document usually takes: how many rows a number of permits may carry."""
     look_first: ClassVar[bool] = False
@@ -168,7 +169,7 @@ class Documents(Generic[D, R]):
         return None
 
     def pack(self, plans: Sequence[Plan]) -> Request:
-        """The plans' only calls as one call."""
+        """The plans' first calls as one call."""
         raise NotImplementedError
 
     def unpack(self, answer: Answer, drafts: Sequence[D]) -> list[Outcome[R]]:
