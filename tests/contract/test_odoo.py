@@ -1,0 +1,397 @@
+"""Odoo beyond the suite: older servers and their protocols, `load` under external ids, and what comes between."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import xmlrpc.client
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
+from connectors.model import Status
+from connectors.platforms.documents import PlannedInvoice
+from connectors.platforms.odoo_words import external_id
+from connectors.sandbox import odoo as sandbox
+from connectors.sandbox.faults import Fault, Faults, Scripted
+from tests.contract import orders, test_sandbox, test_sandbox_faults
+from tests.contract.attempts import Try, found, settle
+from tests.contract.running import Books, RunningSandbox, Subject, subjects
+from tests.contract.samples.odoo import SAMPLES, call
+from tests.contract.walking import attempt, customer_id, issued, packed
+
+SERVERS: dict[str, dict[str, Any]] = {
+    "19 by JSON-RPC": {"version": 19, "protocol": "json-rpc"},
+    "17 by JSON-RPC": {"version": 17},
+    "17 by XML-RPC": {"version": 17, "protocol": "xml-rpc"},
+    "13 by JSON-RPC": {"version": 13, "mail_template": 12},
+    "12 by JSON-RPC": {"version": 12, "income_account": 27, "mail_template": 12},
+    "12 by XML-RPC": {"version": 12, "protocol": "xml-rpc", "income_account": 27, "mail_template": 12},
+}
+
+
+class Server(Books):
+    """An older server of the sandbox, as the account's settings say."""
+
+    def __init__(self, running: RunningSandbox, settings: dict[str, Any]) -> None:
+        given = {**SAMPLES.settings, "login": sandbox.LOGIN, **settings}
+        samples = dataclasses.replace(SAMPLES, settings=given)
+        super().__init__(Subject(subjects()["odoo"].platform, sandbox.Odoo, samples), running)
+        self.url = f"{self.url}/v{given['version']}"
+        self.platform = self.connected()
+        self.books = running.run(lambda: self.emulator.server(given["version"]))
+
+    def at_posting(self, fault: Fault) -> None:
+        """The next post gets it."""
+        faults = Faults(script=[Scripted(fault=fault, match="/action_post")])
+        self.sandbox.run(lambda: self.hosted.injector.configure(faults))
+
+
+@pytest.fixture
+def running() -> Iterator[RunningSandbox]:
+    made = RunningSandbox([sandbox.Odoo])
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=SERVERS.values(), ids=SERVERS)
+def older(request: pytest.FixtureRequest, running: RunningSandbox) -> Server:
+    return Server(running, request.param)
+
+
+@pytest.fixture
+def server(running: RunningSandbox) -> Server:
+    return Server(running, {})
+
+
+ORDERS = ("two lines, discount, shipping", "discount per line", "tax included", "a line without tax", "quotes", "emoji",
+          "decimals in the quantity", "a free line")  # fmt: skip
+
+
+def test_the_whole_way_on_an_older_server(older: Server) -> None:
+    if older.platform.settings.version > 12:
+        test_sandbox._whole_way(older, "two lines, discount, shipping")
+        return
+    platform, draft = older.platform, orders.ORDERS["two lines, discount, shipping"]()
+    document = issued(platform, draft)
+    assert (document.total, document.tax, document.status) == (draft.total, draft.tax_total, Status.ISSUED)
+    assert (document.reference, document.key) == (draft.reference, draft.key)
+    platform.send(document.id, "mail")
+    assert older.sandbox.run(older.emulator.mails) == [(int(document.id), "ada@example.com")]
+    assert platform.link(document.id) is None
+    with pytest.raises(Rejected, match="13"):
+        platform.pdf(document.id)
+    assert platform.void(document.id, "void").status is Status.VOID
+    assert [entry.status for entry in older.ledger()] == ["void"]
+
+
+def test_totals_agree_to_the_cent_on_an_older_server(older: Server) -> None:
+    for number, name in enumerate(ORDERS):
+        draft = orders.ORDERS[name]().model_copy(update={"reference": f"SO-{number}", "key": f"key/{number}"})
+        assert issued(older.platform, draft).total == draft.total, name
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.ANSWER_LOST, Fault.GARBAGE, Fault.ERROR_BEFORE, Fault.LATE, Fault.THROTTLE], ids=str
+)
+def test_a_fault_at_any_step_on_an_older_server_ends_with_one_invoice(older: Server, fault: Fault) -> None:
+    plan = attempt(older.platform, orders.full("SO", "45.00")).plan
+    steps = {19: 2, 12: 4}.get(older.platform.settings.version, 3)
+    assert len(plan) == steps
+    for number, request in enumerate(plan):
+        test_sandbox_faults._break_at(older, fault, request.step, orders.full(f"SO-{number}", f"{number + 20}.00"))
+    assert len(older.ledger()) == steps
+
+
+def test_drafts_are_left_where_a_person_approves(older: Server) -> None:
+    platform = older.connected(settings=older.subject.settings(issue=False))
+    one = attempt(platform, orders.full("SO-1", "45.00"))
+    outcome = platform.invoices.create(one)
+    assert (outcome.error, outcome.difference, outcome.document.status) == (None, None, Status.DRAFT)
+    hit = found(platform.invoices, one.draft)
+    assert hit is not None
+    assert hit.resume_at is None
+    assert [entry.status for entry in older.ledger()] == ["draft"]
+
+
+def test_many_are_drafted_in_one_call_on_an_older_server(older: Server) -> None:
+    customer = customer_id(older.platform, orders.simple("SO"))
+    tries = [
+        test_sandbox_faults.attempt_of(older.platform, customer, f"SO-{n}", unit_price=f"{n + 1}.00") for n in range(5)
+    ]
+    outcomes = packed(older.platform, tries)
+    assert [outcome.error or outcome.difference for outcome in outcomes] == [None] * 5
+    assert [outcome.document.reference for outcome in outcomes if outcome.document] == [f"SO-{n}" for n in range(5)]
+    assert {outcome.document.status for outcome in outcomes if outcome.document} == {Status.ISSUED}
+    again = packed(older.platform, [one.after(None) for one in tries])
+    assert {type(outcome.error) for outcome in again} == {Duplicate}, "they exist, and nothing is written to them"
+    assert len(older.ledger()) == 5
+    assert {entry.total for entry in older.ledger()} == {f"{(n + 1) * Decimal('2.4'):.2f}" for n in range(5)}
+
+
+def test_a_wrong_key_is_the_credentials_fault(older: Server) -> None:
+    platform = older.connected(headers={"Authorization": "bearer not-the-key"})
+    with pytest.raises(Unauthorized):
+        platform.read("31")
+
+
+def test_a_database_that_is_not_there_is_said(older: Server) -> None:
+    platform = older.connected(settings=older.subject.settings(database="other"))
+    with pytest.raises(Unauthorized):
+        platform.read("31")
+
+
+def test_an_error_in_a_200_is_an_error(older: Server) -> None:
+    with pytest.raises(Rejected, match=r"does not exist|any more"):
+        older.platform.read("4711")
+    assert type(older.platform.invoices.create(attempt_without_customer(older)).error) is Rejected
+    assert older.ledger() == []
+
+
+def attempt_without_customer(server: Server) -> Try[PlannedInvoice]:
+    planned = PlannedInvoice(draft=orders.simple("SO-1"), customer_id="4711")
+    return Try(planned, server.platform.invoices.plan(planned))
+
+
+def test_no_stored_call_holds_the_key(older: Server) -> None:
+    one = attempt(older.platform, orders.simple("SO-1"))
+    assert sandbox.API_KEY not in repr(one.plan)
+    outcome = older.platform.invoices.create(one)
+    assert sandbox.API_KEY not in repr(outcome)
+
+
+# -- load and its external ids ---------------------------------------------------------------------------------------
+
+
+def test_the_same_create_changes_the_same_draft(server: Server) -> None:
+    platform = server.connected(settings=server.subject.settings(issue=False))
+    one = attempt(platform, orders.full("SO-1", "45.00"))
+    first, second = platform.invoices.create(one), platform.invoices.create(one.after(None))
+    assert first.document == second.document
+    (entry,) = server.ledger()
+    assert len(entry.lines) == 4, "the lines are not doubled"
+
+
+def test_a_create_after_posting_is_a_duplicate_and_changes_nothing(server: Server) -> None:
+    one = attempt(server.platform, orders.full("SO-1", "45.00"))
+    assert server.platform.invoices.create(one).error is None
+    before = server.ledger()
+    again = one.after(None)
+    assert type(server.platform.invoices.create(again).error) is Duplicate
+    assert settle(server.platform.invoices, again).error is None
+    assert server.ledger() == before
+
+
+def test_external_ids_are_short_plain_and_never_meet() -> None:
+    keys = ["a.b", "a_b", "a/b", "a b", "ab", "A/b", "a_2fb", "ä", "x" * 200, "x" * 201, "shop-1/books/SO/1"]
+    names = [external_id("inv", key) for key in keys]
+    assert len(set(names)) == len(keys)
+    assert all(name.count(".") == 1 and len(name) < 200 for name in names)
+    assert external_id("inv", "a/b") == "billhook.inv_a_2fb"
+    assert external_id("inv", "a_2fb") == "billhook.inv_a_5f2fb"
+
+
+def test_what_load_refuses_is_said_for_each_and_the_rest_is_loaded(server: Server) -> None:
+    customer = customer_id(server.platform, orders.simple("SO"))
+    tries = [test_sandbox_faults.attempt_of(server.platform, customer, f"SO-{n}") for n in range(6)]
+    for at, partner in ((1, "4711"), (4, "4712")):
+        planned = PlannedInvoice(draft=tries[at].draft.draft, customer_id=partner)
+        tries[at] = Try(planned, server.platform.invoices.plan(planned))
+    outcomes = packed(server.platform, tries)
+    assert [number for number, outcome in enumerate(outcomes) if outcome.error] == [1, 4]
+    for at, partner in ((1, "4711"), (4, "4712")):
+        assert type(outcomes[at].error) is Rejected
+        assert f"'{partner}'" in str(outcomes[at].error)
+    assert {entry.reference for entry in server.ledger()} == {"SO-0", "SO-2", "SO-3", "SO-5"}
+
+
+def test_one_that_cannot_be_posted_does_not_keep_the_others_from_it(server: Server) -> None:
+    """Posting many is all or nothing: refused together, they are posted one by one."""
+    customer = customer_id(server.platform, orders.simple("SO"))
+    tries = [test_sandbox_faults.attempt_of(server.platform, customer, f"SO-{n}") for n in range(4)]
+    server.at_posting(Fault.REFUSE_ELEMENT)
+    outcomes = packed(server.platform, tries)
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    assert {entry.status for entry in server.ledger()} == {"issued"}
+
+
+def test_a_lost_answer_to_posting_many_leaves_each_in_doubt_and_none_doubled(server: Server) -> None:
+    customer = customer_id(server.platform, orders.simple("SO"))
+    tries = [test_sandbox_faults.attempt_of(server.platform, customer, f"SO-{n}") for n in range(4)]
+    server.at_posting(Fault.ANSWER_LOST)
+    outcomes = packed(server.platform, tries)
+    assert {type(outcome.error) for outcome in outcomes} == {Uncertain}
+    assert all(one.made.keys() == {"draft"} for one in tries)
+    server.heal()
+    assert [settle(server.platform.invoices, one).error for one in tries] == [None] * 4
+    assert len(server.ledger()) == 4
+
+
+def test_customers_are_loaded_many_in_one_call(server: Server) -> None:
+    drafts = [
+        orders.customer(orders.simple(f"SO-{n}", customer={"ref": f"C-{n}", "name": "Ann", "email": f"a{n}@x.example"}))
+        for n in range(5)
+    ]
+    customers = server.platform.customers
+    tries = [Try(draft, customers.plan(draft)) for draft in drafts]
+    outcomes = customers.create_packed(customers.pack([one.plan for one in tries]), tries, "bulk")
+    ids = [outcome.document.id for outcome in outcomes]
+    assert len(set(ids)) == 5
+    hits = customers.find(drafts)
+    assert [hit.document.id for hit in hits] == ids
+    assert [hit.document.key for hit in hits] == [draft.key for draft in drafts]
+
+
+def test_a_merchants_own_contact_is_taken_by_its_email_whatever_its_case(server: Server) -> None:
+    def own() -> int:
+        vals = [{"name": "Ada", "email": "Ada_L@Example.com"}, {"name": "Near", "email": "AdaXL@example.com"}]
+        return int(call(server.emulator, "res.partner", "create", vals_list=vals)[0])
+
+    theirs = server.sandbox.run(own)
+    draft = orders.simple("SO-1", customer={"name": "Ada", "email": "ada_l@example.com"})
+    assert customer_id(server.platform, draft) == str(theirs), "`_` stands for any character in =ilike"
+
+
+# -- totals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_that_differs_is_not_posted(server: Server) -> None:
+    """A company that rounds taxes globally makes another total of three lines of 0.33 at 5 %."""
+    server.books.rounding = "round_globally"
+    lines = [orders.line({**orders.TAG, "ref": str(n), "unit_price": "0.33"}, "5") for n in range(3)]
+    one = attempt(server.platform, orders.draft("SO-1", lines))
+    outcome = server.platform.invoices.create(one)
+    assert outcome.error is None
+    assert outcome.difference is not None
+    assert "-0.01 GBP" in outcome.difference
+    assert [entry.status for entry in server.ledger()] == ["draft"]
+    tries = [test_sandbox_faults.attempt_of(server.platform, one.draft.customer_id, f"SO-{n}") for n in (2, 3)]
+    outcomes = packed(server.platform, [one.after(None), *tries])
+    assert [bool(outcome.difference) for outcome in outcomes] == [True, False, False]
+    assert sorted(entry.status for entry in server.ledger()) == ["draft", "issued", "issued"]
+
+
+@pytest.mark.parametrize(
+    ("part", "off", "shown"),
+    [
+        ({"quantity": "2", "unit_price": "45.00"}, "9.00", ("2", "45.00", "10.00")),
+        ({"quantity": "3", "unit_price": "9.99"}, "1.00", ("1", "28.97", "0")),
+        ({"quantity": "1.125", "unit_price": "8.00"}, "0", ("1", "9.00", "0")),
+        ({"quantity": "100", "unit_price": "0.125"}, "0", ("1", "12.50", "0")),
+    ],
+)
+def test_a_line_odoo_cannot_hold_becomes_one_of_its_amount(
+    server: Server, part: dict[str, str], off: str, shown: tuple[str, str, str]
+) -> None:
+    draft = orders.draft("SO-1", [orders.line({**orders.PLAQUE, **part}, discount=off)])
+    plan = server.platform.invoices.plan(PlannedInvoice(draft=draft, customer_id="100"))
+    (row,) = json.loads(plan[0].body)["data"]
+    assert tuple(row[-4:-1]) == shown
+    if shown[0] == "1":
+        assert f"{part['quantity']} × " in row[-5]
+    assert issued(server.platform, draft).total == draft.total
+
+
+def test_an_inactive_currency_is_refused_with_its_name(server: Server) -> None:
+    one = attempt(server.platform, orders.simple("SO-1").model_copy(update={"currency": "CHF"}))
+    outcome = server.platform.invoices.create(one)
+    assert type(outcome.error) is Rejected
+    assert "CHF" in str(outcome.error)
+
+
+# -- mail, and how Odoo says no --------------------------------------------------------------------------------------
+
+
+def test_a_mail_that_did_not_leave_is_not_taken_for_sent(server: Server) -> None:
+    document = issued(server.platform, orders.simple("SO-1"))
+    server.emulator.mail_works = False
+    with pytest.raises(Rejected, match="mail_smtp"):
+        server.platform.send(document.id, "mail")
+    server.emulator.mail_works = True
+    server.platform.send(document.id, "mail")
+    assert server.sandbox.run(server.emulator.mails) == [(int(document.id), "ada@example.com")]
+
+
+def rpc(name: str, message: str) -> bytes:
+    data = {"name": name, "message": message, "arguments": [message], "debug": "Traceback …"}
+    error = {"code": 200, "message": "Odoo Server Error", "data": data}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}).encode()
+
+
+def fault(code: int, text: str) -> bytes:
+    return xmlrpc.client.dumps(xmlrpc.client.Fault(code, text)).encode()
+
+
+DEAD = "psycopg2.errors.SerializationFailure"
+TRACE = 'Traceback (most recent call last):\n  File "/odoo/sql_db.py", line 345, in execute\n'
+IN_A_200 = [
+    ("json-rpc", rpc("odoo.exceptions.AccessDenied", "Access Denied"), Unauthorized),
+    ("json-rpc", rpc("odoo.exceptions.AccessError", "You are not allowed"), Rejected),
+    ("json-rpc", rpc("odoo.exceptions.UserError", "You need to add a line before posting."), Rejected),
+    ("json-rpc", rpc("odoo.exceptions.UserError", "The entry INV/1 (id 3) must be in draft."), Duplicate),
+    ("json-rpc", rpc("odoo.exceptions.MissingError", "Record does not exist"), Rejected),
+    ("json-rpc", rpc("builtins.AttributeError", "The method does not exist"), Rejected),
+    ("json-rpc", rpc(DEAD, "could not serialize access due to concurrent update"), Unavailable),
+    ("json-rpc", rpc("builtins.MemoryError", ""), Uncertain),
+    ("xml-rpc", fault(3, "Access Denied"), Unauthorized),
+    ("xml-rpc", fault(4, "You are not allowed to access"), Rejected),
+    ("xml-rpc", fault(2, "You need to add a line before posting."), Rejected),
+    ("xml-rpc", fault(1, f"{TRACE}ValueError: Invalid field 'x' in 'account.move'\n"), Rejected),
+    ("xml-rpc", fault(1, f"{TRACE}{DEAD}: could not serialize access due to concurrent update\n"), Unavailable),
+    ("xml-rpc", fault(1, f"{TRACE}MemoryError\n"), Uncertain),
+    ("json-rpc", b"<html>a proxy's page</html>", Uncertain),
+    ("xml-rpc", b"<html>a proxy's page</html>", Uncertain),
+    ("xml-rpc", b"{}", Uncertain),
+]
+
+
+@pytest.mark.parametrize(("protocol", "body", "expected"), IN_A_200)
+def test_what_an_answer_of_200_means(protocol: str, body: bytes, expected: type[Exception]) -> None:
+    from tests.contract.test_failures import agreeing, planned, replies
+    from tests.kit.dripping import HostileServer
+
+    settings = {**SAMPLES.settings, "version": 17, "protocol": protocol, "login": sandbox.LOGIN}
+    subject = dataclasses.replace(subjects()["odoo"], samples=dataclasses.replace(SAMPLES, settings=settings))
+    hostile = HostileServer(replies(body))
+    try:
+        made = subject.at(hostile.url)
+        made._uids[sandbox.API_KEY] = sandbox.UID
+        plan = made.invoices.plan(planned())
+        steps = dict.fromkeys((request.step for request in plan[:-1]), "31")
+        outcome = made.invoices.create(Try(planned(), plan, made=steps, document=agreeing(plan)))
+        assert type(outcome.error) is expected
+        with pytest.raises((Rejected, Duplicate, Unauthorized, Unavailable)):
+            made.read("31")
+    finally:
+        hostile.close()
+
+
+def test_a_method_that_returns_nothing_has_done_its_work(running: RunningSandbox) -> None:
+    """XML-RPC cannot say None: the answer is a fault, after the commit."""
+    server = Server(running, {"version": 17, "protocol": "xml-rpc"})
+    document = issued(server.platform, orders.simple("SO-1"))
+    assert server.platform.void(document.id, "void").status is Status.VOID
+
+
+def test_settings_that_do_not_fit_the_version_are_named() -> None:
+    kind = subjects()["odoo"].platform.Settings
+    for changed, said in (
+        ({"version": 17}, "login"),
+        ({"version": 17, "login": "bot", "protocol": "json-2"}, "json-2"),
+        ({"version": 12, "login": "bot"}, "income_account"),
+        ({"url": "http://acme.odoo.com"}, "url"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            kind.model_validate({**SAMPLES.settings, **changed})
+
+
+def test_a_control_character_is_not_sent_by_xml(running: RunningSandbox) -> None:
+    server = Server(running, {"version": 17, "protocol": "xml-rpc"})
+    draft = orders.draft("SO-1", [orders.line({**orders.PLAQUE, "description": "Brass\x1bplaque"})])
+    outcome = server.platform.invoices.create(attempt(server.platform, draft))
+    assert type(outcome.error) is Rejected
+    assert "json-rpc" in str(outcome.error)
