@@ -11,6 +11,7 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import quickbooks_words as words
 from connectors.platforms.documents import (
+    Attempt,
     CustomerDraft,
     D,
     Documents,
@@ -92,6 +93,18 @@ class Elements(Documents[D, R]):
         items = body["BatchItemResponse"]
         shown = {draft.key: [item for item in items if item["bId"] == words.batch_id(draft.key)] for draft in drafts}
         return [self._outcome(draft, shown[draft.key], answer) for draft in drafts]
+
+    def create_packed(self, request: Request, attempts: Sequence[Attempt[D]], key: str) -> list[Outcome[R]]:
+        outcomes: list[Outcome[R]] = Documents.create_packed(self, request, attempts, key)
+        refused = outcomes[0].error
+        if len(attempts) > 1 or not isinstance(refused, Duplicate):
+            return outcomes
+        settled: Outcome[R]
+        try:
+            settled = Outcome(self.taken(words.parsed(request.body), refused), sample=refused.sample)
+        except ConnectorError as error:
+            settled = Outcome(error=error, sample=error.sample or refused.sample)
+        return [settled]
 
     def _outcome(self, draft: D, items: Sequence[Raw], answer: Answer) -> Outcome[R]:
         try:

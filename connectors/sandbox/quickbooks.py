@@ -29,6 +29,7 @@ CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - opens nothing but this e
 REFRESH_TOKEN = "RT1-sandbox-refresh-token"  # noqa: S105
 ACCESS_TOKEN = "sandbox-access-token"  # noqa: S105
 TOKENS = "/oauth2/v1/tokens/bearer"
+DISCOVERY = "/.well-known/openid_configuration"
 COMPANY = f"/v3/company/{REALM}"
 ACCESS_LIVES, REFRESH_LIVES, REFRESH_CHANGES, KEY_LIVES = 3600, 100 * 86_400, 86_400, 600
 ENTITIES = {"customer": "Customer", "vendor": "Vendor", "invoice": "Invoice", "item": "Item", "taxcode": "TaxCode"}
@@ -118,7 +119,10 @@ tax_rates = {{ "20" = "11", "5" = "13" }}
     def handle(self, request: Request) -> Response:
         self.db.execute("BEGIN")
         try:
-            response = self._token(request) if request.path == TOKENS else self._authorised(request)
+            if request.path == DISCOVERY:
+                response = Response.json(200, _discovery(request.headers.get("host", "")))
+            else:
+                response = self._token(request) if request.path == TOKENS else self._authorised(request)
         except BaseException:
             self.db.execute("ROLLBACK")
             raise
@@ -300,6 +304,14 @@ tax_rates = {{ "20" = "11", "5" = "13" }}
             return {**named, "Fault": error.fault}
         finally:
             self.db.execute("RELEASE item")
+
+
+def _discovery(host: str) -> dict[str, str]:
+    """Where Intuit's own clients learn their endpoints; ours are all here."""
+    here = f"http://{host}/quickbooks"
+    pages = {"authorization_endpoint": "/connect/oauth2", "token_endpoint": TOKENS, "jwks_uri": "/op/v1/jwks"}
+    pages |= {"revocation_endpoint": "/v2/oauth2/tokens/revoke", "userinfo_endpoint": "/v1/openid_connect/userinfo"}
+    return {"issuer": "https://oauth.platform.intuit.com/op/v1", **{name: here + path for name, path in pages.items()}}
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -35,7 +35,8 @@ NAME_FIELDS = {
 CUSTOMER_FIELDS = {
     *NAME_FIELDS, "PrimaryEmailAddr", "PrimaryPhone", "Mobile", "Fax", "WebAddr", "BillAddr", "ShipAddr", "CurrencyRef",
     "Active", "Job", "ParentRef", "BillWithParent", "Taxable", "PreferredDeliveryMethod", "SalesTermRef",
-    "PaymentMethodRef", "Balance", "BalanceWithJobs", "FullyQualifiedName",
+    "PaymentMethodRef", "Balance", "BalanceWithJobs", "FullyQualifiedName", "IsProject", "Level", "OpenBalanceDate",
+    "ResaleNum",
 }  # fmt: skip
 COMMON = {"Id", "SyncToken", "sparse", "domain", "MetaData"}
 

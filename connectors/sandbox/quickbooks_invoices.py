@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 CENT = Decimal("0.01")
 US_PERCENT = Decimal("8.25")
 """What automated sales tax would make of a taxable line of this company, if nobody states the tax."""
+READ_ONLY = {"HomeBalance", "HomeTotalAmt", "InvoiceLink", "DeliveryInfo"}
+"""Taken, and not heeded."""
 INVOICE_FIELDS = {
     "DocNumber", "TxnDate", "DueDate", "CustomerRef", "CurrencyRef", "ExchangeRate", "GlobalTaxCalculation",
     "BillEmail", "BillEmailCc", "BillAddr", "ShipAddr", "ShipFromAddr", "ShipDate", "CustomerMemo",
     "PrivateNote", "Line", "TxnTaxDetail", "SalesTermRef", "ClassRef", "DepartmentRef", "TrackingNum",
     "ApplyTaxAfterDiscount", "CustomField", "EmailStatus", "PrintStatus", "LinkedTxn", "Deposit", "TotalAmt",
     "Balance", "ProjectRef", "AllowOnlineACHPayment", "AllowOnlineCreditCardPayment", "AllowIPNPayment",
-    "AllowOnlinePayment", "FreeFormAddress", "DeliveryInfo",
+    "AllowOnlinePayment", "FreeFormAddress",
+    *READ_ONLY,
 }  # fmt: skip
 LINE_KINDS = {"SalesItemLineDetail", "DescriptionOnly", "SubTotalLineDetail", "DiscountLineDetail"}
 
@@ -64,7 +67,8 @@ def compose(books: Books, given: Mapping[str, Any], old: Mapping[str, Any] | Non
     for field in ("BillAddr", "ShipAddr"):
         if field not in doc and customer.get(field):
             doc[field] = customer[field]
-    doc.pop("CurrencyRef", None)
+    for field in {"CurrencyRef", *READ_ONLY}:
+        doc.pop(field, None)
     return doc | ({"CurrencyRef": {"value": currency}, "ExchangeRate": 1} if books.multicurrency else {})
 
 
