@@ -164,7 +164,7 @@ def test_no_worker_at_all(make_world: MakeWorld) -> None:
 def test_work_that_stands_still(make_world: MakeWorld) -> None:
     """Rows as they stand after hours without workers: due, held, doubled, left by the dead, not sealed."""
     world = make_world(platforms=("xero",)).start()
-    for number in range(4):
+    for number in range(5):
         world.push(order_event(number))
     world.until_settled()
     assert world.recurring is not None
@@ -178,6 +178,7 @@ def test_work_that_stands_still(make_world: MakeWorld) -> None:
         "state = 'held', reason = 'no tax type'",
         "state = 'doubled'",
         "state = 'sending', lease_owner = 'w/1', lease_until = :old",
+        "state = 'retry', created_at = :old, reason = 'it cannot be reached'",
     ]
     for job_id, change in zip(ids, changes, strict=True):
         set_row(world, job_id, change)
@@ -187,6 +188,7 @@ def test_work_that_stands_still(make_world: MakeWorld) -> None:
     assert report["bad"]["work due"] == "1 invoice(s) for engraver/xero is due for 3 h"
     assert "1 invoice(s) for engraver/xero is doubled" in report["bad"]["doubled"]
     assert "1 row(s) belong to workers that are gone, for 3 h" in report["bad"]["leases"]
+    assert report["warning"]["work tried"].endswith("is tried again and again for 3 h: it cannot be reached")
     assert "1 invoice(s) for engraver/xero is held" in report["warning"]["held"]
     assert "due row(s)" not in report["bad"]["workers"]
     assert "no worker answers, and 1 row(s) are due" in report["bad"]["workers"]

@@ -17,7 +17,7 @@ from worker.store.migrate import NEWEST
 from worker.store.schema import holds, tokens
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-NOTHING = Still((), (), (0, 0.0), (0, 0.0), (), {})
+NOTHING = Still((), (), (), (0, 0.0), (0, 0.0), (), {})
 
 
 def levels(found: Any) -> list[tuple[str, str]]:
@@ -110,6 +110,16 @@ def test_work_of_an_account_that_is_paused_or_on_hold_is_explained():
     assert moving(on_hold)["work due"].level == "warning"
 
 
+def test_work_that_fails_for_too_long_is_told_with_its_reason():
+    failing = Group("customer", "retry", "xero:t", "shop", "books", 2, 1_200.0, "it cannot be reached")
+
+    told = moving(still(trying=(failing,)))["work tried"]
+
+    assert told.level == "warning"
+    assert told.says == "2 customer(s) for shop/books are tried again and again for 20 min: it cannot be reached"
+    assert "work tried" not in moving(still(trying=(failing,)), late=1_800.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "check"), [({"abandoned": (2, 500.0)}, "leases"), ({"unsealed": (9, 500.0)}, "seal")]
 )
@@ -159,6 +169,7 @@ def test_the_store_tells_what_stands_still(store_url):
         for number in range(3):
             add_job(connection, tenant="xero:t", account="books", due_at=past + timedelta(minutes=number))
         add_job(connection, state="held", changed_at=past)
+        add_job(connection, state="uncertain", created_at=past, reason="no answer")
         add_job(connection, state="claimed", lease_owner="w/1", lease_until=past)
         connection.execute(holds.insert().values(tenant="xero:t", reason="refused", since=past))
         for version in (1, 2):
@@ -175,7 +186,8 @@ def test_the_store_tells_what_stands_still(store_url):
     assert 3_590 < found.due[0].oldest < 4_200
     assert [(group.state, group.count) for group in found.stopped] == [("held", 1)]
     assert found.abandoned[0] == 1
-    assert found.unsealed[0] == 5
+    assert [(group.state, group.reason) for group in found.trying] == [("uncertain", "no answer")]
+    assert found.unsealed[0] == 6
     assert found.holds == (("xero:t", "refused", past),)
     assert found.tokens == {"xero:t": past + timedelta(minutes=2)}
     assert by_queue == {"q": 3}

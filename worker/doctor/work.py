@@ -46,6 +46,12 @@ def moving(found: Still, late: float, paused: Mapping[str, float], lease: timede
     if not stuck:
         waiting = sum(group.count for group in found.due)
         yield ok("work due", f"nothing has been due for over {lasting(late)}" + (f"; {waiting} due" if waiting else ""))
+    for group in found.trying:
+        if group.oldest > late:
+            says = f"{_whose(group)} tried again and again for {lasting(group.oldest)}: {group.reason or group.state}"
+            yield warning(
+                "work tried", says, "see whether the platform is up and the account right; it goes on by itself"
+            )
     count, since = found.abandoned
     if count and since > 2 * lease.total_seconds():
         says = f"{count} row(s) belong to workers that are gone, for {lasting(since)}"

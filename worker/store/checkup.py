@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import ColumnElement, Connection, func, inspect, select, text
 
 from worker.store.engine import Store
 from worker.store.jobs import now
@@ -17,6 +17,7 @@ from worker.store.schema import audit, holds, inbox, jobs, tokens, unsealed
 
 PATIENCE = 8
 """Seconds for one statement on PostgreSQL; on SQLite the caller has a deadline of its own."""
+TRIED = ("retry", "uncertain")
 NEEDS_A_PERSON = ("held", "mismatch", "doubled")
 
 
@@ -45,6 +46,8 @@ class Group:
     account: str
     count: int
     oldest: float
+    reason: str = ""
+    """One of their reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Still:
 
     due: tuple[Group, ...]
     """Rows that are due, however short."""
+    trying: tuple[Group, ...]
+    """Rows that were tried and will be again, with their age since they came."""
     stopped: tuple[Group, ...]
     """Rows in a state that only a person ends."""
     abandoned: tuple[int, float]
@@ -87,8 +92,9 @@ def still(store: Store) -> Still:
         latest = select(tokens.c.tenant, func.max(tokens.c.stored_at)).group_by(tokens.c.tenant)
         refused = select(holds.c.tenant, holds.c.reason, holds.c.since).order_by(holds.c.since)
         return Still(
-            due=_groups(connection, at, due=True),
-            stopped=_groups(connection, at, due=False),
+            due=_groups(connection, at, jobs.c.due_at, jobs.c.due_at <= at),
+            trying=_groups(connection, at, jobs.c.created_at, jobs.c.state.in_(TRIED)),
+            stopped=_groups(connection, at, jobs.c.changed_at, jobs.c.state.in_(NEEDS_A_PERSON)),
             abandoned=(leases[0], _age(leases[1], at)),
             unsealed=_unsealed(connection, at),
             holds=tuple((row.tenant, row.reason, row.since) for row in connection.execute(refused)),
@@ -127,14 +133,16 @@ def _asking(store: Store) -> Iterator[Connection]:
         yield connection
 
 
-def _groups(connection: Connection, at: datetime, *, due: bool) -> tuple[Group, ...]:
+def _groups(
+    connection: Connection, at: datetime, since: ColumnElement[datetime | None], which: ColumnElement[bool]
+) -> tuple[Group, ...]:
     columns = (jobs.c.kind, jobs.c.state, jobs.c.tenant, jobs.c.shop, jobs.c.account)
-    since = jobs.c.due_at if due else jobs.c.changed_at
-    which = jobs.c.due_at <= at if due else jobs.c.state.in_(NEEDS_A_PERSON)
-    query = select(*columns, func.count(), func.min(since)).where(which).group_by(*columns).order_by(*columns)
+    query = select(*columns, func.count(), func.min(since), func.max(jobs.c.reason)).where(which)
     return tuple(
-        Group(kind, state, tenant, shop, account, count, _age(first, at))
-        for kind, state, tenant, shop, account, count, first in connection.execute(query)
+        Group(kind, state, tenant, shop, account, count, _age(first, at), reason or "")
+        for kind, state, tenant, shop, account, count, first, reason in connection.execute(
+            query.group_by(*columns).order_by(*columns)
+        )
     )
 
 
