@@ -14,11 +14,14 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from tests.compose.running import LOGIN, Service, Services
 from tests.kit.history import check
-from tests.kit.postgres import create_database, drop_database
+from tests.kit.postgres import ask, create_database, drop_database
 from tests.kit.processes import Processes, eventually, free_port
 from tests.kit.scene import Clocks, order_event
 from tests.kit.smtp import SmtpCatcher
 from tests.kit.world import World
+from worker.store.migrate import NEWEST
+
+pytestmark = pytest.mark.timeout(300)
 
 OURS = ("ingest", "worker", "worker-apart", "recurring", "beat", "flower")
 APART = {"WORKER_EXCEPT": "invoices.stripe", "APART_QUEUES": "invoices.stripe"}
@@ -161,3 +164,18 @@ def test_sigterm_ends_each_within_its_grace_and_each_is_well_again(running: Runn
         service.start()
     for service in running.all.values():
         service.until_healthy(90)
+
+
+@pytest.mark.slow
+def test_services_that_start_at_once_on_an_empty_database_make_its_tables_once(
+    tmp_path: Path, processes: Processes, postgres_url: str
+) -> None:
+    services = Services(tmp_path, processes, postgres_url)
+    services.toml = '[billhook]\n[shop.engraver]\napi_key = "0123456789abcdef"\n'
+    services.start_redis()
+
+    started = [services.service(name, f"m{n}").start() for n in range(2) for name in ("ingest", "worker", "recurring")]
+
+    for service in started:
+        service.until_healthy(120)
+    assert ask(postgres_url, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
