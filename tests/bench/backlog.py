@@ -73,7 +73,7 @@ def _drain(one: Contestant, server: Server, size: int) -> dict[str, Any]:
                 second_half = int(connection.execute(later).scalar_one())
         finally:
             store.close()
-        cpu = side.cpu_used()
+        cpu, others = side.cpu_used(), side.others()
         side.platform_calls(size)
         return {
             "rate": size / (last - first).total_seconds(),
@@ -81,6 +81,7 @@ def _drain(one: Contestant, server: Server, size: int) -> dict[str, Any]:
             "accepting": accepting,
             "seconds": (last - first).total_seconds(),
             "cpu": {name: 1000 * spent / size for name, spent in cpu.items()},
+            "others": others,
             "memory": side.memory(),
         }
 
@@ -123,6 +124,7 @@ def _rows(found: dict[tuple[str, int], list[dict[str, Any]]]) -> list[dict[str, 
                     name: median([result["cpu"].get(name, 0.0) for result in results]) for name in results[0]["cpu"]
                 },
                 "memory_mib": results[-1]["memory"],
+                "others_cores": [result["others"] for result in results],
                 "each_run": [round(result["rate"], 1) for result in results],
             }
         )

@@ -81,6 +81,7 @@ BACKLOG: Columns = {
     "of the smallest": lambda row: f"{row['ratio']:.0%}",
     "in the second half": lambda row: f"{row['second_half_per_second']:,.0f}",
     "seconds": PIPELINE["seconds"],
+    **_OTHERS,
     "CPU ms an invoice": PIPELINE["CPU ms an invoice"],
 }
 
