@@ -26,6 +26,7 @@ AMBIGUOUS = [
 ]  # fmt: skip
 CALLS = {
     "xero": {"create": "PUT /api.xro/2.0/Invoices", "customer": "PUT /api.xro/2.0/Contacts"},
+    "quickbooks": {"create": "/invoice?", "customer": "/customer?"},
     "stripe": {
         "draft": "POST /v1/invoices",
         "lines": "/add_lines",
@@ -56,6 +57,7 @@ def scene(
 
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 either_platform = pytest.mark.parametrize("slug", ["xero", "stripe"])
+QUICKBOOKS = pytest.param("quickbooks", "create", marks=pytest.mark.slow)
 whether_the_key_lives = pytest.mark.parametrize("key", ["under the key", "after the key's life"])
 PLAIN = {Fault.ANSWER_LOST, Fault.ERROR_STORED, Fault.CUT_BEFORE, Fault.LATE}
 """Faults of the plain run where many tests would say the same."""
@@ -67,14 +69,14 @@ def some_slow(*faults: Fault, plain: set[Fault]) -> list[Any]:
 
 @on_sqlite
 @pytest.mark.parametrize("fault", AMBIGUOUS)
-@pytest.mark.parametrize(("slug", "step"), [("xero", "create"), ("stripe", "draft")])
+@pytest.mark.parametrize(("slug", "step"), [("xero", "create"), ("stripe", "draft"), QUICKBOOKS])
 def test_an_ambiguous_answer_is_settled_under_the_key(scene: MakeScene, slug: str, step: str, fault: Fault) -> None:
     ambiguous(scene(slug), slug, step, fault, "under the key")
 
 
 @on_sqlite
 @pytest.mark.parametrize("fault", some_slow(*AMBIGUOUS, plain=PLAIN))
-@pytest.mark.parametrize(("slug", "step"), [("xero", "create"), ("stripe", "draft")])
+@pytest.mark.parametrize(("slug", "step"), [("xero", "create"), ("stripe", "draft"), QUICKBOOKS])
 def test_an_ambiguous_answer_is_settled_after_the_keys_life(
     scene: MakeScene, slug: str, step: str, fault: Fault
 ) -> None:

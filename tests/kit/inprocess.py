@@ -22,7 +22,7 @@ from worker.store.schema import documents as documents_table
 from worker.store.schema import jobs as jobs_table
 
 QUICK = Clocks(deadline=1.0, lease_margin=3.0, quiet_seconds=0.3, linger=0.0)
-_KEYS = {"xero": "DELETE FROM xero_answers", "stripe": "DELETE FROM stripe_answers"}
+_KEYS = {slug: f"DELETE FROM {slug}_answers" for slug in ("quickbooks", "stripe", "xero")}
 
 
 class InProcess(Scene):

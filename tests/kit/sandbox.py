@@ -111,4 +111,14 @@ def _stripe_customers(database: Any) -> list[RemoteCustomer]:
     return [RemoteCustomer(raw.get("name") or "", raw.get("email") or "") for raw in found]
 
 
-_CUSTOMERS: dict[str, Callable[[Any], list[RemoteCustomer]]] = {"xero": _xero_customers, "stripe": _stripe_customers}
+def _quickbooks_customers(database: Any) -> list[RemoteCustomer]:
+    rows = database.execute("SELECT doc FROM quickbooks_objects WHERE kind = 'Customer' AND active = 1")
+    found = (json.loads(row[0]) for row in rows)
+    return [RemoteCustomer(raw["DisplayName"], (raw.get("PrimaryEmailAddr") or {}).get("Address", "")) for raw in found]
+
+
+_CUSTOMERS: dict[str, Callable[[Any], list[RemoteCustomer]]] = {
+    "xero": _xero_customers,
+    "stripe": _stripe_customers,
+    "quickbooks": _quickbooks_customers,
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from connectors.sandbox import xero
+from connectors.sandbox import quickbooks, xero
 from connectors.sandbox.base import Rolling
 from tests.kit.sandbox import SandboxServer
 from worker.store.engine import Store
@@ -118,6 +118,8 @@ class Scene:
         self.accepted: list[Accepted] = []
         self.sandbox = SandboxServer()
         self.sandbox.quota("xero", per_minute=Rolling(100_000, 60))
+        lifted = {name: Rolling(100_000, 60) for name in ("per_second", "per_minute", "batches_per_minute")}
+        self.sandbox.quota("quickbooks", **lifted)
         self.config_file = folder / "billhook.toml"
         self.config_file.write_text(self._config() + more)
         self.store = Store(store_url)
@@ -235,6 +237,19 @@ _ACCOUNTS: dict[str, dict[str, Any]] = {
             "tenant": xero.TENANT,
             "sales_account": "200",
             "tax": {"20": "OUTPUT2", "5": "RROUTPUT", "0": "ZERORATEDOUTPUT", "17": "NOSUCHCODE"},
+        },
+    },
+    "quickbooks": {
+        "client_id": quickbooks.CLIENT_ID,
+        "client_secret": quickbooks.CLIENT_SECRET,
+        "refresh_token": quickbooks.REFRESH_TOKEN,
+        "settings": {
+            "realm_id": quickbooks.REALM,
+            "home_currency": "GBP",
+            "multicurrency": True,
+            "item": "1",
+            "tax": {"20": "6", "5": "5", "0": "3", "17": "987654"},
+            "tax_rates": {"20": "11", "5": "13"},
         },
     },
     "stripe": {

@@ -11,11 +11,12 @@ import requests
 from celery import Celery
 from kombu import Queue
 
+from connectors.platforms.base import platforms
 from tests.kit.nursery import Forked
 from tests.kit.processes import MARK, ROOT, Process, Processes, eventually, free_port
 from tests.kit.scene import Scene, api_key
 
-QUEUES = "events,invoices.xero,invoices.stripe,notify"
+QUEUES = ",".join(["events", *(f"invoices.{slug}" for slug in platforms()), "notify"])
 READY = " ready."
 
 
