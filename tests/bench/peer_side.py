@@ -118,7 +118,8 @@ def _create_tables(url: str) -> None:
 def _endpoint(port: int, processes: int) -> Child:
     command = ("-m", "uvicorn", "tests.bench.peer.web:app", "--host", HOST, "--port", str(port))
     quiet = ("--workers", str(processes), "--log-level", "warning", "--no-access-log")
-    return Child("uvicorn", (*command, *quiet), lambda _: _answers(port), 8.0)
+    patient = ("--timeout-keep-alive", "65")  # its default of 5 s closes a connection that is in use on a busy machine
+    return Child("uvicorn", (*command, *quiet, *patient), lambda _: _answers(port), 8.0)
 
 
 def _workers(setting: Setting) -> Child:
