@@ -71,7 +71,7 @@ class SandboxServer:
         return self.ask(slug, lambda hosted: [dict(call) for call in hosted.calls])
 
     def customers(self, slug: str) -> list[RemoteCustomer]:
-        """The customers in the books of xero or stripe."""
+        """The customers in the books."""
         return self.ask(slug, lambda hosted: [*_CUSTOMERS[slug](hosted.emulator.db)])
 
     def request(self, slug: str, request: Request) -> Response:
@@ -111,6 +111,12 @@ def _stripe_customers(database: Any) -> list[RemoteCustomer]:
     return [RemoteCustomer(raw.get("name") or "", raw.get("email") or "") for raw in found]
 
 
+def _odoo_customers(database: Any) -> list[RemoteCustomer]:
+    rows = database.execute("SELECT doc FROM odoo_records WHERE model = 'res.partner'")
+    found = (json.loads(row[0]) for row in rows)
+    return [RemoteCustomer(raw["name"], raw.get("email") or "") for raw in found]
+
+
 def _quickbooks_customers(database: Any) -> list[RemoteCustomer]:
     rows = database.execute("SELECT doc FROM quickbooks_objects WHERE kind = 'Customer' AND active = 1")
     found = (json.loads(row[0]) for row in rows)
@@ -120,5 +126,6 @@ def _quickbooks_customers(database: Any) -> list[RemoteCustomer]:
 _CUSTOMERS: dict[str, Callable[[Any], list[RemoteCustomer]]] = {
     "xero": _xero_customers,
     "stripe": _stripe_customers,
+    "odoo": _odoo_customers,
     "quickbooks": _quickbooks_customers,
 }

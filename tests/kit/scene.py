@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from connectors.sandbox import quickbooks, xero
+from connectors.sandbox import odoo, quickbooks, xero
 from connectors.sandbox.base import Rolling
 from tests.kit.sandbox import SandboxServer
 from worker.store.engine import Store
@@ -237,6 +237,15 @@ _ACCOUNTS: dict[str, dict[str, Any]] = {
             "tenant": xero.TENANT,
             "sales_account": "200",
             "tax": {"20": "OUTPUT2", "5": "RROUTPUT", "0": "ZERORATEDOUTPUT", "17": "NOSUCHCODE"},
+        },
+    },
+    "odoo": {
+        "api_key": odoo.API_KEY,
+        "settings": {
+            "url": "https://demo.odoo.example",
+            "database": odoo.DATABASE,
+            "version": odoo.NEWEST,
+            "tax": {"20": 5, "5": 6, "0": 7, "17": 999},
         },
     },
     "quickbooks": {
