@@ -232,6 +232,7 @@ def _intent(item: Told, order: Known, name: str) -> Intent:
         order=order.order,
         prefix=shop.reference_prefix,
         longest=ref.facts.reference.max_length,
+        one_currency=ref.facts.one_currency,
         issued_on=today,
         due_on=today + timedelta(days=shop.payment_days),
         accepted_at=item.accepted_at,

@@ -78,6 +78,8 @@ class Facts:
     """Calls in flight at once, per tenant."""
     bulk: int = 1
     """Documents in one create call."""
+    one_currency: bool = False
+    """A customer there has one currency for ever: who orders in two is two customers."""
     quiet: timedelta = timedelta(minutes=15)
     """After the last possible send, how long until "not found" can be believed."""
     pause: timedelta | None = None

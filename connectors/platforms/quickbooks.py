@@ -62,6 +62,7 @@ class QuickBooks(Platform):
         ),
         concurrent=10,
         bulk=10,
+        one_currency=True,
         quiet=timedelta(minutes=15),
         pause=timedelta(seconds=60),
         deadline=120.0,

@@ -190,7 +190,7 @@ class Customers(Elements[CustomerDraft, RemoteCustomer]):
         return self.posted(words.customer(draft, self.platform.settings))
 
     def find(self, drafts: Sequence[CustomerDraft]) -> list[Hit[RemoteCustomer] | None | ConnectorError]:
-        names = {name for draft in drafts for name in (words.display_name(draft), words.plain_name(draft.party))}
+        names = {name for draft in drafts for name in (self._name(draft), words.plain_name(draft.party))}
         try:
             rows = self.listed("DisplayName", names)
             self.read_rows(rows)
@@ -198,8 +198,11 @@ class Customers(Elements[CustomerDraft, RemoteCustomer]):
             return [error for _ in drafts]
         return [self._match(draft, rows) for draft in drafts]
 
+    def _name(self, draft: CustomerDraft) -> str:
+        return words.display_name(draft, self.platform.settings)
+
     def _match(self, draft: CustomerDraft, rows: Sequence[Raw]) -> Hit[RemoteCustomer] | None:
-        own, plain = words.display_name(draft).casefold(), words.plain_name(draft.party).casefold()
+        own, plain = self._name(draft).casefold(), words.plain_name(draft.party).casefold()
         email = (draft.party.email or "").casefold()
         for raw in sorted(rows, key=lambda raw: str(raw["DisplayName"]).casefold() != own):
             found, name = self.document(raw), str(raw["DisplayName"]).casefold()

@@ -149,15 +149,18 @@ def plain_name(party: Party) -> str:
     return " ".join(party.display_name.replace(":", "-").replace("\\", "/").split())
 
 
-def display_name(draft: CustomerDraft) -> str:
-    """DisplayName, unique among customers, vendors and employees: the name and what tells two of one name apart.
+def display_name(draft: CustomerDraft, settings: QuickBooksSettings) -> str:
+    """DisplayName, unique among customers, vendors and employees: the name and what tells two of one name apart, and a
+    currency other than the company's own, for a customer has one.
 
     The name on the invoice is another one (BillAddr), so that nobody but the merchant sees this.
     """
     party, plain = draft.party, plain_name(draft.party)
     distinct = party.email or party.ref or hashlib.sha256(draft.key.encode()).hexdigest()[:8]
     distinct = " ".join(distinct.replace(":", "-").replace("\\", "/").split())
-    return plain if plain == distinct else f"{plain} ({distinct})"
+    foreign = draft.currency if settings.multicurrency and draft.currency != settings.home_currency else None
+    marks = ", ".join(mark for mark in (distinct if plain != distinct else None, foreign) if mark)
+    return f"{plain} ({marks})" if marks else plain
 
 
 def customer(draft: CustomerDraft, settings: QuickBooksSettings) -> dict[str, Any]:
@@ -172,7 +175,7 @@ def customer(draft: CustomerDraft, settings: QuickBooksSettings) -> dict[str, An
     email = _fits("the customer's e-mail address", party.email, 100)
     return _without_empty(
         {
-            "DisplayName": _fits("the customer's name", display_name(draft), 500),
+            "DisplayName": _fits("the customer's name", display_name(draft, settings), 500),
             **{field: plain_text(name) for field, name in names.items() if len(name) <= 100},
             "PrimaryEmailAddr": {"Address": email} if email else None,
             "PrimaryPhone": {"FreeFormNumber": _fits("the customer's telephone", party.phone, 30)}

@@ -72,6 +72,18 @@ def test_a_customer_in_another_currency_is_not_taken(company: Books) -> None:
     assert issued(company.platform, orders.simple("SO-1")).currency == "GBP"
 
 
+def test_who_orders_in_two_currencies_is_two_customers(company: Books) -> None:
+    customers = company.platform.customers
+    pounds = customer_id(company.platform, orders.simple("SO-1"))
+    euros = orders.simple("SO-2", currency="EUR")
+    draft = orders.customer(euros).model_copy(update={"key": "shop-1/C-9:EUR"})
+    assert found(customers, draft) is None
+    second = customers.create(Try(draft, customers.plan(draft))).document
+    assert second.name == "Analytical Engines Ltd (ada@example.com, EUR)"
+    assert second.id != pounds
+    assert issued(company.platform, euros).customer_id == second.id
+
+
 def test_a_vendor_of_the_plain_name_is_no_obstacle(company: Books) -> None:
     typed(company, "Vendor", DisplayName="Analytical Engines Ltd")
     assert issued(company.platform, orders.simple("SO-1")).customer_id
@@ -110,7 +122,7 @@ def test_a_customer_that_appeared_between_look_and_create_is_the_one(company: Bo
 
 def test_names_hold_nothing_that_quickbooks_refuses_or_a_query_cannot_say() -> None:
     def named(**party: Any) -> str:
-        return display_name(orders.customer(orders.simple("SO-1", customer=party)))
+        return display_name(orders.customer(orders.simple("SO-1", customer=party)), subjects()["quickbooks"].settings())
 
     assert named(name="Ann: the\tfirst\n", email="a@b.c") == "Ann- the first (a@b.c)"
     assert named(company="Back\\slash", ref="C-1") == "Back/slash (C-1)"

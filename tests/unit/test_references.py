@@ -36,6 +36,11 @@ def test_a_name_that_is_too_long_is_shortened_and_still_one_orders_own() -> None
     assert intent(one, longest=255).reference == one
 
 
+def test_who_orders_in_two_currencies_is_two_customers_only_where_the_platform_wants_it() -> None:
+    assert intent("1001").customer_identity == "order:engraver:web:1001"
+    assert intent("1001", one_currency=True).customer_identity == "order:engraver:web:1001:GBP"
+
+
 def test_a_mark_against_a_taken_reference_keeps_within_the_length() -> None:
     assert intent("S" * 21).marked("abcde") == "S" * 15 + "-abcde"
     assert intent("1001").marked("abcde") == "1001-abcde"

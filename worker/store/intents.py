@@ -146,6 +146,8 @@ class Intent:
     accepted_at: datetime
     gather_until: datetime
     """Not claimed before: rows gather for a bulk call."""
+    one_currency: bool = False
+    """On this platform a customer has one currency: who orders in two is two customers."""
 
     @property
     def revision(self) -> int:
@@ -177,7 +179,12 @@ class Intent:
 
     @property
     def customer_identity(self) -> str:
-        """The shop's customer reference, else the normalised e-mail, else this order."""
+        """The shop's customer reference, else the normalised e-mail, else this order; with the currency, where a
+        customer has one for ever."""
+        return f"{self._who}:{self.order.currency}" if self.one_currency else self._who
+
+    @property
+    def _who(self) -> str:
         party = self.order.customer
         if testpoints.without("one_customer"):
             return f"order:{self.shop}:{self.source}:{self.order.id}"
