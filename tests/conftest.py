@@ -19,7 +19,7 @@ from tests.kit.smtp import SmtpCatcher
 
 SEED = "BILLHOOK_TEST_SEED"  # give it again to repeat a run
 SESSION = "BILLHOOK_TEST_SESSION"  # the folder that the processes of one run share
-SDKS = ("localstripe", "quickbooks", "stripe", "xero_python")
+SDKS = ("localstripe", "odoorpc", "quickbooks", "stripe", "xero_python")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

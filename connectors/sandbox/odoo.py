@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from connectors.sandbox import odoo_books
 from connectors.sandbox import odoo_doors as doors
 from connectors.sandbox.base import Emulator, Entry, Request, Response
 from connectors.sandbox.odoo_books import Books, Failure, user_error
@@ -50,10 +51,12 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
 """
 
     def setup(self) -> None:
-        self.db.executescript(TABLES)
+        self.db.executescript(odoo_books.TABLES + TABLES)
         self.mail_works = True
         self.servers: dict[int, Books] = {}
-        self.books = self.server(NEWEST)
+        known = self.db.execute("SELECT DISTINCT server FROM odoo_records").fetchall()
+        for version in {NEWEST, *(version for (version,) in known)}:
+            self.server(version)
 
     def server(self, version: int) -> Books:
         """The books of the server of this version."""
@@ -156,7 +159,7 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
         return Response(404, b"<html><title>404 Not Found</title></html>", {"Content-Type": "text/html"})
 
     def _guarded(self, version: int, request: Request, said: Any, failed: Any) -> Response:
-        """One call, one transaction: an exception leaves nothing behind."""
+        """One call, one transaction: an exception, whichever, leaves nothing behind and is told by its name."""
         self.db.execute("SAVEPOINT call")
         try:
             call = self._call(version, request)
@@ -164,9 +167,10 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
             _authenticate(call)
             doors.check(call)
             response: Response = said(self._execute(self.server(version), call, request.headers))
-        except Failure as failure:
+        except (Failure, LookupError, TypeError, ValueError, AttributeError) as error:
             self.db.execute("ROLLBACK TO call")
-            response = failed(failure)
+            known = error if isinstance(error, Failure) else Failure(f"builtins.{type(error).__name__}", str(error))
+            response = failed(known)
         self.db.execute("RELEASE call")
         return response
 
@@ -232,7 +236,8 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
             raise Failure("odoo.exceptions.AccessError", text)
         if call.method == "read":
             there = [ident for ident in ids if books.version > 12 or books.exists(call.model, ident)]
-            return books.read(call.model, there, named.get("fields"))
+            bare = named.get("load", "_classic_read") != "_classic_read"
+            return books.read(call.model, there, named.get("fields"), bare)
         found = books.search(call.model, named.get("domain", []), named.get("limit"), named.get("order"))
         if call.method == "search_count":
             return len(found)

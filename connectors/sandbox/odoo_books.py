@@ -55,7 +55,7 @@ def exact(value: Any) -> Decimal:
 
 
 class Books:
-    """The database of one server: `version` is its number. `clock` gives Unix seconds."""
+    """The database of one server: `version` is its number. `TABLES` exist. `clock` gives Unix seconds."""
 
     def __init__(self, database: sqlite3.Connection, clock: Callable[[], float], version: int) -> None:
         self.db, self.clock, self.version = database, clock, version
@@ -66,7 +66,6 @@ class Books:
         self.taxes = "invoice_line_tax_ids" if version <= 12 else "tax_ids"
         self.kind = "type" if version <= 13 else "move_type"
         self.payment = "invoice_payment_state" if version == 13 else "payment_state"
-        database.executescript(TABLES)
         if not self.exists("res.company", 1):
             for model, docs in STATIC.items():
                 for ident, doc in docs.items():
@@ -128,13 +127,17 @@ class Books:
         among = (self.version, model, *values, -1 if limit is None else limit)
         return [ident for (ident,) in self.db.execute(f"{ask} ORDER BY id {falling} LIMIT ?", among)]
 
-    def read(self, model: str, ids: list[int], names: list[str] | None = None) -> list[dict[str, Any]]:
-        """Records as the API shows them: another record as `[id, name]`, what is empty as `false`."""
+    def read(
+        self, model: str, ids: list[int], names: list[str] | None = None, bare: bool = False
+    ) -> list[dict[str, Any]]:
+        """Records as the API shows them: another record as `[id, name]` (`bare`: as its id), the empty as `false`."""
         fields = self.fields(model)
         for name in names or ():
             if name not in fields and name not in ("id", "display_name"):
                 raise Failure("builtins.ValueError", f"Invalid field {name!r} on model {model!r}")
-        return [self._shown(model, self.get(model, ident), names or ["id", *fields], fields) for ident in ids]
+        shown = [self._shown(model, self.get(model, ident), names or ["id", *fields], fields) for ident in ids]
+        others = {name for name, kind in fields.items() if bare and kind.startswith("many2one")}
+        return [{name: value[0] if name in others and value else value for name, value in one.items()} for one in shown]
 
     def _shown(self, model: str, doc: dict[str, Any], names: list[str], fields: Mapping[str, str]) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": doc["id"]}
