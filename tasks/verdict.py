@@ -168,10 +168,13 @@ def _change(
     return Change(
         work.id, state, action, due_at=due, unsure=state == "uncertain" if unsure is None else unsure, reason=reason,
         detail=detail | ({"looked": work.found} if work.found else {}) | _shown(sample),
-        body=None if sample is None else {"request": sample.request, "response": sample.response},
+        body=None if sample is None else {"url": sample.url, "request": sample.request, "response": sample.response},
         duration_us=None if sample is None else int(sample.seconds * 1_000_000),
     )  # fmt: skip
 
 
 def _shown(sample: Sample | None) -> dict[str, Any]:
-    return {} if sample is None else {"call": f"{sample.method} {sample.url}", "http_status": sample.status}
+    """What an entry says of the exchange for good: without the query, which may name the customer."""
+    if sample is None:
+        return {}
+    return {"call": f"{sample.method} {sample.url.partition('?')[0]}", "http_status": sample.status}

@@ -24,7 +24,7 @@ from worker.sections import Flower, Logs, Metrics, Section, Timing
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Trigger = Literal["order.fulfilled", "order.completed"]
-UNLIMITED = 128
+UNLIMITED = 1_000
 """Calls in flight at once where an account has no limits."""
 
 

@@ -142,12 +142,12 @@ def test_any_flipped_byte_in_the_file_is_named(sqlite_told, column, bit, listed,
     assert f"Entry {entry.id}" in problem(sqlite_told)
 
 
-@pytest.mark.parametrize("separator", ["T", "_"])
-def test_another_spelling_of_the_same_time_is_named(sqlite_told, separator):
+@pytest.mark.parametrize(("written", "other"), [("T", " "), ("T", "_"), ("+00:00", "Z"), ("+00:00", "")])
+def test_another_spelling_of_the_same_time_is_named(sqlite_told, written, other):
     entry = entries(sqlite_told)[1]
     with behind_the_guards(sqlite_told) as connection:
-        change = text("UPDATE audit SET at = replace(at, ' ', :separator) WHERE id = :id")
-        connection.execute(change, {"separator": separator, "id": entry.id})
+        change = text("UPDATE audit SET at = replace(at, :written, :other) WHERE id = :id")
+        connection.execute(change, {"written": written, "other": other, "id": entry.id})
     assert f"Entry {entry.id}" in problem(sqlite_told)
 
 

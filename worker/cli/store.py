@@ -114,7 +114,8 @@ def _show_order(one: dict[str, Any]) -> None:
         took = "" if entry["duration_us"] is None else f"{entry['duration_us'] / 1000:.0f} ms"
         detail = ", ".join(f"{name}={value}" for name, value in entry["detail"].items() if name != "body")
         subject = entry["subject"].partition(":")[0]
-        cells = (entry["at"], f"{subject} {entry['seq']}", entry["action"], entry["outcome"], entry["actor"], took)
+        who = entry["actor"].partition("/")[0]  # without the id of its task
+        cells = (entry["at"], f"{subject} {entry['seq']}", entry["action"], entry["outcome"], who, took)
         table.add_row(*(plain(str(cell)) for cell in cells), plain(detail))
     show(table)
 

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Update, func, select, update
 
 from connectors.model import InvoiceDraft
 from connectors.platforms.documents import CustomerDraft, Plan, PlannedInvoice, Request
 from worker.store.ids import new_id
-from worker.store.intents import upsert
 from worker.store.jobs import Job, now
+from worker.store.rows import among, given_for, packed, update_rows, upsert
 from worker.store.schema import bulks, documents, invoices, jobs, sightings
 from worker.store.trail import Entry, append
 
@@ -70,7 +71,7 @@ def load_work(connection: Connection, claimed: Sequence[Job]) -> list[Work]:
                 customer, customer.c.id == invoices.c.customer_id
             )
         )
-        .where(documents.c.id.in_([job.id for job in claimed]))
+        .where(among(connection, documents.c.id, [job.id for job in claimed]))
     )
     rows = {row.id: row for row in connection.execute(query)}
     return [_work(job, rows[job.id]) for job in claimed]
@@ -132,57 +133,22 @@ def dump_plan(plan: Plan) -> str:
     return _PLAN.dump_json(plan).decode()
 
 
-_SENT = (
-    update(documents)
-    .where(documents.c.id == bindparam("_id"))
-    .values(
-        plan=bindparam("_plan"),
-        generation=bindparam("_generation"),
-        made=bindparam("_made"),
-        replays=bindparam("_replays"),
-        first_sent_at=bindparam("_first", type_=documents.c.first_sent_at.type),
-        last_possible_send=bindparam("_last", type_=documents.c.last_possible_send.type),
-        bulk_id=bindparam("_bulk"),
-    )
-)
-
-
 def store_sent(connection: Connection, sent: Sequence[Work], last_possible_send: datetime) -> None:
     """Key and body are older than the call: generation, bytes and progress, committed with "sending"."""
-    connection.execute(
-        _SENT,
-        [
-            {
-                "_id": work.id,
-                "_plan": dump_plan(work.plan or ()),
-                "_generation": work.generation,
-                "_made": orjson.dumps(work.made).decode(),
-                "_replays": work.replays,
-                "_first": work.first_sent_at,
-                "_last": last_possible_send,
-                "_bulk": work.bulk_id,
-            }
-            for work in sent
-        ],
-    )
-
-
-_LATER = (
-    update(documents)
-    .where(documents.c.id == bindparam("_id"))
-    .values(
-        made=bindparam("_made"),
-        replays=bindparam("_replays"),
-        last_possible_send=func.coalesce(
-            bindparam("_last", type_=documents.c.last_possible_send.type), documents.c.last_possible_send
-        ),
-        bulk_id=bindparam("_bulk"),
-        bulk_limit=bindparam("_limit"),
-        remote_id=bindparam("_remote_id"),
-        remote_number=bindparam("_number"),
-        remote_url=bindparam("_url"),
-    )
-)
+    rows = [
+        {
+            "id": work.id,
+            "plan": dump_plan(work.plan or ()),
+            "generation": work.generation,
+            "made": orjson.dumps(work.made).decode(),
+            "replays": work.replays,
+            "first_sent_at": work.first_sent_at,
+            "last_possible_send": last_possible_send,
+            "bulk_id": work.bulk_id,
+        }
+        for work in sent
+    ]
+    update_rows(connection, documents, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,39 +171,35 @@ def store_progress(connection: Connection, progress: Sequence[Progress]) -> None
     """Records what calls changed, set-based."""
     if not progress:
         return
-    connection.execute(
-        _LATER,
-        [
-            {
-                "_id": p.id,
-                "_made": orjson.dumps(dict(p.made)).decode(),
-                "_replays": p.replays,
-                "_last": p.last_possible_send,
-                "_bulk": p.bulk_id,
-                "_limit": p.bulk_limit,
-                "_remote_id": p.remote_id,
-                "_number": p.number,
-                "_url": p.url,
-            }
-            for p in progress
-        ],
-    )
+    rows = [
+        {
+            "id": p.id,
+            "made": orjson.dumps(dict(p.made)).decode(),
+            "replays": p.replays,
+            "last_possible_send": p.last_possible_send,
+            "bulk_id": p.bulk_id,
+            "bulk_limit": p.bulk_limit,
+            "remote_id": p.remote_id,
+            "remote_number": p.number,
+            "remote_url": p.url,
+        }
+        for p in progress
+    ]
+    connection.execute(_progress(tuple(rows[0]), connection.dialect.name), packed(connection, rows))
 
 
-_ISSUED = (
-    update(invoices)
-    .where(invoices.c.id == bindparam("_id"))
-    .values(
-        remote_total=bindparam("_total", type_=invoices.c.remote_total.type),
-        issued_at=bindparam("_at", type_=invoices.c.issued_at.type),
-    )
-)
+@cache
+def _progress(names: tuple[str, ...], dialect: str) -> Update:
+    told = given_for(documents, names, dialect)
+    values: dict[str, Any] = {name: told.c[name] for name in names if name != "id"}
+    values["last_possible_send"] = func.coalesce(told.c.last_possible_send, documents.c.last_possible_send)
+    return update(documents).where(documents.c.id == told.c.id).values(values)
 
 
 def store_issued(connection: Connection, issued: Sequence[Progress]) -> None:
     """The invoices' own record of having been issued."""
-    if issued:
-        connection.execute(_ISSUED, [{"_id": p.id, "_total": p.total, "_at": now()} for p in issued])
+    at = now()
+    update_rows(connection, invoices, [{"id": p.id, "remote_total": p.total, "issued_at": at} for p in issued])
 
 
 def release_waiting(connection: Connection, done: Sequence[str]) -> int:
@@ -246,7 +208,7 @@ def release_waiting(connection: Connection, done: Sequence[str]) -> int:
         return 0
     query = (
         update(jobs)
-        .where(jobs.c.waits_for.in_(list(done)), jobs.c.state == "pending")
+        .where(among(connection, jobs.c.waits_for, done), jobs.c.state == "pending")
         .values(waits_for=None, due_at=now())
         .execution_options(synchronize_session=False)
     )
@@ -276,7 +238,7 @@ def mark_doubled(connection: Connection, settled: Sequence[Job], actor: str) -> 
     seen = (
         select(sightings.c.job_id, sightings.c.remote_id, documents.c.remote_id.label("own"))
         .join(documents, documents.c.id == sightings.c.job_id)
-        .where(sightings.c.job_id.in_([job.id for job in settled]))
+        .where(among(connection, sightings.c.job_id, [job.id for job in settled]))
     )
     ids: dict[str, set[str]] = {}
     for row in connection.execute(seen):
@@ -304,15 +266,13 @@ class StepDone:
     key: str
 
 
-_MADE = update(documents).where(documents.c.id == bindparam("_id")).values(made=bindparam("_made"))
-
-
 def store_steps(connection: Connection, steps: Sequence[StepDone], seqs: Mapping[str, int], actor: str) -> None:
     """Progress within a plan, for the rows that are still their workers' own (`seqs`: their new running numbers)."""
     kept = [step for step in steps if step.job.id in seqs]
     if not kept:
         return
-    connection.execute(_MADE, [{"_id": s.job.id, "_made": orjson.dumps(dict(s.made)).decode()} for s in kept])
+    rows = [{"id": step.job.id, "made": orjson.dumps(dict(step.made)).decode()} for step in kept]
+    update_rows(connection, documents, rows)
     append(
         connection,
         (

@@ -46,7 +46,12 @@ class Store:
                 "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
             }
             self.engine = create_engine(
-                parsed, pool_size=8, max_overflow=56, pool_pre_ping=True, pool_timeout=10, connect_args=options,
+                parsed,
+                pool_size=8,
+                max_overflow=56,
+                pool_pre_ping=True,
+                pool_timeout=10,
+                connect_args=options,
                 **_SILENT,
             )
         self._one_writer = threading.Lock()
@@ -78,6 +83,7 @@ class Store:
 def _prepare_sqlite(engine: Engine, busy_seconds: float, synchronous: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
+        connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)  # SQLite's own came with 3.41
         connection.isolation_level = None  # we say BEGIN ourselves; the driver would say it too late
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={int(busy_seconds * 1000)}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, select
 
 from worker.store.inbox import Held
-from worker.store.intents import upsert
 from worker.store.jobs import now
+from worker.store.rows import among_keys, insert_new, update_rows
 from worker.store.schema import invoices, jobs, orders
 from worker.store.trail import Entry, append
 
@@ -18,7 +18,6 @@ def copy_in(connection: Connection, rows: Sequence[Held]) -> None:
     if not rows:
         return
     at = now()
-    insert = upsert(connection, jobs).on_conflict_do_nothing(index_elements=["id"]).returning(jobs.c.id)
     values = [
         {
             "id": row.id,
@@ -35,7 +34,7 @@ def copy_in(connection: Connection, rows: Sequence[Held]) -> None:
         }
         for row in rows
     ]
-    new = set(connection.execute(insert, values).scalars())
+    new = insert_new(connection, jobs, values, ("id",))
     append(
         connection,
         (
@@ -49,13 +48,9 @@ def copy_in(connection: Connection, rows: Sequence[Held]) -> None:
     )  # fmt: skip
 
 
-_SET_ORDER = update(jobs).where(jobs.c.id == bindparam("_id")).values(order_id=bindparam("_order"))
-
-
 def set_orders(connection: Connection, order_of: Mapping[str, str]) -> None:
     """Ties events to the orders they speak of."""
-    if order_of:
-        connection.execute(_SET_ORDER, [{"_id": job_id, "_order": order} for job_id, order in order_of.items()])
+    update_rows(connection, jobs, [{"id": job_id, "order_id": order} for job_id, order in order_of.items()])
 
 
 def no_invoice_yet(connection: Connection, identities: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
@@ -66,6 +61,6 @@ def no_invoice_yet(connection: Connection, identities: Sequence[tuple[str, str, 
     query = (
         select(*columns)
         .join(invoices, invoices.c.order_id == orders.c.id)
-        .where(tuple_(*columns).in_(list(set(identities))))
+        .where(among_keys(connection, columns, set(identities)))
     )
     return set(identities) - {tuple(row) for row in connection.execute(query)}

@@ -11,28 +11,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Table, select, tuple_, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.dml import Insert as PostgresInsert
-from sqlalchemy.dialects.sqlite.dml import Insert as SqliteInsert
 
 from connectors.model import Event, InvoiceDraft, Order
 from connectors.platforms.documents import CustomerDraft
 from worker import testpoints
 from worker.store.ids import new_id
 from worker.store.jobs import now
+from worker.store.rows import among, among_keys, given_for, insert_new, insert_rows, packed
 from worker.store.schema import customers, documents, invoices, jobs, orders
 from worker.store.trail import Entry, append
 
 ACTOR = "handle_events"
-
-
-def upsert(connection: Connection, table: Table) -> SqliteInsert | PostgresInsert:
-    """An INSERT of the database's own dialect, for ON CONFLICT."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def short_hash(*parts: object) -> str:
@@ -86,19 +81,11 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
     }
     if not by_identity:
         return {}
-    insert = upsert(connection, orders)
-    newer = insert.excluded
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["shop", "source", "source_id"],
-            set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
-            where=None if testpoints.without("newest") else newer.as_of >= orders.c.as_of,
-        ),
-        list(by_identity.values()),
-    )
+    rows = packed(connection, list(by_identity.values()))
+    connection.execute(_newest(connection.dialect.name, testpoints.without("newest")), rows)
     told_as = {identity: (str(row["document"]), newest[identity].event.order) for identity, row in by_identity.items()}
-    here = tuple_(orders.c.shop, orders.c.source, orders.c.source_id).in_(list(newest))
-    found = connection.execute(select(orders).where(here))
+    identity = [orders.c[name] for name in _IDENTITY]
+    found = connection.execute(select(orders).where(among_keys(connection, identity, newest)))
     return {
         (row.shop, row.source, row.source_id): Known(
             row.id,
@@ -107,6 +94,23 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
         )
         for row in found
     }
+
+
+_IDENTITY = ("shop", "source", "source_id")
+
+
+@cache
+def _newest(dialect: str, any_age: bool) -> Any:
+    names = ("id", *_IDENTITY, "ref", "document", "as_of", "created_at")
+    rows = given_for(orders, names, dialect)
+    insert = sqlite.insert(orders) if dialect == "sqlite" else postgresql.insert(orders)
+    newer = insert.excluded
+    told = select(*(rows.c[name] for name in names)).where(text("true"))
+    return insert.from_select(list(names), told).on_conflict_do_update(
+        index_elements=list(_IDENTITY),
+        set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
+        where=None if any_age else newer.as_of >= orders.c.as_of,
+    )
 
 
 def _order(document: str, told: tuple[str, Order]) -> Order:
@@ -122,7 +126,7 @@ def decide_accounts(connection: Connection, decided: dict[str, Sequence[str]]) -
     for names, order_ids in alike.items():
         connection.execute(
             update(orders)
-            .where(orders.c.id.in_(order_ids), orders.c.accounts.is_(None))
+            .where(among(connection, orders.c.id, order_ids), orders.c.accounts.is_(None))
             .values(accounts=orjson.dumps(list(names)).decode())
         )
 
@@ -218,10 +222,7 @@ def record_intents(connection: Connection, intents: Sequence[Intent]) -> list[st
         }
         for intent in fresh
     ]
-    insert = upsert(connection, invoices).on_conflict_do_nothing(
-        index_elements=["shop", "account", "order_id", "part", "kind", "revision"]
-    )
-    created = set(connection.execute(insert.returning(invoices.c.id), rows).scalars())
+    created = insert_new(connection, invoices, rows, ("shop", "account", "order_id", "part", "kind", "revision"))
     pairs = [(row, intent) for row, intent in zip(rows, fresh, strict=True) if row["id"] in created]
     _insert_invoice_jobs(connection, pairs, needed)
     return [str(row["id"]) for row, _ in pairs]
@@ -233,7 +234,7 @@ def _unknown(connection: Connection, intents: Sequence[Intent]) -> list[Intent]:
     columns = (
         invoices.c.shop, invoices.c.account, invoices.c.order_id, invoices.c.part, invoices.c.kind, invoices.c.revision
     )  # fmt: skip
-    known = connection.execute(select(*columns).where(tuple_(*columns).in_(list(by_key)))) if by_key else ()
+    known = connection.execute(select(*columns).where(among_keys(connection, columns, by_key))) if by_key else ()
     for row in known:
         by_key.pop(tuple(row), None)
     return [intent for _, intent in sorted(by_key.items())]
@@ -246,15 +247,14 @@ def _customers(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[
     """
     by_identity = {(intent.tenant, intent.customer_identity): intent for intent in intents}
     rows = [{"id": new_id(), "tenant": t, "identity": i} for t, i in sorted(by_identity)]
-    insert = upsert(connection, customers).on_conflict_do_nothing(index_elements=["tenant", "identity"])
-    created = set(connection.execute(insert.returning(customers.c.id), rows).scalars())
+    created = insert_new(connection, customers, rows, ("tenant", "identity"))
     new = [row for row in rows if row["id"] in created]
     if new:
         _insert_customer_jobs(connection, [(row["id"], by_identity[row["tenant"], row["identity"]]) for row in new])
     query = (
         select(customers.c.id, customers.c.tenant, customers.c.identity, documents.c.remote_id)
         .join(documents, documents.c.id == customers.c.id)
-        .where(tuple_(customers.c.tenant, customers.c.identity).in_(list(by_identity)))
+        .where(among_keys(connection, (customers.c.tenant, customers.c.identity), by_identity))
         .order_by(customers.c.id)
         .with_for_update(of=documents)
     )
@@ -273,17 +273,13 @@ def _insert_customer_jobs(connection: Connection, new: Sequence[tuple[str, Inten
         )
         for job_id, intent in new
     }
-    connection.execute(
-        documents.insert(),
-        [{"id": job_id, "key": draft.key, "draft": draft.model_dump_json()} for job_id, draft in drafts.items()],
-    )
-    connection.execute(
-        jobs.insert(),
-        [
-            _job_row(job_id, "customer", intent, at) | {"label": drafts[job_id].party.display_name[:80], "due_at": at}
-            for job_id, intent in new
-        ],
-    )
+    rows = [{"id": job_id, "key": draft.key, "draft": draft.model_dump_json()} for job_id, draft in drafts.items()]
+    insert_rows(connection, documents, rows)
+    job_rows = [
+        _job_row(job_id, "customer", intent, at) | {"label": drafts[job_id].party.display_name[:80], "due_at": at}
+        for job_id, intent in new
+    ]
+    insert_rows(connection, jobs, job_rows)
     append(connection, (_intended("customer", job_id, intent, {"key": drafts[job_id].key}) for job_id, intent in new))
 
 
@@ -310,8 +306,8 @@ def _insert_invoice_jobs(
             "total": f"{intent.order.total} {intent.order.currency}",
         }
         entries.append(_intended("invoice", job_id, intent, detail))
-    connection.execute(documents.insert(), document_rows)
-    connection.execute(jobs.insert(), job_rows)
+    insert_rows(connection, documents, document_rows)
+    insert_rows(connection, jobs, job_rows)
     append(connection, entries)
 
 
@@ -361,12 +357,10 @@ def draft_of(intent: Intent, reference: str) -> InvoiceDraft:
 def _references(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[str, str, str, str, str, int], str]:
     """A reference for each: the order's name, unless another order of the tenant has it; then with a stable suffix."""
     wanted = {intent.business_key: (intent.tenant, intent.reference) for intent in intents}
-    here = tuple_(invoices.c.tenant, invoices.c.reference)
+    columns = (invoices.c.tenant, invoices.c.reference)
     taken = {
         (row.tenant, row.reference)
-        for row in connection.execute(
-            select(invoices.c.tenant, invoices.c.reference).where(here.in_(list(set(wanted.values()))))
-        )
+        for row in connection.execute(select(*columns).where(among_keys(connection, columns, set(wanted.values()))))
     }
     chosen: dict[tuple[str, str, str, str, str, int], str] = {}
     for intent in intents:

@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, case, select, text, true, tuple_, update
+from sqlalchemy import Connection, Row, Update, bindparam, case, literal, select, text, true, tuple_, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker import testpoints
 from worker.store.ids import new_id
+from worker.store.rows import among, given_for, packed
 from worker.store.schema import jobs
 from worker.store.trail import Entry, append
 
@@ -145,7 +148,7 @@ def take(connection: Connection, ids: Sequence[str], *, owner: str, lease: timed
     at = now()
     query = (
         update(jobs)
-        .where(jobs.c.id.in_(ids), jobs.c.due_at.is_not(None), jobs.c.lease_owner.is_(None))
+        .where(among(connection, jobs.c.id, ids), jobs.c.due_at.is_not(None), jobs.c.lease_owner.is_(None))
         .values(
             state="claimed",
             due_at=None,
@@ -176,7 +179,8 @@ def sending(
     at = now()
     query = (
         update(jobs)
-        .where(jobs.c.id.in_([job.id for job in held]), jobs.c.lease_owner == owner, jobs.c.state == "claimed")
+        .where(among(connection, jobs.c.id, [job.id for job in held]), jobs.c.lease_owner == owner)
+        .where(jobs.c.state == "claimed")
         .values(state="sending", lease_until=at + lease, seq=jobs.c.seq + 1, changed_at=at)
         .returning(jobs.c.id, jobs.c.seq)
     )
@@ -214,50 +218,41 @@ def settle(
     """
     if not changes:
         return set()
-    at = now()
-    query = (
-        update(jobs)
-        .where(jobs.c.id.in_([change.id for change in changes]), _still(owner))
-        .values(seq=jobs.c.seq + 1, lease_owner=None, lease_until=None, changed_at=at)
-        .returning(jobs.c.id, jobs.c.seq)
-    )
-    mine = {row.id: row.seq for row in connection.execute(query)}
-    recorded = [change for change in changes if change.id in mine]
-    if not recorded:
-        return set()
-    connection.execute(
-        _SET,
-        [
-            {
-                "_id": c.id,
-                "_state": c.state,
-                "_due_at": c.due_at,
-                "_unsure": c.unsure,
-                "_reason": c.reason,
-                "_untried": 0 if c.tried else 1,
-            }
-            for c in recorded
-        ],
-    )
-    append(connection, (_settled(held[change.id], mine[change.id], change, actor) for change in recorded))
+    told = [
+        {
+            "id": change.id,
+            "state": change.state,
+            "due_at": change.due_at,
+            "unsure": change.unsure,
+            "reason": change.reason,
+            "attempts": 0 if change.tried else 1,
+        }
+        for change in changes
+    ]
+    query = _settling(connection.dialect.name, testpoints.without("fence"))
+    given = packed(connection, told) | {"owner": owner, "at": now()}
+    mine = {row.id: row.seq for row in connection.execute(query, given)}
+    append(connection, (_settled(held[c.id], mine[c.id], c, actor) for c in changes if c.id in mine))
     return set(mine)
 
 
-def _still(owner: str) -> ColumnElement[bool]:
-    return true() if testpoints.without("fence") else jobs.c.lease_owner == owner
-
-
-_SET = (
-    update(jobs)
-    .where(jobs.c.id == bindparam("_id"))
-    .values(
-        state=bindparam("_state"),
-        due_at=bindparam("_due_at", type_=jobs.c.due_at.type),
-        unsure=bindparam("_unsure"),
-        reason=bindparam("_reason"),
-        attempts=jobs.c.attempts - bindparam("_untried", type_=jobs.c.attempts.type),
+@cache
+def _settling(dialect: str, unfenced: bool) -> Update | ReturningUpdate[Any]:
+    told = given_for(jobs, ("id", "state", "due_at", "unsure", "reason", "attempts"), dialect)
+    same = {name: told.c[name] for name in ("state", "due_at", "unsure", "reason")}
+    return (
+        update(jobs)
+        .where(jobs.c.id == told.c.id, true() if unfenced else jobs.c.lease_owner == bindparam("owner"))
+        .values(
+            **same,
+            attempts=jobs.c.attempts - told.c.attempts,
+            seq=jobs.c.seq + 1,
+            lease_owner=None,
+            lease_until=None,
+            changed_at=bindparam("at", type_=jobs.c.changed_at.type),
+        )
+        .returning(jobs.c.id, jobs.c.seq)
     )
-)
 
 
 def _settled(job: Job, seq: int, change: Change, actor: str) -> Entry:
@@ -304,7 +299,7 @@ def free(
         .values(
             state=case((hold, "held"), (sent | jobs.c.unsure, "uncertain"), else_="pending"),
             unsure=sent | jobs.c.unsure,
-            due_at=case((hold, None), else_=at),
+            due_at=case((hold, None), else_=literal(at, jobs.c.due_at.type)),
             reason=why,
             lease_owner=None,
             lease_until=None,

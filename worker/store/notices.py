@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 
 from connectors.model import InvoiceDraft
 from worker.store.documents import store_sighting
 from worker.store.ids import new_id
-from worker.store.intents import upsert
 from worker.store.jobs import Change, Job, now, sending, settle
+from worker.store.rows import among, insert_new, insert_rows, update_rows
 from worker.store.schema import documents, invoices, jobs, notices, orders
 from worker.store.trail import Entry, append
 
@@ -50,8 +50,7 @@ def intend(connection: Connection, wanted: Sequence[Wanted]) -> list[str]:
     ]
     if not rows:
         return []
-    insert = upsert(connection, notices).on_conflict_do_nothing(index_elements=["invoice_id", "channel", "purpose"])
-    created = set(connection.execute(insert.returning(notices.c.id), rows).scalars())
+    created = insert_new(connection, notices, rows, ("invoice_id", "channel", "purpose"))
     new = [
         (row["id"], by_identity[row["invoice_id"], row["channel"], row["purpose"]])
         for row in rows
@@ -60,7 +59,7 @@ def intend(connection: Connection, wanted: Sequence[Wanted]) -> list[str]:
     if not new:
         return []
     at = now()
-    connection.execute(jobs.insert(), [_job_row(notice_id, one, at) for notice_id, one in new])
+    insert_rows(connection, jobs, [_job_row(notice_id, one, at) for notice_id, one in new])
     append(connection, (_intended(notice_id, one) for notice_id, one in new))
     return [notice_id for notice_id, _ in new]
 
@@ -121,7 +120,7 @@ def load(connection: Connection, claimed: Sequence[Job]) -> list[NoticeWork]:
         .join(invoices, invoices.c.id == notices.c.invoice_id)
         .join(invoice_job, invoice_job.c.id == notices.c.invoice_id)
         .outerjoin(orders, orders.c.id == invoices.c.order_id)
-        .where(notices.c.id.in_([job.id for job in claimed]))
+        .where(among(connection, notices.c.id, [job.id for job in claimed]))
     )  # fmt: skip
     rows = {row.id: row for row in connection.execute(query)}
     found = []
@@ -183,9 +182,5 @@ def about_to_send(
         return set()
     details = {work.id: {"message_id": message_ids[work.id], "attempt": work.job.attempts} for work in works}
     mine = sending(connection, [work.job for work in works], owner=owner, lease=lease, actor=actor, details=details)
-    if mine:
-        connection.execute(_SET_MESSAGE_ID, [{"_id": job_id, "_message_id": message_ids[job_id]} for job_id in mine])
+    update_rows(connection, notices, [{"id": job_id, "message_id": message_ids[job_id]} for job_id in mine])
     return set(mine)
-
-
-_SET_MESSAGE_ID = update(notices).where(notices.c.id == bindparam("_id")).values(message_id=bindparam("_message_id"))

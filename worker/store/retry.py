@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, or_, select, update
 
 from worker.store.engine import Store
 from worker.store.jobs import now
@@ -130,7 +130,7 @@ def _update(connection: Connection, ids: list[str], state: str, actor: str) -> N
         .values(
             state=state,
             unsure=state == "uncertain",
-            due_at=case((jobs.c.waits_for.is_not(None), None), else_=at),
+            due_at=case((jobs.c.waits_for.is_not(None), None), else_=literal(at, jobs.c.due_at.type)),
             attempts=0,
             reason=None,
             seq=jobs.c.seq + 1,

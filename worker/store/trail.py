@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from worker.store.ids import new_id
+from worker.store.rows import insert_rows
 from worker.store.schema import audit, audit_bodies, unsealed
 
 
@@ -94,7 +95,6 @@ def append(connection: Connection, entries: Iterable[Entry]) -> None:
         rows.append({**row, "leaf": leaf_hash(canonical(row))})
     if not rows:
         return
-    connection.execute(insert(audit), rows)
-    connection.execute(insert(unsealed), [{"entry_id": row["id"]} for row in rows])
-    if bodies:
-        connection.execute(insert(audit_bodies), bodies)
+    insert_rows(connection, audit, rows)
+    insert_rows(connection, unsealed, [{"entry_id": row["id"]} for row in rows])
+    insert_rows(connection, audit_bodies, bodies)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -202,9 +202,9 @@ def _moment(stored: Any) -> datetime:
     if isinstance(stored, datetime):
         return stored
     moment = datetime.fromisoformat(stored)
-    if moment.isoformat(" ", "microseconds") != stored:
+    if moment.isoformat() != stored or moment.utcoffset() != timedelta(0):
         raise ValueError(f"its time is written {stored!r}")
-    return moment.replace(tzinfo=UTC)
+    return moment
 
 
 def _check_body(row: Row[Any], name: str, bodies: _Bodies) -> None:

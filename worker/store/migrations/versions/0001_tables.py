@@ -21,7 +21,7 @@ from sqlalchemy import (
 revision = "0001"
 down_revision = None
 
-MOMENT = DateTime(timezone=True)
+MOMENT = DateTime(timezone=True).with_variant(Text(), "sqlite")
 
 
 def upgrade() -> None:
