@@ -1,4 +1,4 @@
-"""The demo's configuration: one engraving business, three shop systems, two accounts in the sandbox."""
+"""The demo's configuration: one engraving business, three shop systems, an account on each platform of the sandbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import secrets
 from pathlib import Path
 
-from connectors.sandbox import stripe, xero
+from connectors.sandbox import odoo, quickbooks, stripe, xero
 from worker.config import Config, load
 from worker.embedded.machine import free_port
 
@@ -64,6 +64,43 @@ api_key = "{stripe_key}"
 tax_rates = {{ "20" = "txr_VAT20", "5" = "txr_VAT5", "0" = "txr_VAT0" }}
 inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive", "0" = "txr_VAT0_inclusive" }}
 
+[shop.{shop}.account.ledger]
+platform = "quickbooks"
+base_url = "{sandbox}/quickbooks"
+quiet_seconds = {quiet}
+client_id = "{quickbooks.CLIENT_ID}"
+client_secret = "{quickbooks.CLIENT_SECRET}"
+refresh_token = "{quickbooks.REFRESH_TOKEN}"
+
+[shop.{shop}.account.ledger.settings]
+realm_id = "{quickbooks.REALM}"
+home_currency = "GBP"
+multicurrency = true
+item = "1"
+tax = {{ "20" = "6", "5" = "5", "0" = "3" }}
+tax_rates = {{ "20" = "11", "5" = "13" }}
+
+[shop.{shop}.account.abroad]
+platform = "odoo"
+base_url = "{sandbox}/odoo"
+quiet_seconds = {quiet}
+api_key = "{odoo.API_KEY}"
+
+[shop.{shop}.account.abroad.settings]
+url = "https://demo.odoo.example"
+database = "{odoo.DATABASE}"
+version = {odoo.NEWEST}
+tax = {{ "20" = 5, "5" = 6, "0" = 7 }}
+inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
+
+[[shop.{shop}.route]]
+to = ["ledger"]
+when = {{ source = "api" }}
+
+[[shop.{shop}.route]]
+to = ["abroad"]
+when = {{ country = ["DE", "FR", "NL", "US"] }}
+
 [[shop.{shop}.route]]
 to = ["cards"]
 when = {{ source = "shop" }}
@@ -92,7 +129,7 @@ def write_config(folder: Path, sandbox: str, smtp: str) -> tuple[Config, Path, d
             folder=folder, port=free_port(), flower=keys["flower"], flower_port=free_port(), shop=SHOP,
             api_key=keys["api_key"], erp=keys["erp"], web=keys["web"], woo=keys["shop"], sandbox=sandbox, quiet=QUIET,
             client_id=xero.CLIENT_ID, client_secret=xero.CLIENT_SECRET, refresh_token=xero.REFRESH_TOKEN,
-            tenant=xero.TENANT, stripe_key=next(iter(stripe.KEYS)), smtp=smtp,
+            tenant=xero.TENANT, quickbooks=quickbooks, odoo=odoo, stripe_key=next(iter(stripe.KEYS)), smtp=smtp,
         ),
         encoding="utf-8",
     )  # fmt: skip
