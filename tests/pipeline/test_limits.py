@@ -184,3 +184,22 @@ def test_no_window_ever_sees_a_call_too_many(client: Any, tenant: str, rng: rand
             assert sum(begin <= other < begin + per for other in arrivals) <= calls
     for begin, _ in spans:
         assert sum(first <= begin < last for first, last in spans) <= 4
+
+
+def test_calls_of_one_kind_have_a_quota_beside_the_one_of_all(
+    client: Any, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PATIENCE", 0.3)
+    of_all = facts((6, 60.0))
+    both = replace(of_all, quotas=(*of_all.quotas, Quota(2, timedelta(seconds=60), of="batch")))
+    permits = limits.take(tenant, both, 10)
+    assert permits.granted == 6, "what counts batches only does not narrow the rest"
+    for kind in ("batch", "", "batch"):
+        with permits.call(kind):
+            pass
+    with pytest.raises(Throttled) as refused, permits.call("batch"):
+        pass
+    assert refused.value.retry_after is not None
+    assert refused.value.retry_after > 50
+    with permits.call():
+        pass
