@@ -57,6 +57,7 @@ class Odoo(Server):
         Refusal(Duplicate, 422, "on a posted move"),
         Refusal(Duplicate, 422, "must be in draft"),
         Refusal(Duplicate, None, "ir_model_data_module_name"),
+        Refusal(Duplicate, 422, "'module, name'"),
         # Rolled back as a whole, so surely not done.
         Refusal(Unauthorized, None, "FATAL:"),
         Refusal(Unavailable, None, "could not serialize access"),

@@ -172,8 +172,12 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
         model = words.model_of(server(self).settings.version)
-        references = [draft.draft.reference for draft in drafts]
-        domain = [[model.type, "=", "out_invoice"], [model.reference, "in", references]]
+        domain = [
+            [model.type, "=", "out_invoice"],
+            "|",
+            [model.reference, "in", [draft.draft.reference for draft in drafts]],
+            [model.origin, "in", [words.origin(draft.draft) for draft in drafts]],
+        ]
         try:
             raws = self.searched(model.name, domain, model.fields)
         except ConnectorError as error:
@@ -183,13 +187,13 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
     def _match(
         self, draft: PlannedInvoice, raws: Iterable[Mapping[str, Any]]
     ) -> Hit[RemoteInvoice] | None | ConnectorError:
-        """References need not be unique in Odoo: ours is the one that carries our key, whatever else there is."""
+        """References need not be unique in Odoo, and people may edit them: ours is what carries our key."""
         version, order = server(self).settings.version, draft.draft
         try:
             hits = [(words.invoice(raw, version), len(raw["invoice_line_ids"])) for raw in raws]
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             return Unavailable(f"Odoo: what the look-up found cannot be read ({type(error).__name__})")
-        hits = [hit for hit in hits if hit[0].reference == order.reference]
+        hits = [hit for hit in hits if hit[0].key == draft.key or hit[0].reference == order.reference]
         hits.sort(key=lambda hit: (hit[0].key != draft.key, hit[0].status is Status.VOID))
         live = [one.id for one, _ in hits if one.key == draft.key and one.status is not Status.VOID]
         if len(live) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 from connectors.errors import Unauthorized, Unavailable
 from connectors.http import Answer
@@ -60,6 +61,7 @@ class Server(Platform):
         if protocol == "json-2":
             return super().leaving(request, proof)
         secret = proof["Authorization"].removeprefix("bearer ")
+        self.http.hide(secret, escape(secret))  # as it stands in the body
         return protocols.wrapped(request, protocol, self.settings.database, self._uid(secret), secret)
 
     def _uid(self, secret: str) -> int:

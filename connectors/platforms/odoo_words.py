@@ -197,13 +197,18 @@ def head(draft: InvoiceDraft, customer_id: str, settings: OdooSettings) -> tuple
         "partner_id/.id": customer_id,
         "currency_id/id": f"base.{draft.currency}",
         model.reference: draft.reference,
-        model.origin: f"Order {draft.order_ref}{BEFORE_KEY}{draft.key}",
+        model.origin: origin(draft),
         model.day: draft.issued_on.isoformat(),
         model.due: draft.due_on.isoformat(),
     }
     if settings.journal is not None:
         cells["journal_id/.id"] = str(settings.journal)
     return list(cells), list(cells.values())
+
+
+def origin(draft: InvoiceDraft) -> str:
+    """For people the order, then our whole key, which `key_in` reads back."""
+    return f"Order {draft.order_ref}{BEFORE_KEY}{draft.key}"
 
 
 def loaded_lines(draft: InvoiceDraft, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

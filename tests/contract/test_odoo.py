@@ -164,6 +164,26 @@ def test_no_stored_call_holds_the_key(older: Server) -> None:
     assert sandbox.API_KEY not in repr(outcome)
 
 
+@pytest.mark.parametrize("protocol", ["json-rpc", "xml-rpc"])
+def test_a_password_is_redacted_as_it_stands_in_the_body(protocol: str) -> None:
+    """With characters that XML and JSON write otherwise, and with blanks."""
+    from tests.contract.test_failures import planned, replies
+    from tests.kit.dripping import HostileServer
+
+    settings = {**SAMPLES.settings, "version": 17, "protocol": protocol, "login": sandbox.LOGIN}
+    subject = dataclasses.replace(subjects()["odoo"], samples=dataclasses.replace(SAMPLES, settings=settings))
+    hostile = HostileServer(replies(b"{}"))
+    try:
+        made = subject.at(hostile.url, headers={"Authorization": 'bearer R&D <pass> "phrase"'})
+        made._uids['R&D <pass> "phrase"'] = sandbox.UID
+        outcome = made.invoices.create(Try(planned(), made.invoices.plan(planned())))
+        assert b"pass" in hostile.requests[0]
+        assert "pass" not in outcome.error.sample.request
+        assert "phrase" not in outcome.error.sample.request
+    finally:
+        hostile.close()
+
+
 # -- load and its external ids ---------------------------------------------------------------------------------------
 
 
@@ -184,6 +204,17 @@ def test_a_create_after_posting_is_a_duplicate_and_changes_nothing(server: Serve
     assert type(server.platform.invoices.create(again).error) is Duplicate
     assert settle(server.platform.invoices, again).error is None
     assert server.ledger() == before
+
+
+def test_ours_is_found_when_a_person_has_changed_its_reference(server: Server) -> None:
+    platform = server.connected(settings=server.subject.settings(issue=False))
+    one = attempt(platform, orders.simple("SO-1"))
+    document = platform.invoices.create(one).document
+    edit = lambda: call(server.emulator, "account.move", "write", ids=[int(document.id)], vals={"ref": "PO 77"})  # noqa: E731
+    server.sandbox.run(edit)
+    hit = found(platform.invoices, one.draft)
+    assert hit is not None
+    assert (hit.document.id, hit.document.reference, hit.document.key) == (document.id, "PO 77", one.draft.key)
 
 
 def test_external_ids_are_short_plain_and_never_meet() -> None:

@@ -12,7 +12,7 @@ from tests.kit.smtp import SmtpCatcher
 from worker import accounts
 
 
-@pytest.mark.parametrize("platform", ["xero", "stripe"])
+@pytest.mark.parametrize("platform", ["xero", "stripe", "odoo"])
 def test_drafts_are_left_for_a_person(
     platform: str, tmp_path: Path, redis_server: RedisServer, smtp_catcher: SmtpCatcher
 ) -> None:
