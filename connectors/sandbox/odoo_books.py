@@ -22,8 +22,9 @@ from connectors.sandbox.odoo_fields import LABELS, NAMES, STATIC, BadDomain, fie
 CENT = Decimal("0.01")
 TABLES = """
 CREATE TABLE IF NOT EXISTS odoo_records (server INTEGER, model TEXT, id INTEGER, parent INTEGER, ref TEXT,
-    email TEXT COLLATE NOCASE, doc TEXT, PRIMARY KEY (server, model, id));
+    origin TEXT, email TEXT COLLATE NOCASE, doc TEXT, PRIMARY KEY (server, model, id));
 CREATE INDEX IF NOT EXISTS odoo_refs ON odoo_records (server, model, ref);
+CREATE INDEX IF NOT EXISTS odoo_origins ON odoo_records (server, model, origin);
 CREATE INDEX IF NOT EXISTS odoo_emails ON odoo_records (server, model, email);
 CREATE INDEX IF NOT EXISTS odoo_parents ON odoo_records (server, model, parent);
 CREATE TABLE IF NOT EXISTS odoo_names (server INTEGER, name TEXT, model TEXT, res_id INTEGER,
@@ -100,8 +101,9 @@ class Books:
         kept = {
             name: value for name, value in kept.items() if value is not False or name in ("active", "price_include")
         }
-        row = (self.version, model, ident, parent, ref, doc.get("email"), json.dumps(kept))
-        self.db.execute("INSERT OR REPLACE INTO odoo_records VALUES (?,?,?,?,?,?,?)", row)
+        origin = doc.get("origin") or doc.get("invoice_origin")
+        row = (self.version, model, ident, parent, ref, origin, doc.get("email"), json.dumps(kept))
+        self.db.execute("INSERT OR REPLACE INTO odoo_records VALUES (?,?,?,?,?,?,?,?)", row)
 
     def new_id(self, model: str) -> int:
         """Ids are never used again."""
@@ -125,7 +127,7 @@ class Books:
         falling = "DESC" if order and order.startswith("id desc") else "ASC"
         ask = f"SELECT id FROM odoo_records WHERE server = ? AND model = ? AND ({condition})"  # noqa: S608 - bound
         among = (self.version, model, *values, -1 if limit is None else limit)
-        return [ident for (ident,) in self.db.execute(f"{ask} ORDER BY id {falling} LIMIT ?", among)]
+        return [ident for (ident,) in self.db.execute(f"{ask} ORDER BY +id {falling} LIMIT ?", among)]
 
     def read(
         self, model: str, ids: list[int], names: list[str] | None = None, bare: bool = False
@@ -156,7 +158,8 @@ class Books:
         return shown
 
     def children(self, model: str, parent: int) -> list[int]:
-        ask = "SELECT id FROM odoo_records WHERE server = ? AND model = ? AND parent = ? ORDER BY id"
+        # "+": sorted afterwards; SQLite would else walk all records of the model in the order of their ids
+        ask = "SELECT id FROM odoo_records WHERE server = ? AND model = ? AND parent = ? ORDER BY +id"
         return [ident for (ident,) in self.db.execute(ask, (self.version, model, parent))]
 
     def create(self, model: str, vals: Mapping[str, Any]) -> int:

@@ -217,4 +217,6 @@ def _column(model: str, name: str) -> str:
     reference = "name" if model == "account.invoice" else "ref"
     if name in ("id", "email"):
         return name
+    if name in ("origin", "invoice_origin"):
+        return "origin"
     return "ref" if name == reference else f"json_extract(doc, '$.\"{name}\"')"
