@@ -1,14 +1,11 @@
 """The rules of the house that a reader cannot see in one file: who may import whom, and what is never written."""
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-OURS = ("connectors", "worker", "tasks", "tests")
+from tests.kit.imports import ROOT, imported, sources, within
 
 # Where a module may be imported, as (module, allowed importers); both stand for everything below them too.
 ONLY_HERE = {
@@ -28,28 +25,6 @@ NEVER_WRITTEN = {
     "tests": (r"\btime\.sleep\(", r"\basyncio\.sleep\((?!0\))", r"from time import .*\bsleep\b"),
 }
 WRITTEN_FREELY = ("tests.kit", "tests.bench", "tests.test_imports")
-
-
-def sources(root: Path) -> Iterator[tuple[str, Path]]:
-    """Every Python file of ours with its dotted name."""
-    for package in OURS:
-        for path in sorted((root / package).rglob("*.py")):
-            yield ".".join(path.relative_to(root).with_suffix("").parts), path
-
-
-def within(module: str, *packages: str) -> bool:
-    return any(module == package or module.startswith(f"{package}.") for package in packages)
-
-
-def imported(name: str, source: str) -> Iterator[str]:
-    """What a module imports, inside functions too; relative imports and submodules by their full name."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = ".".join(name.split(".")[: -node.level]) if node.level else ""
-            base = ".".join(part for part in (above, node.module) if part)
-            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def plug_ins(root: Path) -> set[str]:
