@@ -1,11 +1,13 @@
 """The rules of the house that a reader cannot see in one file: who may import whom, and what is never written."""
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import pytest
 
-from tests.kit.imports import ROOT, imported, sources, within
+from tests.kit.imports import ROOT, imported, imports, reached, sources, within
 
 # Where a module may be imported, as (module, allowed importers); both stand for everything below them too.
 ONLY_HERE = {
@@ -23,6 +25,10 @@ NEVER_THERE = {
 NEVER_WRITTEN = {
     "tasks": (r"\b(countdown|eta)\s*=", r"\.retry\("),
     "tests": (r"\btime\.sleep\(", r"\basyncio\.sleep\((?!0\))", r"from time import .*\bsleep\b"),
+}
+CIRCLES_OF_TYPES = {  # a part that names the class of what it is a part of, for its type only
+    ("connectors.platforms.base", "connectors.platforms.documents"),
+    ("connectors.sandbox.quickbooks_books", "connectors.sandbox.quickbooks_invoices"),
 }
 WRITTEN_FREELY = ("tests.kit", "tests.bench", "tests.test_imports")
 
@@ -73,6 +79,34 @@ def violations(root: Path) -> list[str]:
             if within(name, package) and not within(name, *WRITTEN_FREELY):
                 found += [f"{name} writes {match[0]}" for pattern in patterns for match in re.finditer(pattern, source)]
     return found
+
+
+def circles(arrows: Mapping[str, Set[str]]) -> set[tuple[str, ...]]:
+    """Groups of names, sorted, in which each leads to each."""
+    ahead = {name: reached(name, arrows) for name in arrows}
+    return {tuple(sorted(other for other in ahead[name] if name in ahead.get(other, ()))) for name in arrows} - {()}
+
+
+def folder(module: str) -> str:
+    """Where a module stands. What everybody may interrupt at is a ground of its own."""
+    name = module.replace(".", "/")
+    return name if module == "worker.testpoints" or (ROOT / name).is_dir() else name.rpartition("/")[0]
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Inside functions and for types too: who reads the one must not have to read the other first."""
+    assert circles(imports(ROOT)) == CIRCLES_OF_TYPES
+
+
+def test_no_folders_import_each_other():
+    between: dict[str, set[str]] = defaultdict(set)
+    for module, others in imports(ROOT).items():
+        between[folder(module)] |= {folder(other) for other in others} - {folder(module)}
+    assert circles(between) == set()
+
+
+def test_a_circle_is_seen():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {("b", "c")}
 
 
 def test_the_rules_hold():

@@ -12,6 +12,7 @@ from celery import Celery, current_task, signals
 from kombu import Queue
 
 from worker import alive, runtime
+from worker.queues import RECURRING, queue_names
 
 TASKS = ("tasks.handle_events", "tasks.create_invoices", "tasks.notify_customers", "tasks.recurring")
 HANDLE_EVENTS = "tasks.handle_events"
@@ -19,13 +20,6 @@ CREATE_INVOICES = "tasks.create_invoices"
 NOTIFY_CUSTOMERS = "tasks.notify_customers"
 DISPATCH = "tasks.dispatch"
 SEAL = "tasks.seal"
-
-
-def queue_names() -> list[str]:
-    """Every queue but `recurring`, which has a process of its own."""
-    from connectors.platforms.base import platforms
-
-    return ["events", *(f"invoices.{slug}" for slug in platforms()), "notify"]
 
 
 def _settings() -> dict[str, Any]:
@@ -65,7 +59,7 @@ def _settings() -> dict[str, Any]:
         "result_accept_content": ["json"],
         "task_create_missing_queues": False,
         "task_default_queue": "billhook",
-        "task_queues": [Queue(name) for name in ("billhook", *queue_names(), "recurring")],
+        "task_queues": [Queue(name) for name in ("billhook", *queue_names(), RECURRING)],
         "task_remote_tracebacks": False,
         "worker_prefetch_multiplier": 1,
         "worker_eta_task_limit": 100,
@@ -88,7 +82,7 @@ def _settings() -> dict[str, Any]:
 
 def _every(task: str, seconds: float) -> dict[str, Any]:
     # a tick that nobody took before the next one is due is of no use to anybody
-    return {"task": task, "schedule": seconds, "options": {"queue": "recurring", "expires": max(seconds, 1.0) * 5}}
+    return {"task": task, "schedule": seconds, "options": {"queue": RECURRING, "expires": max(seconds, 1.0) * 5}}
 
 
 celery = Celery("billhook", set_as_current=True)
@@ -161,6 +155,7 @@ def _task_ended(**_: Any) -> None:
 def _ready(sender: Any, **_: Any) -> None:
     from worker import observing
 
+    runtime.collect_seldom()
     observing.started(sender.hostname, set(sender.app.amqp.queues.consume_from))
 
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from worker import limits, pulse, runtime
 from worker.accounts import accounts
-from worker.app import queue_names
+from worker.queues import RECURRING, queue_names
 from worker.store.gauges import Gauges, gauges
 from worker.store.inbox import asking
 
@@ -170,7 +170,7 @@ def _redis_answers() -> bool:
 def _redis() -> Doorbells:
     client = runtime.redis_client()
     pipe = client.pipeline(transaction=False)
-    names = [*queue_names(), "recurring"]
+    names = [*queue_names(), RECURRING]
     for name in names:
         pipe.llen(f"billhook:{name}")
     lengths = pipe.execute()

@@ -8,6 +8,7 @@ from collections.abc import Set
 from worker import metrics, runtime
 from worker.gauges import Shared
 from worker.pulse import Pulse
+from worker.queues import RECURRING
 
 log = logging.getLogger(__name__)
 _ours: list[Pulse] = []
@@ -19,7 +20,7 @@ def started(name: str, queues: Set[str]) -> None:
     if _ours:
         return
     log.info("worker started", extra={"version": runtime.version()})
-    metrics.serve(metrics.Page(Shared(everything="recurring" in queues)))
+    metrics.serve(metrics.Page(Shared(everything=RECURRING in queues)))
     _ours.append(Pulse(name))
 
 

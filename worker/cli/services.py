@@ -139,7 +139,7 @@ def _queues(wanted: str) -> list[str]:
     """The queues of a list; none for "all"."""
     if wanted.strip() in ("", "all"):
         return []
-    from worker.app import queue_names
+    from worker.queues import queue_names
 
     names = [one.strip() for one in wanted.split(",") if one.strip()]
     if unknown := [one for one in names if one not in queue_names()]:

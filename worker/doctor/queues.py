@@ -10,9 +10,10 @@ from typing import Any
 
 import redis
 
-from worker.app import DISPATCH, celery, queue_names
+from worker.app import DISPATCH, celery
 from worker.config import Config
 from worker.doctor.findings import Finding, bad, lasting, ok, warning
+from worker.queues import RECURRING, queue_names
 
 ANSWERS_WITHIN = 2.0
 """Seconds in which workers answer a broadcast; one that is stopped or cut off does not."""
@@ -55,7 +56,7 @@ def _asking(names: list[str]) -> Any:
 def lengths(client: redis.Redis) -> dict[str, int]:
     """How many messages wait in each queue."""
     pipe = client.pipeline(transaction=False)
-    names = [*queue_names(), "recurring"]
+    names = [*queue_names(), RECURRING]
     for name in names:
         pipe.llen(f"billhook:{name}")
     return dict(zip(names, map(int, pipe.execute()), strict=True))
@@ -65,7 +66,7 @@ def needed(config: Config) -> list[str]:
     """The queues without which this configuration does not work."""
     platforms = {f"invoices.{ref.account.platform}" for ref in config.accounts()}
     mailed = any(shop.notify.email for shop in config.shop.values())
-    return ["events", *sorted(platforms), *(["notify"] if mailed else []), "recurring"]
+    return ["events", *sorted(platforms), *(["notify"] if mailed else []), RECURRING]
 
 
 def taken(
@@ -114,7 +115,7 @@ def _versions(found: Workers) -> Finding:
 
 def ticking(found: Workers, every: float) -> Iterator[Finding]:
     """Whether dispatch runs; waits up to two periods (`every`, seconds) and a little for the next time."""
-    names = list(found.of_queue.get("recurring", ()))
+    names = list(found.of_queue.get(RECURRING, ()))
     if not names:
         return  # said already
     first = _ticks(names)

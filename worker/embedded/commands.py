@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from worker.config import Config, Flower
-
-RECURRING = "recurring"
-"""The queue of dispatch and seal; it has workers of its own, which never call a platform."""
+from worker.queues import RECURRING
 
 
 def ingest(host: str, port: int) -> tuple[str, ...]:

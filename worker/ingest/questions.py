@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 from starlette.applications import Starlette
@@ -15,16 +16,29 @@ from starlette.routing import Route
 
 from worker import metrics, runtime
 from worker.gauges import OfIngest, Shared
+from worker.ingest.admission import Admission
 from worker.ingest.answers import Answer, Refusal
 from worker.ingest.openapi import document, page
 from worker.store import views
-from worker.store.inbox import StoreUnavailable, asking
-
-if TYPE_CHECKING:
-    from worker.ingest.endpoint import Ingest
+from worker.store.engine import Store
+from worker.store.inbox import Inbox, StoreUnavailable, asking
 
 
-def questions(ingest: Ingest) -> Starlette:
+class Accepting(Protocol):
+    """What is asked about: the part of ingest that takes events in."""
+
+    counters: Counter[str]
+    """Answers given, by their word."""
+    admission: Admission
+    inbox: Inbox
+    inbox_store: Store
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for a commit."""
+
+
+def questions(ingest: Accepting) -> Starlette:
     """An application for everything but the two addresses that shops push to."""
 
     def order(request: Request) -> Response:
@@ -72,7 +86,7 @@ def questions(ingest: Ingest) -> Starlette:
     )
 
 
-async def _store_state(ingest: Ingest) -> str:
+async def _store_state(ingest: Accepting) -> str:
     try:
         async with asyncio.timeout(3):
             await asyncio.to_thread(ingest.inbox.probe)
