@@ -20,7 +20,7 @@ NEVER_THERE = {
     "connectors": ("worker", "tasks", "tests"),
     "worker": ("tasks", "tests"),
     "tasks": ("tests",),
-    "connectors.sandbox": ("connectors.platforms",),
+    "connectors.sandbox": ("connectors.platforms", "connectors.model", "connectors.http", "connectors.errors"),
 }
 NEVER_WRITTEN = {
     "tasks": (r"\b(countdown|eta)\s*=", r"\.retry\("),

@@ -7,14 +7,13 @@ only as one of the six errors.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cache
 from typing import ClassVar, Self
+
+from connectors.registry import choose, plug_ins
 
 CONNECTION = "connection"
 """`ConnectorError.code` of failures that are not this message's own: the next one would fare no better now."""
@@ -94,19 +93,9 @@ class Channel:
 @cache
 def channels() -> dict[str, type[Channel]]:
     """Every channel by name; a file in this package is one."""
-    found: dict[str, type[Channel]] = {}
-    package = importlib.import_module("connectors.channels")
-    for module in pkgutil.iter_modules(package.__path__):
-        for value in vars(importlib.import_module(f"connectors.channels.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Channel) and "name" in vars(value):
-                found[value.name] = value
-    return dict(sorted(found.items()))
+    return plug_ins("connectors.channels", Channel, "name", lambda found: found.name)
 
 
 def channel(name: str) -> type[Channel]:
     """The channel of that name. Raises `LookupError` with the nearest one."""
-    known = channels()
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        raise LookupError(f"there is no channel {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    return known[name]
+    return choose(channels(), name, "channel")

@@ -6,11 +6,8 @@ hooks. Generic code (worker and tasks) does the batching, quotas, retries, audit
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
@@ -22,6 +19,7 @@ from connectors.http import Answer, Http
 from connectors.model import RemoteInvoice
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
+from connectors.registry import choose, plug_ins
 
 
 class PlatformSettings(BaseModel):
@@ -214,20 +212,9 @@ def _by_status(status: int, unsafe: bool) -> type[ConnectorError]:
 @cache
 def platforms() -> dict[str, type[Platform]]:
     """Every platform by slug; a file in this package is one."""
-    found: dict[str, type[Platform]] = {}
-    package = importlib.import_module("connectors.platforms")
-    for module in pkgutil.iter_modules(package.__path__):
-        loaded = importlib.import_module(f"connectors.platforms.{module.name}")
-        for value in vars(loaded).values():
-            if isinstance(value, type) and issubclass(value, Platform) and "facts" in vars(value):
-                found[value.facts.slug] = value
-    return dict(sorted(found.items()))
+    return plug_ins("connectors.platforms", Platform, "facts", lambda found: found.facts.slug)
 
 
 def platform(slug: str) -> type[Platform]:
     """The platform of that slug. Raises `LookupError` with the nearest name."""
-    known = platforms()
-    if slug not in known:
-        near = get_close_matches(slug, known, 1)
-        raise LookupError(f"there is no platform {slug!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    return known[slug]
+    return choose(platforms(), slug, "platform")

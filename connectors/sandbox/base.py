@@ -6,9 +6,7 @@ It is written from the vendor's documentation, never from the connector, and imp
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
+
+from connectors.registry import plug_ins
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +151,4 @@ class Emulator:
 @cache
 def emulators() -> dict[str, type[Emulator]]:
     """Every emulator by slug; a file in this package is one."""
-    found: dict[str, type[Emulator]] = {}
-    package = importlib.import_module("connectors.sandbox")
-    for module in pkgutil.iter_modules(package.__path__):
-        for value in vars(importlib.import_module(f"connectors.sandbox.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Emulator) and "slug" in vars(value):
-                found[value.slug] = value
-    return dict(sorted(found.items()))
+    return plug_ins("connectors.sandbox", Emulator, "slug", lambda found: found.slug)

@@ -8,11 +8,8 @@ body; a worker calls `normalise` later with what was stored. Nothing here does I
 from __future__ import annotations
 
 import base64
-import difflib
 import hashlib
 import hmac
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +20,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from connectors.model import Event, EventType
+from connectors.registry import choose, plug_ins
 
 
 class SignatureError(Exception):
@@ -72,20 +70,12 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-_kinds: dict[str, type[Source]] = {}
-
-
 class Source:
-    """One configured source of one shop. Subclasses that set `kind` are registered by it."""
+    """One configured source of one shop. A subclass that sets `kind` is registered by existing."""
 
     kind: ClassVar[str]
     options_model: ClassVar[type[Options]] = Options
     options: Options
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "kind" in cls.__dict__:
-            _kinds[cls.kind] = cls
 
     def __init__(self, secrets: Sequence[str], options: Mapping[str, Any] | None = None) -> None:
         """Several secrets are valid at once, so that one can be replaced without losing deliveries.
@@ -200,23 +190,11 @@ def display(value: Any) -> str | None:
 
 
 @cache
-def _scan() -> None:
-    from connectors import sources
-
-    for module in pkgutil.iter_modules(sources.__path__):
-        importlib.import_module(f"{sources.__name__}.{module.name}")
-
-
-def kinds() -> list[str]:
-    """The kinds of source there are, in alphabetical order."""
-    _scan()
-    return sorted(_kinds)
+def kinds() -> dict[str, type[Source]]:
+    """Every source by its kind; a file in this package is one."""
+    return plug_ins("connectors.sources", Source, "kind", lambda found: found.kind)
 
 
 def source(kind: str) -> type[Source]:
     """The source of this kind. Raises `LookupError` with what was probably meant and what there is."""
-    if kind not in kinds():
-        close = difflib.get_close_matches(kind, kinds(), n=1)
-        meant = f"; did you mean “{close[0]}”?" if close else ""
-        raise LookupError(f"there is no source of kind “{kind}”{meant} (known: {', '.join(kinds())})")
-    return _kinds[kind]
+    return choose(kinds(), kind, "source of kind")

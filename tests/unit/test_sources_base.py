@@ -56,7 +56,7 @@ def test_a_source_is_known_by_existing() -> None:
 
 
 def test_a_mistyped_kind_is_answered_with_what_was_meant() -> None:
-    with pytest.raises(LookupError, match=r"shopfy.*did you mean “shopify”\?.*woocommerce"):
+    with pytest.raises(LookupError, match=r"shopfy.*did you mean 'shopify'\?.*woocommerce"):
         source("shopfy")
 
 

@@ -1,0 +1,33 @@
+"""Plug-ins that are registered by existing: a file in a package, with a class that sets what it is known by."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def plug_ins(package: str, kind: type[T], mark: str, name: Callable[[type[T]], str]) -> dict[str, type[T]]:
+    """Every subclass of `kind` in the package's files by its name, in alphabetical order.
+
+    `mark` is the attribute that makes it one: a class that only inherits it, or lacks it, is for others to build on.
+    """
+    found: dict[str, type[T]] = {}
+    for file in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        for value in vars(importlib.import_module(f"{package}.{file.name}")).values():
+            if isinstance(value, type) and issubclass(value, kind) and mark in vars(value):
+                found[name(value)] = value
+    return dict(sorted(found.items()))
+
+
+def choose(known: Mapping[str, T], name: str, what: str) -> T:
+    """The one of that name. Raises `LookupError` with what was probably meant and what there is."""
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise LookupError(f"there is no {what} {name!r}{meant} (known: {', '.join(known)})")
+    return known[name]
