@@ -36,7 +36,7 @@ class Send:
 @cache
 def pool() -> ThreadPoolExecutor:
     """Threads for calls that wait on a platform; one pool a process."""
-    return ThreadPoolExecutor(max_workers=max(128, runtime.config().billhook.threads * 4), thread_name_prefix="call")
+    return ThreadPoolExecutor(max_workers=max(256, runtime.config().billhook.threads * 4), thread_name_prefix="call")
 
 
 def bulk_key(works: Sequence[Work]) -> str:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 TURN_SECONDS = 20.0
 ROWS = 200
 """Most rows of one claim."""
-CALLS = 64
+CALLS = 200
 """Most calls of one claim that are in flight at once."""
 BUSY = 0.1
 """Seconds until it is worth asking again while calls that have begun wait for permits."""

@@ -28,13 +28,16 @@ from worker.leases import lease
 from worker.shutdown import stopping
 from worker.store import jobs
 from worker.store.engine import KeyTaken, StoreError
-from worker.store.events import copy_in, no_invoice_yet, set_orders
+from worker.store.events import no_invoice_yet, take_in
 from worker.store.inbox import Held, Inbox
 from worker.store.intents import Intent, Known, Told, decide_accounts, record_intents, record_orders
 from worker.store.jobs import Change, Job
 
 log = logging.getLogger(__name__)
 BATCH = 500
+"""Most events of one turn that are new."""
+AGAIN = 100
+"""Most events of one turn that were handled before, and are due again."""
 TURN_SECONDS = 20.0
 
 
@@ -65,9 +68,9 @@ def _turn() -> Counter[str] | None:
     owner = jobs.new_owner(runtime.process_name())
     rows = inbox.load(inbox.untaken(BATCH, jobs.now()))
     with runtime.store().write() as connection:
-        copy_in(connection, rows)
-        held = jobs.claim(
-            connection, queue="events", kinds=("event",), tenant="", limit=BATCH, owner=owner, lease=lease(),
+        held = take_in(connection, rows, owner=owner, lease=lease(), actor=actor())
+        held += jobs.claim(
+            connection, queue="events", kinds=("event",), tenant="", limit=AGAIN, owner=owner, lease=lease(),
             actor=actor(), turn=time.monotonic_ns() // 1000,
         )  # fmt: skip
     inbox.mark_taken([row.id for row in rows])
@@ -168,7 +171,6 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
             if each.job.id in told:
                 item = told[each.job.id]
                 order = known[item.identity]
-                held[each.job.id] = replace(each.job, order_id=order.id)
                 change, due = _decide(each, item, order, decided)
                 changes.append(change)
                 intents += due
@@ -176,7 +178,6 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
         changes += [_untold(each, waiting) for each in batch if each.job.id not in told]
         decide_accounts(connection, decided)
         created = record_intents(connection, intents)
-        set_orders(connection, {job_id: job.order_id for job_id, job in held.items() if job.order_id})
         testpoints.point("events_before_commit")
         mine = jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
     testpoints.point("events_after_commit")
@@ -204,19 +205,21 @@ def _decide(
     shop = runtime.config().shop[item.shop]
     detail: dict[str, Any] = {"type": item.event.type.value, "order": item.event.order.ref}
     if item.event.type not in shop.trigger:
-        return Change(each.job.id, "done", "handle", detail=detail | {"effect": "kept for the record"}), ()
+        return Change(
+            each.job.id, "done", "handle", order_id=order.id, detail=detail | {"effect": "kept for the record"}
+        ), ()
     try:
         kept = None if testpoints.without("decided") else order.accounts
         names = kept or decided.get(order.id) or accounts_for(shop, item.source, order.order)
     except NoRoute as error:
-        return Change(each.job.id, "held", "handle", reason=str(error), detail=detail), ()
+        return Change(each.job.id, "held", "handle", order_id=order.id, reason=str(error), detail=detail), ()
     gone = [name for name in names if (item.shop, name) not in accounts()]
     if gone:
         reason = f"order {item.event.order.ref} was routed to account {gone[0]}, which no longer exists"
-        return Change(each.job.id, "held", "handle", reason=reason, detail=detail), ()
+        return Change(each.job.id, "held", "handle", order_id=order.id, reason=reason, detail=detail), ()
     decided[order.id] = names
     due = [_intent(item, order, name) for name in names]
-    return Change(each.job.id, "done", "handle", detail=detail | {"accounts": list(names)}), due
+    return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail | {"accounts": list(names)}), due
 
 
 def _intent(item: Told, order: Known, name: str) -> Intent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from functools import cache
@@ -16,6 +17,16 @@ from redis.retry import Retry
 from worker.config import Config, ConfigError, load
 from worker.store.engine import Store
 from worker.store.ids import new_id
+
+
+def collect_seldom() -> None:
+    """For a process that has started: its objects stay for good, and its work leaves few cycles behind.
+
+    Looking for cycles as often as Python does it by itself took half the time of reading an event.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @cache

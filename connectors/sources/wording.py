@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from connectors.model import NO_NUL
+
 _MOST = 50
 """Errors told at once; who has more has another problem."""
 
+_NUL = "must not contain the NUL character"
 _NUMBER = 'is not an amount; write it as text, like "12.50"'
 _TIME = "is not a time with a time zone, like 2026-11-22T10:00:00Z"
 _WORDS = {
@@ -88,6 +91,6 @@ def _field_error(detail: ErrorDetails) -> FieldError:
         loc.append(str(context["path"]))
     elif kind in _ABOUT:
         loc.append(_ABOUT[kind])
-    template = _WORDS.get(kind)
+    template = _NUL if kind == "string_pattern_mismatch" and context["pattern"] == NO_NUL else _WORDS.get(kind)
     message = template.format_map(context) if template else detail["msg"].replace("Input should", "should")
     return FieldError(".".join(loc), message)

@@ -55,7 +55,7 @@ def test_a_message_whose_publishing_is_repeated_is_one_claim(
         assert client.llen("billhook:events") == 2
     world.start(workers=2)
     world.until_settled()
-    assert [action for action, _ in world.story(f"event:{ids[0]}")].count("claim") == 1
+    assert [outcome for _, outcome in world.story(f"event:{ids[0]}")].count("claimed") == 1
     check(world)
 
 

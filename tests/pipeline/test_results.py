@@ -60,7 +60,7 @@ def asked(world: World, *names: str, timeout: float = 20.0) -> list[dict[str, An
 
 def task_of(world: World, subject: str) -> str:
     """The id of the task that claimed a subject last, as the trail says."""
-    rows = world.rows("SELECT actor FROM audit WHERE action = 'claim' AND subject = ? ORDER BY seq", subject)
+    rows = world.rows("SELECT actor FROM audit WHERE outcome = 'claimed' AND subject = ? ORDER BY seq", subject)
     return str(rows[-1][0].partition("/")[2])
 
 

@@ -9,7 +9,6 @@ The two addresses that shops push to are served before any routing; everything e
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 import time
@@ -246,10 +245,7 @@ def _tune() -> None:
     """Settings of the interpreter for a process that does nothing else."""
     # The writer hands the interpreter back often; with the default of 5 ms each time, it would starve.
     sys.setswitchinterval(0.0005)
-    # Requests leave no cycles; looking for them costs a tenth of the time, and pauses of 50 ms and more.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    runtime.collect_seldom()
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:

@@ -1,12 +1,16 @@
 """Connections to the store: one engine a process, one commit a step.
 
-SQLite: WAL, `synchronous=FULL` (a 2xx promises durability), BEGIN IMMEDIATE for every writer, and one writer
-of this process at a time (threads that queue in SQLite's own busy handler sleep in steps of up to 100 ms).
+SQLite: WAL, `synchronous=FULL` (a 2xx promises durability), BEGIN IMMEDIATE for every writer, and one writer at a
+time: of this process by a lock, of all processes by a lock on a file beside the database. Who queues in SQLite's own
+busy handler instead sleeps in steps of up to 100 ms, while the database stands idle.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +58,7 @@ class Store:
                 connect_args=options,
                 **_SILENT,
             )
-        self._one_writer = threading.Lock()
+        self._turn = _Turn(Path(parsed.database or ""), busy_seconds) if self.sqlite else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -65,12 +69,12 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction; commits on leaving, rolls back on an exception."""
-        if not self.sqlite:
+        if self._turn is None:
             with self.engine.begin() as connection:
                 yield connection
             return
         with (
-            self._one_writer,
+            self._turn,
             self.engine.connect().execution_options(immediate=True) as connection,
             connection.begin(),
         ):
@@ -78,6 +82,45 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+class _Turn:
+    """Entered by one writer at a time, of all threads and processes that share a SQLite database.
+
+    It only orders those who wait: SQLite's own lock is what protects. So who has waited for `patience` seconds (the
+    holder may be a stopped process) goes on, and is told by SQLite what it cannot have.
+    """
+
+    SOON = 0.0005
+    """Seconds between two tries for the file's lock, which cannot be waited for with a time limit."""
+
+    def __init__(self, database: Path, patience: float) -> None:
+        self._here = threading.Lock()
+        self._file = database.with_name(database.name + "-turn")
+        self._patience = patience
+        self._descriptor: int | None = None
+        self._process = os.getpid()
+
+    def __enter__(self) -> None:
+        self._here.acquire()
+        if self._descriptor is None or self._process != os.getpid():  # a lock of flock is shared with a forked child
+            self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._process = os.getpid()
+        until = time.monotonic() + self._patience
+        while not self._taken() and time.monotonic() < until:
+            time.sleep(self.SOON)
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._here.release()
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor or 0, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def _prepare_sqlite(engine: Engine, busy_seconds: float, synchronous: str) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, case, literal, select, text, true, tuple_, update
+from sqlalchemy import Connection, Row, Update, bindparam, case, func, literal, select, text, true, tuple_, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker import testpoints
@@ -69,6 +69,8 @@ class Change:
     duration_us: int | None = None
     tried: bool = True
     """Whether this claim counts as an attempt; one that a quota turned away does not."""
+    order_id: str | None = None
+    """The order that the row turned out to speak of; None leaves what is known."""
 
 
 def now() -> datetime:
@@ -226,6 +228,7 @@ def settle(
             "unsure": change.unsure,
             "reason": change.reason,
             "attempts": 0 if change.tried else 1,
+            "order_id": change.order_id,
         }
         for change in changes
     ]
@@ -238,7 +241,7 @@ def settle(
 
 @cache
 def _settling(dialect: str, unfenced: bool) -> Update | ReturningUpdate[Any]:
-    told = given_for(jobs, ("id", "state", "due_at", "unsure", "reason", "attempts"), dialect)
+    told = given_for(jobs, ("id", "state", "due_at", "unsure", "reason", "attempts", "order_id"), dialect)
     same = {name: told.c[name] for name in ("state", "due_at", "unsure", "reason")}
     return (
         update(jobs)
@@ -246,6 +249,7 @@ def _settling(dialect: str, unfenced: bool) -> Update | ReturningUpdate[Any]:
         .values(
             **same,
             attempts=jobs.c.attempts - told.c.attempts,
+            order_id=func.coalesce(told.c.order_id, jobs.c.order_id),
             seq=jobs.c.seq + 1,
             lease_owner=None,
             lease_until=None,
@@ -257,8 +261,9 @@ def _settling(dialect: str, unfenced: bool) -> Update | ReturningUpdate[Any]:
 
 def _settled(job: Job, seq: int, change: Change, actor: str) -> Entry:
     detail = change.detail if change.reason is None else {**change.detail, "reason": change.reason}
+    order_id = change.order_id or job.order_id
     return Entry(
-        job.shop, job.order_id, job.subject, seq, change.action, change.state, actor, detail, change.duration_us,
+        job.shop, order_id, job.subject, seq, change.action, change.state, actor, detail, change.duration_us,
         change.body,
     )  # fmt: skip
 

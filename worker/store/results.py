@@ -98,7 +98,7 @@ def _first_id(moment: datetime) -> str:
 
 def _claims(connection: Connection, task_id: str, born: datetime) -> dict[str, Any]:
     """The task's claims by subject; of several, where the first stood, the last."""
-    mine = (audit.c.action == "claim") & audit.c.actor.endswith(f"/{task_id}", autoescape=True)
+    mine = audit.c.action.in_(("claim", "receive")) & audit.c.actor.endswith(f"/{task_id}", autoescape=True)
     first = (
         select(audit.c.id, audit.c.at)
         .where(mine, audit.c.id >= _first_id(born - SKEW), audit.c.id < _first_id(born + WAITS))
