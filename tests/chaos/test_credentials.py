@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sandbox import xero
 from tests.kit.history import check
-from tests.kit.inside import inside
+from tests.kit.inprocess import inside
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import Clocks, order_event
 from tests.kit.world import World

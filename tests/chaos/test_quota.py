@@ -10,7 +10,7 @@ import pytest
 from connectors.sandbox.base import Rolling
 from connectors.sandbox.faults import Fault, Faults
 from tests.kit.history import check
-from tests.kit.inside import inside
+from tests.kit.inprocess import inside
 from tests.kit.scene import order_event
 from tests.kit.world import World
 

@@ -75,7 +75,7 @@ def test_not_there_is_believed_only_after_the_quiet_period(
     scene.without(*(() if needed else ("quiet",)))
     scene.turn()
     with scene.store.write() as connection:  # the key has died, so it is looked up at once
-        connection.exec_driver_sql("UPDATE documents SET first_sent_at = '2020-01-01 00:00:00.000000'")
+        connection.exec_driver_sql("UPDATE documents SET first_sent_at = '2020-01-01T00:00:00+00:00'")
     scene.settle()
     eventually(lambda: len(scene.sandbox.ledger("stripe")) == (2 if needed else 3), within=3)
     seen(scene, needed)
@@ -119,7 +119,7 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing(
     (sleeper,) = crew(world, [point], "stop", f"quota,{off}")
     feed(world, [sleeper], iter(range(1, 9)), None, discount=None, total="117.54")
     with world.store.write() as connection:  # what was sent so far is older than any key
-        connection.exec_driver_sql("UPDATE documents SET first_sent_at = '2020-01-01 00:00:00.000000'")
+        connection.exec_driver_sql("UPDATE documents SET first_sent_at = '2020-01-01T00:00:00+00:00'")
     world.start_worker({"BILLHOOK_WITHOUT": "quota"})
     world.until_settled()
     calls = len(world.sandbox.calls("stripe"))

@@ -1,14 +1,18 @@
-"""A scene whose tasks run in the test itself, one turn at a time: what happens between two turns is the test's."""
+"""This process as one of ours: a test calls the code under a scene's configuration, where others start a process.
+
+`inside` is that and no more; an `InProcess` scene plays whole turns, and what happens between two is the test's.
+"""
 
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -25,6 +29,34 @@ QUICK = Clocks(deadline=1.0, lease_margin=3.0, quiet_seconds=0.3, linger=0.0)
 _KEYS = {slug: f"DELETE FROM {slug}_answers" for slug in ("quickbooks", "stripe", "xero")}
 
 
+_HELD_ONCE = (
+    runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client, runtime.process_name,
+    accounts.accounts, accounts.platform_of, handling._source,
+)  # fmt: skip
+_ELSEWHERE = ("BILLHOOK_DATABASE_URL", "BILLHOOK_REDIS_URL", "BILLHOOK_DATA_DIR")
+"""What in the environment would lead past the scene's configuration."""
+
+
+@contextmanager
+def inside(scene: Scene) -> Iterator[None]:
+    """Configuration, store, Redis and accounts of this process are the scene's."""
+    with patch.dict("os.environ", {"BILLHOOK_CONFIG": str(scene.config_file)}):
+        for name in _ELSEWHERE:
+            os.environ.pop(name, None)
+        _forget()
+        try:
+            yield
+        finally:
+            for opened in {runtime.store(), runtime.inbox()}:
+                opened.close()
+            _forget()
+
+
+def _forget() -> None:
+    for held in _HELD_ONCE:
+        held.cache_clear()
+
+
 class InProcess(Scene):
     """Nobody dispatches: nothing happens but by `handle` and `turn`."""
 
@@ -34,15 +66,11 @@ class InProcess(Scene):
         """`options` as of `Scene`."""
         super().__init__(folder, store_url, redis_url, **{"clocks": QUICK, **options})
         self._monkeypatch = monkeypatch
-        for name in ("BILLHOOK_DATABASE_URL", "BILLHOOK_REDIS_URL", "BILLHOOK_DATA_DIR"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setitem(os.environ, "BILLHOOK_CONFIG", str(self.config_file))
-        _forget()
+        self._inside = ExitStack()
+        self._inside.enter_context(inside(self))
 
     def close(self) -> None:
-        runtime.store().close()
-        runtime.inbox().close()
-        _forget()
+        self._inside.close()
         super().close()
 
     def without(self, *safeguards: str) -> None:
@@ -95,13 +123,3 @@ class InProcess(Scene):
 def _forget_keys(hosted: Hosted, slug: str) -> None:
     if slug in _KEYS:  # Odoo has no keys to forget: an external id is for ever
         hosted.emulator.db.execute(_KEYS[slug])
-
-
-def _forget() -> None:
-    """What one process holds once belongs to one scene here."""
-    for held in (
-        runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client, runtime.process_name,
-        accounts.accounts, accounts.platform_of, handling._source,
-    ):  # fmt: skip
-        with suppress(AttributeError):
-            held.cache_clear()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks import create_invoices, handle_events
-from tests.kit.inside import inside
+from tests.kit.inprocess import inside
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import Clocks, Scene, order_event
 from tests.kit.smtp import SmtpCatcher

@@ -11,7 +11,7 @@ import pytest
 from connectors.sandbox.faults import Fault
 from tasks.handle_events import _turn
 from tests.kit.history import check
-from tests.kit.inside import inside
+from tests.kit.inprocess import inside
 from tests.kit.scene import order_event
 from tests.kit.world import World
 

@@ -11,7 +11,7 @@ from connectors.platforms.stripe import Stripe
 from connectors.sandbox.faults import Fault
 from tasks import create_invoices, handle_events, recurring
 from tests.kit.history import check
-from tests.kit.inside import inside
+from tests.kit.inprocess import inside
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import Clocks, Scene, order_event
 from worker import accounts, runtime
