@@ -1,4 +1,4 @@
-"""The only door to the outside: one requests session a thread, a wall-clock deadline, exact decimals, redaction.
+"""The only door to the outside: one requests adapter a thread, a wall-clock deadline, exact decimals, redaction.
 
 Whether a call may have happened is known here and nowhere else: the connection notes the moment before
 its first byte leaves. A call that failed before that moment is surely not done, whatever failed; an
@@ -21,13 +21,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http.client import HTTPResponse, RemoteDisconnected
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.hooks import default_hooks
+from requests.utils import default_headers
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -39,6 +41,7 @@ SAMPLE_LIMIT = 64_000
 """Characters of a request or response kept for the trail."""
 _REDACTED = "«redacted»"
 _CREDENTIALS = re.compile(r"((?i:bearer|basic))\s+(?=[a-z.~/-]*[0-9A-Z_+=])[\w.~+/=-]{8,}")
+_HEADERS = dict(default_headers())
 _USER_INFO = re.compile(r"//[^/\s@\"']+@")
 
 
@@ -230,7 +233,7 @@ _watchdog = _Watchdog()
 
 
 class Http:
-    """Sends requests. Safe to share between threads: each has its own session.
+    """Sends requests. Safe to share between threads: each has its own connections.
 
     `deadline` is seconds of wall clock for a whole call. `secrets` are values that must never appear in a
     sample or a message.
@@ -244,11 +247,13 @@ class Http:
 
     def hide(self, *secrets: str) -> None:
         """Adds values (a fresh token) to those that are redacted, also as they look inside a URL or JSON text."""
+        fresh = [secret for secret in secrets if secret and secret not in self._secrets]
+        if not fresh:
+            return
         known = set(self._secrets)
-        for secret in filter(None, secrets):
+        for secret in fresh:
             known.update((secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]))
-        if len(known) > len(self._secrets):
-            self._secrets = tuple(sorted(known, key=len, reverse=True))  # a secret may begin with a shorter one
+        self._secrets = tuple(sorted(known, key=len, reverse=True))  # a secret may begin with a shorter one
 
     def redact(self, text: str) -> str:
         """The text with every known secret, bearer token and password in a URL replaced by «redacted»."""
@@ -275,7 +280,7 @@ class Http:
         refuse by raising. Raises `Unavailable` (surely not done) or `Uncertain` (it may have been done).
         `capture=False` keeps both bodies out of the sample (token requests).
         """
-        request = self._prepared(requests.Request(method, url, headers=headers, params=query, data=body))
+        request = self._prepared(method, url, headers or {}, query or {}, body)
         if guard is not None:
             guard()
         started = time.monotonic()
@@ -283,13 +288,7 @@ class Http:
         _here.call = call
         _watchdog.watch(call)
         try:
-            response = self._session().send(
-                request,
-                timeout=(min(CONNECT_TIMEOUT, self.deadline), self.deadline + 1),  # the watchdog comes first
-                allow_redirects=False,
-            )
-            if call.expired:  # a reset socket looks like the end of an answer that names no length
-                raise TimeoutError
+            response = self._exchange(request, call)
         except Exception as error:
             sample = self._sample(request, None, time.monotonic() - started, capture)
             raise self._failure(call, error, unsafe, sample) from None
@@ -299,23 +298,38 @@ class Http:
         sample = self._sample(request, response, time.monotonic() - started, capture)
         return Answer(response.status_code, response.headers, response.content, sample)
 
-    def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
+    def _exchange(self, request: requests.PreparedRequest, call: _Call) -> requests.Response:
+        timeout = (min(CONNECT_TIMEOUT, self.deadline), self.deadline + 1)  # the watchdog comes first
+        response = self._adapter().send(request, timeout=timeout)
+        _ = response.content  # read here: the body is a part of the call
+        if call.expired:  # a reset socket looks like the end of an answer that names no length
+            raise TimeoutError
+        return response
+
+    def _prepared(
+        self, method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str], body: str | bytes | None
+    ) -> requests.PreparedRequest:
+        request = requests.PreparedRequest()
+        request.hooks = default_hooks()
         try:
-            return self._session().prepare_request(request)
+            request.prepare_method(method)
+            request.url = _address(url, tuple(query.items()))
+            request.prepare_headers({**_HEADERS, **headers})
+            request.prepare_cookies({})
+            request.prepare_body(body, None)
+            return request
         except (requests.RequestException, ValueError) as error:
-            where = self.redact(request.url or "")
+            where = self.redact(url)
             raise Unavailable(f"{where} cannot be called, nothing was sent: {self.redact(str(error))}") from None
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None or self._local.process != os.getpid():  # a forked process must not share connections
-            session = requests.Session()
-            session.trust_env = False
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter(pool_connections=8, pool_maxsize=2, max_retries=0))
-            self._local.session, self._local.process = session, os.getpid()
-        return session
+    def _adapter(self) -> HTTPAdapter:
+        """The connections of this thread. No session of requests around it: no redirects, cookies, netrc or proxies
+        of the environment, which a tenth of the call went into switching off."""
+        adapter: HTTPAdapter | None = getattr(self._local, "adapter", None)
+        if adapter is None or self._local.process != os.getpid():  # a forked process must not share connections
+            adapter = _Adapter(pool_connections=8, pool_maxsize=2, max_retries=0)
+            self._local.adapter, self._local.process = adapter, os.getpid()
+        return adapter
 
     def _failure(self, call: _Call, error: Exception, unsafe: bool, sample: Sample) -> ConnectorError:
         reason = f"no answer within {self.deadline:g} s" if call.expired else self.redact(_root(error))
@@ -341,6 +355,14 @@ class Http:
     def _shown(self, body: Any) -> str:
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
         return self.redact(text)[:SAMPLE_LIMIT]  # in this order: half a secret would not be recognised
+
+
+@lru_cache(maxsize=256)
+def _address(url: str, query: tuple[tuple[str, str], ...]) -> str:
+    """The address with its query, encoded. Raises what requests finds wrong with it."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, dict(query))
+    return str(request.url)
 
 
 def _root(error: BaseException) -> str:

@@ -20,7 +20,7 @@ class Doorbell:
         *,
         at_once: int = 500,
         most: int = 20_000,
-        pause: float = 0.02,
+        pause: float = 0.05,
         pause_after_failure: float = 1.0,
     ) -> None:
         self._ring = ring
