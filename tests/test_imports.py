@@ -1,5 +1,6 @@
 """The rules of the house that a reader cannot see in one file: who may import whom, and what is never written."""
 
+import ast
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Set
@@ -29,6 +30,11 @@ NEVER_WRITTEN = {
 CIRCLES_OF_TYPES = {  # a part that names the class of what it is a part of, for its type only
     ("connectors.platforms.base", "connectors.platforms.documents"),
     ("connectors.sandbox.quickbooks_books", "connectors.sandbox.quickbooks_invoices"),
+}
+LINES_OF_A_FUNCTION = 40
+LONGER = {  # these may shrink, not grow
+    "worker.store.jobs.free": 43,
+    "worker.store.migrations.versions.0001_tables.jobs": 45,  # one table, and a migration is not rewritten
 }
 WRITTEN_FREELY = ("tests.kit", "tests.bench", "tests.test_imports")
 
@@ -91,6 +97,25 @@ def folder(module: str) -> str:
     """Where a module stands. What everybody may interrupt at is a ground of its own."""
     name = module.replace(".", "/")
     return name if module == "worker.testpoints" or (ROOT / name).is_dir() else name.rpartition("/")[0]
+
+
+def too_long(name: str, source: str) -> list[str]:
+    """The functions of a module that are longer than they may be, with their lines."""
+    functions = [
+        each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths = ((f"{name}.{each.name}", (each.end_lineno or 0) - each.lineno + 1) for each in functions)
+    return [f"{name}: {lines}" for name, lines in lengths if lines > LONGER.get(name, LINES_OF_A_FUNCTION)]
+
+
+def test_no_function_is_longer_than_a_screen():
+    running = ((name, path) for name, path in sources(ROOT) if not within(name, "tests"))
+    assert [each for name, path in running for each in too_long(name, path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_long_function_is_seen():
+    assert too_long("a", "class B:\n    def c(self):\n" + "        x = 1\n" * 39) == []
+    assert too_long("a", "class B:\n    async def c(self):\n" + "        x = 1\n" * 40) == ["a.c: 41"]
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -123,7 +123,6 @@ def document() -> dict[str, Any]:
 
 def _push() -> dict[str, Any]:
     array = {"type": "array", "items": _ref("Event"), "minItems": 1, "maxItems": MOST}
-    one_or_many = {"anyOf": [_ref("Taken"), _ref("ArrayResult")]}
     return {
         "operationId": "pushEvents",
         "summary": f"Push one event, or an array of up to {MOST:,}",
@@ -137,37 +136,42 @@ def _push() -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": {"anyOf": [_ref("Event"), array]}, "example": EXAMPLE}},
         },
-        "responses": {
-            "202": _answer(
-                "Accepted: stored for good. Of an array: at least one was; each element has its result.",
-                one_or_many,
-                {"id": "evt-1", "status": "accepted"},
-            ),
-            "200": _answer(
-                "Duplicate: the same event was accepted before; nothing changes.",
-                one_or_many,
-                {"id": "evt-1", "status": "duplicate"},
-            ),
-            **_problems(400, 401, 408),
-            "409": _problem("An event with this id was accepted before with another body."),
-            "413": _problem("Larger than 1 MiB, or 10 MiB for an array."),
-            "422": _answer(
-                "Wrong fields, each with its path; amounts that do not add up, with the difference. An array of which"
-                " nothing was accepted is answered with its results instead.",
-                {"anyOf": [_ref("Problem"), _ref("ArrayResult")]},
-                {
-                    "error": "invalid_event",
-                    "message": "The event was not accepted: a field is wrong.",
-                    "errors": [
-                        {
-                            "path": "order.total",
-                            "message": "total 111.55 differs from the sum of lines, discount, shipping and tax by 0.01",
-                        }
-                    ],
-                },
-            ),
-            **_problems(429, 503),
-        },
+        "responses": _answers_to_a_push(),
+    }
+
+
+def _answers_to_a_push() -> dict[str, Any]:
+    one_or_many = {"anyOf": [_ref("Taken"), _ref("ArrayResult")]}
+    return {
+        "202": _answer(
+            "Accepted: stored for good. Of an array: at least one was; each element has its result.",
+            one_or_many,
+            {"id": "evt-1", "status": "accepted"},
+        ),
+        "200": _answer(
+            "Duplicate: the same event was accepted before; nothing changes.",
+            one_or_many,
+            {"id": "evt-1", "status": "duplicate"},
+        ),
+        **_problems(400, 401, 408),
+        "409": _problem("An event with this id was accepted before with another body."),
+        "413": _problem("Larger than 1 MiB, or 10 MiB for an array."),
+        "422": _answer(
+            "Wrong fields, each with its path; amounts that do not add up, with the difference. An array of which"
+            " nothing was accepted is answered with its results instead.",
+            {"anyOf": [_ref("Problem"), _ref("ArrayResult")]},
+            {
+                "error": "invalid_event",
+                "message": "The event was not accepted: a field is wrong.",
+                "errors": [
+                    {
+                        "path": "order.total",
+                        "message": "total 111.55 differs from the sum of lines, discount, shipping and tax by 0.01",
+                    }
+                ],
+            },
+        ),
+        **_problems(429, 503),
     }
 
 

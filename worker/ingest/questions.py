@@ -40,6 +40,19 @@ class Accepting(Protocol):
 
 def questions(ingest: Accepting) -> Starlette:
     """An application for everything but the two addresses that shops push to."""
+    return Starlette(
+        routes=[
+            *_about_orders(ingest),
+            *_about_the_process(ingest),
+            Route("/openapi.json", lambda _: _json(200, document())),
+            Route("/docs", lambda _: HTMLResponse(page(document()))),
+        ],
+        exception_handlers={HTTPException: _http_error, Refusal: _refused, StoreUnavailable: _store_down},
+    )
+
+
+def _about_orders(ingest: Accepting) -> list[Route]:
+    """What a shop may ask with its key: of its own orders and events."""
 
     def order(request: Request) -> Response:
         shop, ref = _shop(request), request.path_params["ref"]
@@ -53,6 +66,12 @@ def questions(ingest: Accepting) -> Starlette:
 
     def _shop(request: Request) -> str:
         return ingest.admission.shop_of_key(request.headers.get("authorization", "").encode("latin-1"))
+
+    return [Route("/orders/{ref:path}", order), Route("/events/{id:path}", event)]
+
+
+def _about_the_process(ingest: Accepting) -> list[Route]:
+    """Health for whoever watches over it, figures for Prometheus."""
 
     def healthz(_: Request) -> Response:
         return _json(200, {"status": "alive", "waiting": ingest.waiting, "counters": dict(ingest.counters)})
@@ -72,18 +91,7 @@ def questions(ingest: Accepting) -> Starlette:
             raise Refusal(401, "unauthorized", text)
         return Response(shown.text(), media_type=shown.content_type)
 
-    return Starlette(
-        routes=[
-            Route("/metrics", figures),
-            Route("/orders/{ref:path}", order),
-            Route("/events/{id:path}", event),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/openapi.json", lambda _: _json(200, document())),
-            Route("/docs", lambda _: HTMLResponse(page(document()))),
-        ],
-        exception_handlers={HTTPException: _http_error, Refusal: _refused, StoreUnavailable: _store_down},
-    )
+    return [Route("/metrics", figures), Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
 async def _store_state(ingest: Accepting) -> str:
