@@ -293,6 +293,8 @@ class Turn:
         with runtime.store().write() as connection:
             mine = jobs.settle(connection, held, [said.change for said in verdicts], owner=self.owner, actor=self.actor)
             ours = sorted((said for said in verdicts if said.change.id in mine), key=lambda said: said.change.id)
+            customers = [said.change.id for said in ours if held[said.change.id].kind == "customer"]
+            store.lock_customers(connection, customers)
             store.store_progress(connection, [said.progress for said in ours])
             issued = [said for said in ours if said.change.state == "issued"]
             store.store_issued(connection, [said.progress for said in issued])

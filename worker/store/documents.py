@@ -188,6 +188,13 @@ def store_progress(connection: Connection, progress: Sequence[Progress]) -> None
     connection.execute(_progress(tuple(rows[0]), connection.dialect.name), packed(connection, rows))
 
 
+def lock_customers(connection: Connection, ids: Sequence[str]) -> None:
+    """Locks customers' documents in the order in which new invoices lock them, so that neither waits for the other."""
+    if ids and connection.dialect.name != "sqlite":
+        here = among(connection, documents.c.id, ids)
+        connection.execute(select(documents.c.id).where(here).order_by(documents.c.id).with_for_update())
+
+
 @cache
 def _progress(names: tuple[str, ...], dialect: str) -> Update:
     told = given_for(documents, names, dialect)
