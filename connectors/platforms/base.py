@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,8 @@ from connectors.model import RemoteInvoice
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
 from connectors.registry import choose, plug_ins
+
+T = TypeVar("T")
 
 
 class PlatformSettings(BaseModel):
@@ -144,6 +146,22 @@ class Platform:
             step="read", method=method, path=path, query=query or {}, headers=headers or {}, body=body or ""
         )
         return self._call(request, unsafe=False)
+
+    def value(self, answer: Answer) -> Any:
+        """What an answer says, where that is not simply its JSON. May raise anything on an unexpected body."""
+        return answer.json()
+
+    def told(self, answer: Answer, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the `value` of an answer to a read. Raises `Unavailable` when it cannot be read:
+        nothing was changed, and the question may be asked again."""
+        try:
+            return read(self.value(answer))
+        except Exception as error:
+            raise Unavailable(
+                f"{self.facts.title}: the answer cannot be read ({type(error).__name__})",
+                status=answer.status,
+                sample=answer.sample,
+            ) from None
 
     def _call(self, request: Request, *, unsafe: bool, begin: Callable[[], None] | None = None) -> Answer:
         for again in (True, False):

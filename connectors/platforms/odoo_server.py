@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
-from connectors.errors import Unauthorized, Unavailable
+from connectors.errors import Unauthorized
 from connectors.http import Answer
 from connectors.platforms import odoo_protocols as protocols
 from connectors.platforms import odoo_words as words
@@ -88,13 +88,7 @@ class Server(Platform):
     def question(self, request: Request, read: Callable[[Any], T]) -> T:
         """What `read` makes of the answer to a call that only reads, which goes by POST too. Raises `Unavailable`
         when it cannot be read."""
-        answer = self.ask(request.path, headers=request.headers, body=request.body)
-        try:
-            return read(self.value(answer))
-        except Exception as error:
-            raise Unavailable(
-                f"Odoo: the answer cannot be read ({type(error).__name__})", status=answer.status, sample=answer.sample
-            ) from None
+        return self.told(self.ask(request.path, headers=request.headers, body=request.body), read)
 
     def records(self, request: Request, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
         """What `read` makes of each record of an answer; the errors of `question`."""

@@ -130,7 +130,7 @@ class QuickBooks(Platform):
             )  # fmt: skip
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        return words.read_safely(self._shown(remote_id), lambda body: self.invoices.document(body["Invoice"]))
+        return self.told(self._shown(remote_id), lambda body: self.invoices.document(body["Invoice"]))
 
     def send(self, remote_id: str, key: str) -> None:
         """To BillEmail, which every invoice of ours with an e-mail address has. Sandbox companies: 40 mails a day."""
@@ -149,15 +149,15 @@ class QuickBooks(Platform):
     def link(self, remote_id: str) -> str | None:
         """Only where the company takes online payments and the invoice has an e-mail address."""
         answer = self._shown(remote_id, include="invoiceLink")
-        return words.read_safely(answer, lambda body: body["Invoice"].get("InvoiceLink") or None)
+        return self.told(answer, lambda body: body["Invoice"].get("InvoiceLink") or None)
 
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
         """All amounts become 0 and the note begins with "Voided"; refused by QuickBooks in a closed period."""
         answer = self._shown(remote_id)
-        found = words.read_safely(answer, lambda body: self.invoices.document(body["Invoice"]))
+        found = self.told(answer, lambda body: self.invoices.document(body["Invoice"]))
         if found.status is Status.VOID:
             return found
-        token = words.read_safely(answer, lambda body: str(body["Invoice"]["SyncToken"]))
+        token = self.told(answer, lambda body: str(body["Invoice"]["SyncToken"]))
         request = Request(
             step="void",
             path=self.invoices.address,

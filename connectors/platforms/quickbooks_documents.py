@@ -157,7 +157,7 @@ class Elements(Documents[D, R]):
             answer = self.platform.ask(
                 f"{company(self.platform.settings)}/query", VERSION, {"Content-Type": "application/text"}, paged
             )
-            rows = words.read_safely(answer, lambda body: body["QueryResponse"].get(self.entity, []))
+            rows = self.platform.told(answer, lambda body: body["QueryResponse"].get(self.entity, []))
             found += rows
             if len(rows) < ROWS:
                 break

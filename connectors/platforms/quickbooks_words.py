@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from connectors.errors import Rejected, Unavailable
+from connectors.errors import Rejected
 from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, Line, Party, Tax, minor_units, rounded
 from connectors.platforms.base import PlatformSettings
@@ -78,18 +78,6 @@ def parsed(body: str) -> dict[str, Any]:
     """The fields of a rendered entity."""
     fields: dict[str, Any] = json.loads(body, parse_float=Decimal)
     return fields
-
-
-def read_safely(answer: Answer, read: Callable[[Any], T]) -> T:
-    """What `read` makes of the body of an answer to a read; an unreadable one is `Unavailable`: nothing was changed."""
-    try:
-        return read(answer.json())
-    except Exception as error:
-        raise Unavailable(
-            f"QuickBooks: the answer cannot be read ({type(error).__name__})",
-            status=answer.status,
-            sample=answer.sample,
-        ) from None
 
 
 def top_fault(answer: Answer) -> Mapping[str, Any] | None:

@@ -284,13 +284,7 @@ class Stripe(Platform):
 
     def look(self, path: str, read: Callable[[Any], T], query: Mapping[str, str] | None = None) -> T:
         """What `read` makes of a GET's JSON. Raises `Unavailable` when the answer cannot be read."""
-        answer = self.ask(path, query)
-        try:
-            return read(answer.json())
-        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            raise Unavailable(
-                f"Stripe's answer cannot be read ({type(error).__name__})", status=answer.status, sample=answer.sample
-            ) from error
+        return self.told(self.ask(path, query), read)
 
     def pages(self, path: str, query: Mapping[str, str]) -> list[Any]:
         """Everything a list holds, newest first, 100 a page (docs.stripe.com/api/pagination)."""

@@ -31,7 +31,6 @@ from connectors.platforms.documents import (
     R,
     RemoteCustomer,
     Request,
-    T,
     reading,
 )
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
@@ -173,7 +172,7 @@ class Elements(Documents[D, R]):
         found: list[Mapping[str, Any]] = []
         for page in range(1, 1000):
             answer = self.platform.ask(f"{API}/{self.collection}", {**query, "page": str(page), "pageSize": "1000"})
-            elements = read_safely(answer, lambda body: body[self.collection])
+            elements = self.platform.told(answer, lambda body: body[self.collection])
             found.extend(elements)
             if len(elements) < 1000:
                 break
@@ -343,7 +342,7 @@ class Xero(Platform):
 
     def read(self, remote_id: str) -> RemoteInvoice:
         answer = self.ask(_path(remote_id))
-        return read_safely(answer, lambda body: Invoices(self).document(body["Invoices"][0]))
+        return self.told(answer, lambda body: Invoices(self).document(body["Invoices"][0]))
 
     def send(self, remote_id: str, key: str) -> None:
         """Xero answers 204. Refused for drafts and for contacts without an e-mail address; 1,000 mails a day."""
@@ -357,7 +356,7 @@ class Xero(Platform):
 
     def link(self, remote_id: str) -> str | None:
         answer = self.ask(_path(remote_id) + "/OnlineInvoice")
-        pages = read_safely(answer, lambda body: body["OnlineInvoices"])
+        pages = self.told(answer, lambda body: body["OnlineInvoices"])
         return (pages[0].get("OnlineInvoiceUrl") or None) if pages else None
 
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
@@ -373,16 +372,6 @@ class Xero(Platform):
 
 def _path(remote_id: str) -> str:
     return f"{API}/Invoices/{quote(remote_id, safe='')}"
-
-
-def read_safely(answer: Answer, read: Callable[[Any], T]) -> T:
-    """What `read` makes of the body of an answer to a read; an unreadable one is `Unavailable`: nothing was changed."""
-    try:
-        return read(answer.json())
-    except Exception as error:
-        raise Unavailable(
-            f"Xero: the answer cannot be read ({type(error).__name__})", status=answer.status, sample=answer.sample
-        ) from None
 
 
 def groups(drafts: Sequence[D], terms: Callable[[D], list[str]]) -> Iterator[list[D]]:

@@ -117,7 +117,18 @@ class Emulator:
         raise NotImplementedError
 
     def handle(self, request: Request) -> Response:
-        """Answers as the platform would, quotas and credentials included."""
+        """What the server calls: an answer, whose changes of the books are all kept or, where it raises, none."""
+        self.db.execute("BEGIN")
+        try:
+            response = self.answer(request)
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+        return response
+
+    def answer(self, request: Request) -> Response:
+        """Answers as the platform would, quotas and credentials included; in a transaction of `db`."""
         raise NotImplementedError
 
     def creates(self, request: Request) -> bool:

@@ -120,18 +120,10 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
 
     # -- the doors -------------------------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response:
         if request.headers.get("x-sandbox-fault") == "error_stored":
             return self.failure(500)
-        version, request = _server(request)
-        self.db.execute("BEGIN")
-        try:
-            response = self._answer(version, request)
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
-        return response
+        return self._answer(*_server(request))
 
     def _answer(self, version: int, request: Request) -> Response:
         path = request.path

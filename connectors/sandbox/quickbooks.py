@@ -116,17 +116,11 @@ tax_rates = {{ "20" = "11", "5" = "13" }}
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response:
-        self.db.execute("BEGIN")
-        try:
-            if request.path == DISCOVERY:
-                response = Response.json(200, _discovery(request.headers.get("host", "")))
-            else:
-                response = self._token(request) if request.path == TOKENS else self._authorised(request)
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+    def answer(self, request: Request) -> Response:
+        if request.path == DISCOVERY:
+            response = Response.json(200, _discovery(request.headers.get("host", "")))
+        else:
+            response = self._token(request) if request.path == TOKENS else self._authorised(request)
         response.headers.setdefault("intuit_tid", f"1-{uuid4().hex[:8]}-{uuid4().hex[:24]}")
         return response
 

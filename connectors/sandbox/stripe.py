@@ -84,16 +84,13 @@ tax_rates = {{ "20" = "txr_VAT20", "5" = "txr_VAT5", "0" = "txr_VAT0" }}
         error = {"type": "api_error", "message": "An error occurred with our connection to the database."}
         return Response.json(status, {"error": error})
 
-    def handle(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response:
         if found := re.fullmatch("/i/(in_[0-9a-f]+)(/pdf)?", request.path):
             return self._page(found[1], pdf=found[2] is not None)
-        self.db.execute("BEGIN IMMEDIATE")
         try:
             return self._answer(request)
         except Refused as refused:
             return Response.json(refused.status, {"error": refused.error})
-        finally:
-            self.db.execute("COMMIT")
 
     def _answer(self, request: Request) -> Response:
         books = Books(self.db, self._book(request), self.clock())

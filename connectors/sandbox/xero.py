@@ -122,15 +122,8 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Response:
-        self.db.execute("BEGIN")
-        try:
-            response = self._token(request) if request.path == "/connect/token" else self._authorised(request)
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
-        return response
+    def answer(self, request: Request) -> Response:
+        return self._token(request) if request.path == "/connect/token" else self._authorised(request)
 
     def _token(self, request: Request) -> Response:
         """RFC 6749 sections 4.4 and 6. A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""

@@ -1,13 +1,13 @@
 """compose.yaml and the Dockerfile as far as they can be judged without an engine; `test_services.py` runs it."""
 
+import json
 import re
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from tests.compose.reading import FILE, Missing, compose, variables, written
+from tests.compose.reading import Missing, compose, variables, written
 from tests.kit.processes import ROOT
 
 SECRETS = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_PASSWORD", "BILLHOOK_KEY")
@@ -21,11 +21,11 @@ each = pytest.mark.parametrize("name", SERVICES)
 
 
 def test_it_is_what_the_compose_specification_describes() -> None:
-    """The schema of compose-spec, as the package check-jsonschema carries it."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    """The schema of compose-spec (github.com/compose-spec/compose-spec, Apache License 2.0: compose-spec.LICENSE)."""
+    schema = json.loads((ROOT / "tests/compose/compose-spec.json").read_text(encoding="utf-8"))
+    found = Draft202012Validator(schema).iter_errors(written())
 
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert [f"{'.'.join(map(str, error.path))}: {error.message}" for error in found] == []
 
 
 def test_it_has_the_services_that_operations_needs() -> None:

@@ -33,7 +33,7 @@ class ToyBooks(Emulator):
         self.rolling = Rolling(self.per_minute, 60)
         self.valid = True
 
-    def handle(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response:
         if (request.method, request.path) == ("POST", "/connect/token"):
             self.valid = True
             return Response.json(200, {"access_token": self.proof[1].split()[-1], "expires_in": 1800})
