@@ -16,7 +16,8 @@ from sqlalchemy import create_engine, func, select
 
 from tests.bench.peer.models import Base, Event, Notice
 from tests.bench.world import Side, environment, stub
-from worker.embedded.machine import HOST, PrivateRedis, free_port
+from tests.kit.processes import free_port
+from worker.embedded.machine import HOST, PrivateRedis
 from worker.embedded.supervisor import Child, Supervisor
 from worker.store.scratch import scratch_database
 

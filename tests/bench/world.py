@@ -26,8 +26,9 @@ from sqlalchemy import func, select
 from connectors.sandbox import stripe, xero
 from tests.bench.database import Server
 from tests.bench.processes import busy_seconds, cpu_seconds, memory_mib, own_cpu_seconds
+from tests.kit.processes import free_port
 from worker.config import load
-from worker.embedded.machine import Machine, free_port
+from worker.embedded.machine import Machine
 from worker.embedded.supervisor import Child, Supervisor
 from worker.store.engine import Store
 from worker.store.figures import inbox_rows
