@@ -61,3 +61,26 @@ def test_a_failed_writer_leaves_the_line(url):
         raise ZeroDivisionError
     with store.write() as connection:
         connection.execute(text("UPDATE counter SET n = 3"))
+
+
+def test_where_no_line_can_be_made_the_database_is_written_all_the_same(url, tmp_path):
+    (tmp_path / "counted.db-turn").unlink()
+    (tmp_path / "counted.db-turn").mkdir()
+    store = Store(url, busy_seconds=0.1)
+    for n in (7, 8):  # a failure to stand in line must not leave the writers' own lock taken
+        with store.write() as connection:
+            connection.execute(text("UPDATE counter SET n = :n"), {"n": n})
+    with store.read() as connection:
+        assert connection.execute(text("SELECT n FROM counter")).scalar_one() == 8
+
+
+def test_a_closed_store_keeps_no_file_open_and_may_be_used_again(url):
+    store = Store(url)
+    with store.write():
+        pass
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    store.close()
+    if before is not None:
+        assert len(os.listdir("/proc/self/fd")) < before
+    with store.write() as connection:
+        connection.execute(text("UPDATE counter SET n = 9"))

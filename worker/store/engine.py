@@ -82,6 +82,8 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
 
 
 class _Turn:
@@ -103,6 +105,15 @@ class _Turn:
 
     def __enter__(self) -> None:
         self._here.acquire()
+        try:
+            self._stand_in_line()
+        except OSError:  # no file can be opened, or locked, there: SQLite itself says what is wrong, if anything is
+            pass
+        except BaseException:
+            self._here.release()
+            raise
+
+    def _stand_in_line(self) -> None:
         if self._descriptor is None or self._process != os.getpid():  # a lock of flock is shared with a forked child
             self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._process = os.getpid()
@@ -111,9 +122,17 @@ class _Turn:
             time.sleep(self.SOON)
 
     def __exit__(self, *_: object) -> None:
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._here.release()
+        try:
+            if self._descriptor is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            self._here.release()
+
+    def close(self) -> None:
+        with self._here:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def _taken(self) -> bool:
         try:
