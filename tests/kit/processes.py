@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "BILLHOOK_TEST_PROCESS"  # in the environment of everything we start, so that strays are found
 PORTS = range(15000, 32000)  # below the range from which the kernel gives ports to clients
+PORT_LOCKS = Path("/tmp")  # one folder for all test processes of the machine, whatever TMPDIR each was given
 _taken_ports: set[int] = set()
 _port_locks: dict[int, IO[bytes]] = {}
 
@@ -68,7 +68,7 @@ def _lock_port(port: int) -> bool:
     """Locks one byte of a file all test processes share; the kernel frees it when this process ends."""
     pid = os.getpid()
     if pid not in _port_locks:
-        _port_locks[pid] = open(Path(tempfile.gettempdir()) / f"billhook-test-ports-{os.getuid()}", "ab")  # noqa: SIM115
+        _port_locks[pid] = open(PORT_LOCKS / f"billhook-test-ports-{os.getuid()}", "ab")  # noqa: SIM115
     try:
         fcntl.lockf(_port_locks[pid], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:
