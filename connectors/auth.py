@@ -1,18 +1,22 @@
-"""How requests prove who they are. Where tokens are kept and who may refresh them is the caller's business."""
+"""How requests prove who they are. Where tokens are kept and who may refresh them is the caller's business.
+
+A session is a token too: it is got by a login, kept, shared by all workers and got anew when it has ended.
+"""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
-from urllib.parse import urlencode
+from typing import Any, Literal, Protocol, Self
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr
 
 from connectors.errors import Throttled, Unauthorized, Unavailable, Uncertain
-from connectors.http import Http
+from connectors.http import Answer, Http
 
 
 class Auth(Protocol):
@@ -40,7 +44,7 @@ class StaticHeaders:
 
 @dataclass(frozen=True)
 class Token:
-    """An OAuth 2 access token, with the refresh token that came with it (None for client credentials)."""
+    """An access token, with the refresh token that came with it (None for client credentials); or a session's id."""
 
     access: str = field(repr=False)
     refresh: str | None = field(repr=False)
@@ -50,50 +54,112 @@ class Token:
         return now < self.expires_at - margin
 
 
+class Grant(Protocol):
+    """How a platform gives tokens, or sessions. The caller sees to it that one worker at a time asks."""
+
+    @property
+    def rotates(self) -> bool:
+        """Whether a refresh token is used up by its use."""
+
+    @property
+    def grace(self) -> timedelta:
+        """How long a used refresh token still works (zero where the vendor documents none)."""
+
+    def at(self, base_url: str) -> Self:
+        """The same of an account pointed elsewhere: the same path there."""
+
+    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
+        """A new token, by the refresh token if there is one. Raises `Unauthorized` when it is refused for good,
+        `Throttled` when there were too many calls, `Unavailable` when nothing was sent or nothing can have been used
+        up, and when the answer to a refresh is lost `Uncertain`: the refresh token may then be used up."""
+
+
 @dataclass(frozen=True)
 class OAuth2:
-    """A token endpoint. `rotates`: each refresh invalidates the refresh token it used.
-
-    `grace`: how long a used refresh token still works (zero where the vendor documents none).
-    """
+    """A token endpoint (RFC 6749), and where a merchant consents. Credentials have `client_id` and `client_secret`."""
 
     token_url: str
-    rotates: bool
+    rotates: bool = False
+    """Each refresh invalidates the refresh token it used."""
     grace: timedelta = timedelta(0)
+    client: Literal["basic", "body"] = "basic"
+    """Where id and secret of the client are sent: as HTTP Basic, or in the form."""
+    alone: bool = True
+    """Without a refresh token the client may ask for a token of its own (client credentials, section 4.4)."""
+    authorize_url: str = ""
+    """Where the merchant consents (authorization code, section 4.1); empty where there is no such flow."""
+    scopes: tuple[str, ...] = ()
+    pkce: bool = False
+    """RFC 7636, S256."""
+    consent: tuple[tuple[str, str], ...] = ()
+    """Further parameters of the consent page: (("access_type", "offline"),)."""
+    lifetime: timedelta = timedelta(hours=1)
+    """Of tokens whose answer does not say."""
 
-    def refresh(self, http: Http, client_id: str, client_secret: SecretStr, refresh: str | None) -> Token:
-        """A new token: by refresh token (RFC 6749 section 6), else by client credentials (section 4.4).
+    def at(self, base_url: str) -> Self:
+        here = base_url.rstrip("/")
+        consent = here + urlsplit(self.authorize_url).path if self.authorize_url else ""
+        return dataclasses.replace(self, token_url=here + urlsplit(self.token_url).path, authorize_url=consent)
 
-        Raises `Unauthorized` when the grant is refused for good, `Throttled` when there were too many calls,
-        `Unavailable` when nothing was sent, and when the answer to a refresh is lost `Uncertain`: the refresh
-        token may then be used up (client credentials are never used up: `Unavailable`).
-        """
-        http.hide(client_secret.get_secret_value())
-        form = {"grant_type": "client_credentials"}
+    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
         if refresh is not None:
-            form = {"grant_type": "refresh_token", "refresh_token": refresh}
             http.hide(refresh)
-        basic = base64.b64encode(f"{client_id}:{client_secret.get_secret_value()}".encode()).decode()
+            return self.ask(http, credentials, {"grant_type": "refresh_token", "refresh_token": refresh})
+        if not self.alone:
+            raise Unauthorized("no merchant has consented yet: run `billhook connect` for the account")
+        return self.ask(http, credentials, self.own())
+
+    def own(self) -> dict[str, str]:
+        """The form of client credentials."""
+        scope = {"scope": " ".join(self.scopes)} if self.scopes and not self.authorize_url else {}
+        return {"grant_type": "client_credentials", **scope}
+
+    def proof(self, credentials: Any) -> tuple[dict[str, str], dict[str, str]]:
+        """What proves the client: headers and fields of the form."""
+        secret = credentials.client_secret.get_secret_value()
+        if self.client == "body":
+            return {}, {"client_id": credentials.client_id, "client_secret": secret}
+        basic = base64.b64encode(f"{credentials.client_id}:{secret}".encode()).decode()
+        return {"Authorization": f"Basic {basic}"}, {}
+
+    def ask(self, http: Http, credentials: Any, form: Mapping[str, str]) -> Token:
+        """The token for this grant. Raises as `obtain`; a `refresh_token` or `code` in the form can be used up."""
+        spends = form.get("refresh_token") or form.get("code")
+        headers, fields = self.proof(credentials)
+        for secret in vars(credentials).values():
+            if isinstance(secret, SecretStr):
+                http.hide(secret.get_secret_value())
+        http.hide(*headers.values(), *(value.split()[-1] for value in headers.values()))
         answer = http.send(
             "POST",
             self.token_url,
-            headers={"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode(form),
-            unsafe=refresh is not None,
+            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded", **headers},
+            body=urlencode({**form, **fields}),
+            unsafe=spends is not None,
             capture=False,
         )
         if answer.status in {400, 401, 403}:
-            raise Unauthorized(f"the token endpoint refuses the credentials (status {answer.status})")
+            raise Unauthorized(f"the token endpoint refuses the credentials (status {answer.status}{_named(answer)})")
         if answer.status == 429:
             raise Throttled("the token endpoint was called too often", status=429, retry_after=answer.retry_after)
         try:
             if answer.status != 200:
                 raise ValueError
             body = answer.json()
-            lifetime = timedelta(seconds=int(body["expires_in"]))
-            token = Token(str(body["access_token"]), body.get("refresh_token") or refresh, datetime.now(UTC) + lifetime)
+            lifetime = timedelta(seconds=int(body.get("expires_in") or self.lifetime.total_seconds()))
+            refresh = body.get("refresh_token") or form.get("refresh_token")
+            token = Token(str(body["access_token"]), refresh, datetime.now(UTC) + lifetime)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-            lost = Uncertain if refresh is not None else Unavailable
+            lost = Unavailable if spends is None else Uncertain
             raise lost(f"the token endpoint gave no token (status {answer.status})") from None
         http.hide(token.access, token.refresh or "")
         return token
+
+
+def _named(answer: Answer) -> str:
+    """The error's code in a token endpoint's answer (RFC 6749 section 5.2), which holds nothing secret."""
+    try:
+        code = str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f", {code}" if code.isascii() and code.replace("_", "").isalnum() else ""

@@ -19,12 +19,20 @@ from tests.kit.smtp import SmtpCatcher
 
 SEED = "BILLHOOK_TEST_SEED"  # give it again to repeat a run
 SESSION = "BILLHOOK_TEST_SESSION"  # the folder that the processes of one run share
-SDKS = ("localstripe", "odoorpc", "quickbooks", "stripe", "xero_python")
+SDKS = (
+    "freshbooks", "hubspot", "invoiced", "localstripe", "netsuite", "odoorpc", "paypalserversdk", "quickbooks",
+    "simple_salesforce", "square", "stripe", "xero_python",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow (as -m slow does)")
     parser.addoption("--proof", action="store_true", help="a vendor's SDK that is missing fails the proof tests")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: much of a test's time is waiting, for deadlines to pass and processes to start."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from connectors.auth import Auth, OAuth2, StaticHeaders
+from connectors.auth import Auth, Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform
 from worker import limits, runtime
@@ -38,16 +36,15 @@ def _auth(ref: AccountRef, kind: type[Platform], http: Http) -> Auth:
     headers = kind.static_headers(ref.credentials)
     if headers is not None:
         return StaticHeaders(headers)
-    if kind.facts.oauth is None:
-        raise LookupError(f"{kind.facts.title} declares neither static headers nor OAuth 2")
-    return TenantTokens(ref.tenant, _endpoint(kind.facts.oauth, ref.account.base_url), ref.credentials, http)
+    return TenantTokens(ref.tenant, kind, grant_of(ref), ref.credentials, http)
 
 
-def _endpoint(oauth: OAuth2, base_url: str | None) -> OAuth2:
-    """The token endpoint; of an account pointed elsewhere, the same path there."""
-    if base_url is None:
-        return oauth
-    return dataclasses.replace(oauth, token_url=base_url.rstrip("/") + urlsplit(oauth.token_url).path)
+def grant_of(ref: AccountRef) -> Grant:
+    """Who gives the account's tokens; of an account pointed elsewhere, the same path there."""
+    grant = ref.platform.grant(ref.settings, ref.credentials)
+    if grant is None:
+        raise LookupError(f"{ref.platform.facts.title} declares neither static headers nor a grant")
+    return grant if ref.account.base_url is None else grant.at(ref.account.base_url)
 
 
 def _secrets(credentials: Any) -> list[str]:

@@ -21,9 +21,10 @@ import orjson
 from cryptography.fernet import Fernet, MultiFernet
 from pydantic import SecretStr
 
-from connectors.auth import OAuth2, Token
+from connectors.auth import Grant, Token
 from connectors.errors import ConnectorError, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
+from connectors.platforms.base import Platform
 from worker import runtime, testpoints
 from worker.store import tokens
 from worker.store.jobs import now
@@ -61,11 +62,12 @@ def _written(path: Path) -> str:
 
 
 class TenantTokens:
-    """An `Auth` over the store: `headers()` gives a bearer token that is fresh, refreshing it if need be."""
+    """An `Auth` over the store: `headers()` prove by a token or session that is fresh, got anew if need be."""
 
-    def __init__(self, tenant: str, oauth: OAuth2, credentials: Any, http: Http) -> None:
+    def __init__(self, tenant: str, platform: type[Platform], grant: Grant, credentials: Any, http: Http) -> None:
         self.tenant = tenant
-        self.oauth = oauth
+        self.platform = platform
+        self.grant = grant
         self.credentials = credentials
         self.http = http
         self._held: tuple[int, Token] | None = None
@@ -74,12 +76,12 @@ class TenantTokens:
         held = self._held
         if held is None or not held[1].fresh(now()):
             held = self._held = self._current(stale_version=None)
-        return _bearer(held[1])
+        return self._proof(held[1])
 
     def renew(self, refused: Mapping[str, str]) -> bool:
         """After a 401. If another worker has stored a newer token by now, that one is used."""
         held = self._held
-        if held is not None and _bearer(held[1]) != refused:
+        if held is not None and self._proof(held[1]) != refused:
             return True
         self._held = self._current(stale_version=held[0] if held else 0)
         return True
@@ -97,6 +99,9 @@ class TenantTokens:
             time.sleep(0.05)
         raise Unavailable(f"another worker is refreshing the credentials of {self.tenant}; nothing was sent")
 
+    def _proof(self, token: Token) -> Mapping[str, str]:
+        return self.platform.proof(token.access, self.credentials)
+
     def _newest(self) -> tuple[int, Token | None]:
         stored = tokens.newest(runtime.store(), self.tenant)
         if stored is None:
@@ -112,7 +117,7 @@ class TenantTokens:
         tries = tokens.begin_refresh(runtime.store(), self.tenant, version, runtime.process_name(), deadline)
         if tries is None:
             return False
-        if self.oauth.rotates and (tries > 2 or (tries == 2 and not self.oauth.grace)):
+        if self.grant.rotates and (tries > 2 or (tries == 2 and not self.grant.grace)):
             raise self._hold("its refresh token was used, but the answer was lost")
         return True
 
@@ -120,7 +125,7 @@ class TenantTokens:
         refresh = token.refresh if token else _first(self.credentials)
         testpoints.point("before_refresh")
         try:
-            fresh = self.oauth.refresh(self.http, self.credentials.client_id, self.credentials.client_secret, refresh)
+            fresh = self.grant.obtain(self.http, self.credentials, refresh)
         except Unauthorized as error:
             raise self._hold(error.message) from None
         except ConnectorError as error:
@@ -186,7 +191,3 @@ def _opened(stored: tokens.StoredToken) -> dict[str, Any]:
 
 def _mark(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _bearer(token: Token) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token.access}"}

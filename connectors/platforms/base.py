@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.auth import Auth
+from connectors.auth import Auth, Grant
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
-from connectors.http import Answer, Http
+from connectors.http import Answer, Http, dump_json
 from connectors.model import RemoteInvoice
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
@@ -30,6 +30,17 @@ class PlatformSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     issue: Annotated[bool, Field(description="false leaves drafts for a person to approve")] = True
+
+
+class Choice(BaseModel):
+    """Something the merchant can choose: `value` for the setting of that name; of a table (tax) `key` is its key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    setting: str
+    value: str
+    title: str
+    key: str | None = None
 
 
 class Platform:
@@ -76,8 +87,19 @@ class Platform:
 
     @classmethod
     def static_headers(cls, credentials: Any) -> Mapping[str, str] | None:
-        """Headers made of an API key; None where tokens must be fetched (`facts.oauth`)."""
+        """Headers made of an API key; None where tokens or sessions must be fetched (`grant`)."""
         return None
+
+    @classmethod
+    def grant(cls, settings: Any, credentials: Any) -> Grant | None:
+        """Who gives this account's tokens or sessions; None with `static_headers`. Some merchants have an endpoint of
+        their own."""
+        return cls.facts.oauth
+
+    @classmethod
+    def proof(cls, token: str, credentials: Any) -> Mapping[str, str]:
+        """The headers that prove a call by a token or session that `grant` gave (`Token.access`)."""
+        return {"Authorization": f"Bearer {token}"}
 
     @classmethod
     def address(cls, settings: Any) -> str:
@@ -112,6 +134,15 @@ class Platform:
         """The platform's own PDF of the issued invoice."""
         raise Rejected(f"{self.facts.title} gives no PDF through its API")
 
+    def whoami(self) -> str:
+        """Whose books these are, by a harmless read: the organisation's name. Raises the errors of a read."""
+        raise NotImplementedError
+
+    def options(self) -> list[Choice]:
+        """What the merchant can choose from for the settings, as the platform has it now: tax codes, accounts, items,
+        branding. Raises the errors of a read."""
+        return []
+
     def link(self, remote_id: str) -> str | None:
         """Where the customer can see and pay it, if there is such a page."""
         return None
@@ -128,6 +159,8 @@ class Platform:
             proved = {self.facts.key.field: self.facts.key.fitting(key)}
             if self.facts.key.place == "query":
                 request = request.model_copy(update={"query": {**request.query, **proved}})
+            elif self.facts.key.place == "body":
+                request = request.model_copy(update={"body": f"{dump_json(proved)[:-1]},{request.body[1:]}"})
             else:
                 request = request.model_copy(update={"headers": {**request.headers, **proved}})
         return self._call(request, unsafe=True, begin=begin)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
 
-from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Uncertain
+from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Unavailable, Uncertain
 from connectors.http import Answer
 from connectors.model import Address, InvoiceDraft, Model, Party, RemoteInvoice, Status
 from connectors.platforms.facts import difference
@@ -41,6 +41,8 @@ class Request(Model):
     """The kind of call, where the platform has a quota for it alone (`Quota.of`)."""
     issues: bool = False
     """This call makes the document final: our draft and the platform's are compared before it."""
+    remark: str = ""
+    """What the trail should say of how it was rendered: a rounding line, a tax that was stated; for people."""
 
 
 Plan = tuple[Request, ...]
@@ -155,7 +157,13 @@ class Documents(Generic[D, R]):
         that is surely not there, except with `look_first`. Two documents that carry one key are a `Rejected`.
 
         A document that has our reference but not our business key is returned as it is (the caller holds it);
-        so is a voided one. Deleted drafts are not there."""
+        so is a voided one. Deleted drafts are not there.
+
+        As it stands here: one `look` a draft. Where one call can ask for many, that is overridden."""
+        return [self._looked(draft) for draft in drafts]
+
+    def look(self, draft: D) -> Hit[R] | None:
+        """What exists of one draft. Raises the errors of a read; any other exception means an unreadable answer."""
         raise NotImplementedError
 
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
@@ -197,6 +205,15 @@ class Documents(Generic[D, R]):
         return None
 
     # -- behaviour -------------------------------------------------------------------------------------------------
+
+    def _looked(self, draft: D) -> Hit[R] | None | ConnectorError:
+        try:
+            return self.look(draft)
+        except ConnectorError as error:
+            return error
+        except Exception as error:  # an element without an id, a status nobody knows
+            title = self.platform.facts.title
+            return Unavailable(f"{title}: what the look-up found cannot be read ({type(error).__name__})")
 
     def create(self, attempt: Attempt[D]) -> Outcome[R]:
         """Runs the plan's steps that are not in `attempt.made`, in order; compares before the one that issues.

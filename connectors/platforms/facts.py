@@ -20,7 +20,8 @@ class Key:
     field: str
     max_length: int
     lives: timedelta
-    place: Literal["header", "query"] = "header"
+    place: Literal["header", "query", "body"] = "header"
+    """In a body it is a field of the JSON object, which must not be empty."""
 
     def fitting(self, key: str) -> str:
         """The key as it is sent: a longer one is shortened, to the same text for ever."""

@@ -353,7 +353,7 @@ def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksS
     for row in rows:
         net[row.rate] += row.amount
         charged[row.rate] += row.tax
-    if all(rounded(net[rate] * rate / 100, draft.currency) == tax for rate, tax in charged.items()):
+    if all(_to_cents(net[rate] * rate / 100) == tax for rate, tax in charged.items()):
         return None
     lines = []
     for rate, tax in charged.items():
@@ -361,7 +361,7 @@ def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksS
             continue
         if rate not in settings.tax_rates:
             shown = f"{rate.normalize():f}"
-            by_them = rounded(net[rate] * rate / 100, draft.currency)
+            by_them = _to_cents(net[rate] * rate / 100)
             raise Rejected(
                 f"order {draft.order_ref}: QuickBooks would make the {shown} % tax {by_them}, the order charges {tax} "
                 f'{draft.currency}, for it rounds once per rate: set tax_rates."{shown}" in the account\'s settings '
@@ -375,6 +375,11 @@ def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksS
         }
         lines.append({"DetailType": "TaxLineDetail", "Amount": tax, "TaxLineDetail": detail})
     return {"TotalTax": draft.tax_total, "TaxLine": lines}
+
+
+def _to_cents(amount: Decimal) -> Decimal:
+    """Two decimals, taken for every currency: nothing says that QuickBooks rounds yen otherwise."""
+    return rounded(amount, "USD")
 
 
 def _fits(what: str, text: str | None, most: int) -> str | None:

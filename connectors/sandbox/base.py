@@ -6,16 +6,19 @@ It is written from the vendor's documentation, never from the connector, and imp
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.registry import plug_ins
+from connectors.sandbox.shelf import written
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,20 @@ class Request:
     def query(self) -> dict[str, str]:
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
+    @property
+    def bearer(self) -> str:
+        """The token of the Authorization header."""
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
+    def fault(self) -> str | None:
+        """What the server wants to go wrong inside: "error_stored" or "refuse_element"."""
+        return self.headers.get("x-sandbox-fault")
+
+    def json(self) -> Any:
+        """The body, its numbers exact. Raises `ValueError` when it is not JSON."""
+        return json.loads(self.body, parse_float=Decimal)
+
     def form(self) -> list[tuple[str, str]]:
         """The pairs of a form-encoded body, in order."""
         return parse_qsl(self.body.decode(), keep_blank_values=True)
@@ -48,7 +65,14 @@ class Response:
 
     @classmethod
     def json(cls, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-        return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+        """A JSON value; a `Decimal` in it is a number."""
+        return cls(status, written(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    @classmethod
+    def pdf(cls, *words: object) -> Response:
+        """Just enough of a PDF to tell which document it shows."""
+        text = " ".join(map(str, words))
+        return cls(200, f"%PDF-1.4\n% {text}\n%%EOF\n".encode(), {"Content-Type": "application/pdf"})
 
 
 @dataclass(frozen=True)
@@ -102,6 +126,8 @@ class Emulator:
     slug: ClassVar[str]
     sample: ClassVar[str] = ""
     """Credentials and settings that work here, as the lines of an account in billhook.toml."""
+    keyed: ClassVar[bool] = False
+    """Whether it has an idempotency layer, which stores errors too: then `answer` heeds the fault `error_stored`."""
     concurrent: ClassVar[int | None] = None
     """Calls in flight at once that the platform allows per tenant; the server counts them."""
 
@@ -118,6 +144,8 @@ class Emulator:
 
     def handle(self, request: Request) -> Response:
         """What the server calls: an answer, whose changes of the books are all kept or, where it raises, none."""
+        if not self.keyed and request.fault == "error_stored":
+            return self.failure(500)
         self.db.execute("BEGIN")
         try:
             response = self.answer(request)
@@ -130,6 +158,16 @@ class Emulator:
     def answer(self, request: Request) -> Response:
         """Answers as the platform would, quotas and credentials included; in a transaction of `db`."""
         raise NotImplementedError
+
+    def counted(self, *limits: Rolling) -> float:
+        """0, and one call more on each limit; or the seconds until there is room on all, and nothing counted."""
+        now = self.clock()
+        if wait := max(limit.wait(now) for limit in limits):
+            self.refused_for_quota += 1
+            return wait
+        for limit in limits:
+            limit.take(now)
+        return 0.0
 
     def creates(self, request: Request) -> bool:
         """Whether the request is an unsafe call on invoices or customers: faults fall on these."""
@@ -151,8 +189,9 @@ class Emulator:
         """Makes every access token invalid from now on (where the platform has tokens)."""
 
     def refuse_element(self, request: Request) -> Request:
-        """The request with one element of a bulk call made unacceptable; unchanged where there is no bulk."""
-        return request
+        """The request of a bulk call, one element of which `answer` is to refuse (`Request.fault`). Marked in a header,
+        not in the body: an idempotency layer must see the request as it was sent."""
+        return dataclasses.replace(request, headers={**request.headers, "x-sandbox-fault": "refuse_element"})
 
     def ledger(self) -> list[Entry]:
         """Every invoice in the books, drafts and voided ones too."""

@@ -40,6 +40,7 @@ class Odoo(Emulator):
     """All servers. `mail_works` may be turned off on an instance: mails are then accepted and never leave."""
 
     slug = "odoo"
+    keyed = True
     sample = f"""
 api_key = "{API_KEY}"
 [shop.myshop.account.odoo.settings]

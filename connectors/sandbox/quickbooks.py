@@ -45,6 +45,7 @@ class QuickBooks(Emulator):
     """The company and its app. The quotas, and what `books` says the merchant switched on, may be changed."""
 
     slug = "quickbooks"
+    keyed = True
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"

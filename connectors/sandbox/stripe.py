@@ -42,6 +42,7 @@ FINAL = {"open": "issued", "uncollectible": "issued", "paid": "paid", "void": "v
 
 class Stripe(Emulator):
     slug = "stripe"
+    keyed = True
     sample = f"""
 api_key = "{next(iter(KEYS))}"
 [shop.myshop.account.stripe.settings]

@@ -57,6 +57,7 @@ class Xero(Emulator):
     """The organisation and its app. `per_minute` and `per_day` may be changed on an instance."""
 
     slug = "xero"
+    keyed = True
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"

@@ -37,7 +37,7 @@ def fifty_meet_a_401(world: World) -> int:
     together = Barrier(50)
 
     def meet(auth: TenantTokens) -> str:
-        tokens = TenantTokens(auth.tenant, auth.oauth, auth.credentials, auth.http)
+        tokens = TenantTokens(auth.tenant, auth.platform, auth.grant, auth.credentials, auth.http)
         refused = tokens.headers()
         together.wait(20)
         assert tokens.renew(refused)

@@ -15,19 +15,25 @@ PLAQUE = {"ref": "1", "sku": "PLQ-BR", "description": "Brass plaque, engraved", 
 TAG = {"ref": "2", "sku": "TAG-ST", "description": "Steel tag", "quantity": "1", "unit_price": "5.50"}
 
 
-def vat(net: str | Decimal, rate: str = "20", *, included: bool = False) -> dict[str, str]:
+def vat(net: str | Decimal, rate: str = "20", *, included: bool = False, currency: str = "GBP") -> dict[str, str]:
     """The tax on one amount."""
     amount, percent = Decimal(net), Decimal(rate)
     tax = amount * percent / (100 + percent) if included else amount * percent / 100
-    return {"name": "VAT", "rate": rate, "amount": str(rounded(tax, "GBP"))}
+    return {"name": "VAT", "rate": rate, "amount": str(rounded(tax, currency))}
 
 
 def line(
-    part: dict[str, Any], rate: str | None = "20", *, included: bool = False, discount: str = "0"
+    part: dict[str, Any],
+    rate: str | None = "20",
+    *,
+    included: bool = False,
+    discount: str = "0",
+    currency: str = "GBP",
 ) -> dict[str, Any]:
     """The part with its discount and tax."""
-    net = rounded(Decimal(part["quantity"]) * Decimal(part["unit_price"]), "GBP") - Decimal(discount)
-    return {**part, "discount": discount, "tax": vat(net, rate, included=included) if rate else None}
+    net = rounded(Decimal(part["quantity"]) * Decimal(part["unit_price"]), currency) - Decimal(discount)
+    tax = vat(net, rate, included=included, currency=currency) if rate else None
+    return {**part, "discount": discount, "tax": tax}
 
 
 def draft(reference: str, lines: list[dict[str, Any]], *, key: str | None = None, **fields: Any) -> InvoiceDraft:
@@ -57,7 +63,8 @@ def draft(reference: str, lines: list[dict[str, Any]], *, key: str | None = None
 def _sum(data: dict[str, Any]) -> Decimal:
     total = Decimal(0)
     for part in data["lines"]:
-        total += rounded(Decimal(part["quantity"]) * Decimal(part["unit_price"]), "GBP") - Decimal(part["discount"])
+        amount = Decimal(part["quantity"]) * Decimal(part["unit_price"])
+        total += rounded(amount, data["currency"]) - Decimal(part["discount"])
         total += Decimal(part["tax"]["amount"]) if part["tax"] and not data.get("tax_included") else 0
     for name, sign in (("shipping", 1), ("discount", -1)):
         if part := data.get(name):
@@ -116,6 +123,10 @@ def _named(**party: Any) -> Callable[[], InvoiceDraft]:
     return lambda: simple("SO-1010", customer={"ref": "C-10", "email": "who@example.com", **party})
 
 
+def _in(currency: str, price: str) -> InvoiceDraft:
+    return draft("SO-1017", [line({**PLAQUE, "unit_price": price}, currency=currency)], currency=currency)
+
+
 ORDERS: dict[str, Callable[[], InvoiceDraft]] = {
     "the event's example": lambda: _example(PLAQUE, total="111.54"),
     "two lines, discount, shipping": lambda: _example(PLAQUE, TAG, total="118.14"),
@@ -132,5 +143,7 @@ ORDERS: dict[str, Callable[[], InvoiceDraft]] = {
     "emoji": _named(name="Zoë 🦊 Fuchs"),
     "right to left": _named(name="עדה לאבלייס", company="شركة المحركات"),
     "300 characters": _named(name="Wolfeschlegelstein " * 15 + "hausen bergerdorff"[:15]),
+    "no decimals": lambda: _in("JPY", "4503"),
+    "three decimals": lambda: _in("KWD", "4.503"),
     "backslash and comma": _named(name="Back\\slash, Inc."),
 }

@@ -14,11 +14,8 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from connectors.auth import OAuth2, StaticHeaders
+from connectors.auth import Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform, platforms
 from connectors.sandbox.base import Emulator, Entry, emulators
@@ -48,9 +45,15 @@ class Subject:
 
     def headers(self) -> dict[str, str]:
         """What proves us to a fresh emulator."""
-        credentials = self.platform.Credentials.model_validate(dict(self.samples.credentials))
-        static = self.platform.static_headers(credentials)
-        return dict(static) if static else {"Authorization": f"Bearer {self.samples.token}"}
+        static = self.platform.static_headers(self.credentials())
+        return dict(self.platform.proof(self.samples.token or "", self.credentials()) if static is None else static)
+
+    def credentials(self) -> Any:
+        return self.platform.Credentials.model_validate(dict(self.samples.credentials))
+
+    def grant(self) -> Grant | None:
+        """Who gives tokens or sessions, where the platform has them."""
+        return self.platform.grant(self.settings(), self.credentials())
 
     def at(
         self, url: str, *, deadline: float = 10.0, settings: Any = None, headers: Any = None, permit: Any = nullcontext
@@ -155,13 +158,11 @@ class Books:
 
     def renewed(self, **options: Any) -> Any:
         """The platform with fresh credentials: another token where it has tokens."""
-        if self.subject.platform.facts.oauth is None:
+        grant, credentials = self.subject.grant(), self.subject.credentials()
+        if grant is None:
             return self.connected(**options)
-        given = self.subject.samples.credentials
-        endpoint = OAuth2(self.url + urlsplit(self.subject.platform.facts.oauth.token_url).path, rotates=True)
-        secret = SecretStr(str(given["client_secret"]))
-        token = endpoint.refresh(Http(10), str(given["client_id"]), secret, given.get("refresh_token"))
-        return self.connected(headers={"Authorization": f"Bearer {token.access}"}, **options)
+        token = grant.at(self.url).obtain(Http(10), credentials, self.subject.samples.credentials.get("refresh_token"))
+        return self.connected(headers=self.subject.platform.proof(token.access, credentials), **options)
 
     def fault(self, fault: Fault, times: int = 1, **options: Any) -> None:
         """The next calls get it."""

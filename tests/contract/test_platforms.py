@@ -78,8 +78,8 @@ def test_facts_are_complete_and_sane(subject: Subject) -> None:
     assert "issue" in facts.can
     assert facts.bulk == kind.Invoices.bulk, "bulk of the facts and of Invoices must agree"
     assert kind.Customers.look_first, "the merchant may have the customer already"
-    static = kind.static_headers(kind.Credentials.model_validate(dict(subject.samples.credentials)))
-    assert (static is None) == (facts.oauth is not None)
+    static = kind.static_headers(subject.credentials())
+    assert (static is None) == (subject.grant() is not None)
     assert (static is None) == (subject.samples.token is not None)
 
 
@@ -207,6 +207,8 @@ def _sent(request: bytes, key: Key) -> str | None:
     first, *headers = request.split(b"\r\n\r\n")[0].decode().split("\r\n")
     if key.place == "query":
         return dict(parse_qsl(urlsplit(first.split()[1]).query)).get(key.field)
+    if key.place == "body":
+        return str(json.loads(request.split(b"\r\n\r\n", 1)[1])[key.field])
     for line in headers:
         given, _, value = line.partition(": ")
         if given.lower() == key.field.lower():

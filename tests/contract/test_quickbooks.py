@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from connectors.auth import OAuth2
 from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
@@ -316,7 +316,7 @@ def test_a_refresh_token_changes_once_a_day_and_the_old_one_ends(company: Books)
     endpoint = OAuth2(company.url + sandbox.TOKENS, rotates=True)
 
     def refreshed(token: str) -> Any:
-        return endpoint.refresh(Http(10), sandbox.CLIENT_ID, SecretStr(sandbox.CLIENT_SECRET), token)
+        return endpoint.obtain(Http(10), company.subject.credentials(), token)
 
     assert refreshed(sandbox.REFRESH_TOKEN).refresh == sandbox.REFRESH_TOKEN
     company.sandbox.pass_time(86_401)

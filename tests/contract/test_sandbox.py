@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -16,7 +17,7 @@ from tests.contract.attempts import Try, found, look, settle
 from tests.contract.running import Books, RunningSandbox, Subject
 from tests.contract.walking import attempt, customer_id, issued
 
-MAY_BE_TOO_MUCH = {"300 characters", "only an e-mail"}
+MAY_BE_TOO_MUCH = {"300 characters", "only an e-mail", "no decimals", "three decimals"}
 """What a platform may refuse in words, if it has no room for it or needs more; nothing is ever cut."""
 
 
@@ -27,8 +28,9 @@ def test_the_whole_way_of_an_order(subject: Subject, order: str) -> None:
         books = Books(subject, sandbox)
         try:
             _whole_way(books, order)
-        except Rejected:
-            if order not in MAY_BE_TOO_MUCH or books.ledger():
+        except Rejected as refused:
+            told = len(refused.message.split()) > 4  # in words, to the merchant
+            if order not in MAY_BE_TOO_MUCH or books.ledger() or not told:
                 raise
     finally:
         sandbox.close()
@@ -48,13 +50,13 @@ def _whole_way(books: Books, order: str) -> None:
     hit = found(platform.invoices, one.draft)
     assert hit is not None
     for document in (outcome.document, platform.read(outcome.document.id), hit.document):
-        assert (document.total, document.currency) == (draft.total, "GBP")
+        assert (document.total, document.currency) == (draft.total, draft.currency)
         assert (document.key, document.reference) == (draft.key, draft.reference)
         assert (document.status, document.customer_id) == (Status.ISSUED, customer)
         assert document.tax in {None, draft.tax_total}
         assert document.due in {None, draft.total}
     (entry,) = books.ledger()
-    assert (entry.total, entry.currency, entry.status) == (f"{draft.total:.2f}", "GBP", "issued")
+    assert (Decimal(entry.total), entry.currency, entry.status) == (draft.total, draft.currency, "issued")
     assert (entry.id, entry.reference) == (outcome.document.id, draft.reference)
     assert draft.key in entry.key
     assert len(entry.lines) >= len(draft.lines)

@@ -23,7 +23,7 @@ AMBIGUOUS = [fault for fault in Fault if fault not in CERTAIN]
 
 def expected(fault: Fault, subject: Subject) -> type[ConnectorError] | None:
     """What the call ends with; None where the platform does not know that fault."""
-    if fault is Fault.EXPIRE_TOKENS and subject.platform.facts.oauth is None:
+    if fault is Fault.EXPIRE_TOKENS and subject.grant() is None:
         return None
     if fault is Fault.REFUSE_ELEMENT and subject.platform.facts.bulk == 1:
         return None

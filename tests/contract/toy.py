@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from connectors.auth import OAuth2
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice
+from connectors.model import RemoteInvoice, minor_units
 from connectors.platforms.base import Platform, PlatformSettings
 from connectors.platforms.documents import (
     CustomerDraft,
@@ -86,6 +86,8 @@ class ToyInvoices(Documents[PlannedInvoice, RemoteInvoice]):
         draft = planned.draft
         if len(draft.reference) > self.platform.facts.reference.max_length:
             raise Rejected(f"order {draft.order_ref}: the reference is too long for {self.platform.facts.title}")
+        if minor_units(draft.currency) != 2:
+            raise Rejected(f"order {draft.order_ref}: {self.platform.facts.title} has two decimals only")
         return {
             "number": draft.reference, "key": draft.key, "customer": planned.customer_id,
             "currency": draft.currency, "tax_included": draft.tax_included,

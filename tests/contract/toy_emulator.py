@@ -25,6 +25,7 @@ class ToyBooks(Emulator):
     proof: ClassVar[tuple[str, str]]
     per_minute: ClassVar[int] = 600
     concurrent = 20
+    keyed = True
 
     def setup(self) -> None:
         self.customers: dict[str, dict[str, Any]] = {}

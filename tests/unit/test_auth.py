@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from connectors.auth import OAuth2, StaticHeaders, Token
 from connectors.errors import ConnectorError, Throttled, Unauthorized, Unavailable, Uncertain
@@ -17,6 +17,13 @@ from tests.kit import dripping
 from tests.kit.dripping import Behaviour, HostileServer, response
 
 SECRET = SecretStr("client-secret-77")
+
+
+class Client(BaseModel):
+    client_id: str = "client"
+    client_secret: SecretStr = SECRET
+
+
 Ask = Callable[..., Token]
 
 
@@ -26,7 +33,7 @@ def ask() -> Iterator[Ask]:
 
     def refresh(behaviour: Behaviour, old: str | None = "old-refresh-1", http: Http | None = None) -> Token:
         servers.append(HostileServer(behaviour))
-        return OAuth2(servers[-1].url, rotates=True).refresh(http or Http(0.4), "client", SECRET, old)
+        return OAuth2(servers[-1].url, rotates=True).obtain(http or Http(0.4), Client(), old)
 
     refresh.servers = servers  # type: ignore[attr-defined]
     yield refresh

@@ -1,0 +1,39 @@
+"""Which of the documents that a look-up gave is the draft's: ours before others', living before voided ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connectors.errors import Rejected
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
+
+
+def invoice(draft: PlannedInvoice, found: Iterable[RemoteInvoice], title: str) -> RemoteInvoice | None:
+    """The one that carries our key, else one that has our reference (the caller of `find` judges it), else None.
+    Raises `Rejected` for two living documents that carry our key."""
+    order = draft.draft
+    hits = [one for one in found if one.key == draft.key or one.reference == order.reference]
+    hits.sort(key=lambda one: (one.key != draft.key, one.status is Status.VOID))
+    live = [one.id for one in hits if one.key == draft.key and one.status is not Status.VOID]
+    if len(live) > 1:
+        raise Rejected(
+            f"{title} has {len(live)} invoices of order {order.order_ref}: {', '.join(live)}; void all but one, "
+            "then retry"
+        )
+    return hits[0] if hits else None
+
+
+def customer(draft: CustomerDraft, found: Iterable[RemoteCustomer], title: str) -> RemoteCustomer | None:
+    """The one that carries our key, else the merchant's own with the same e-mail address that carries nobody's (of
+    several the one of the same name). Raises `Rejected` for two that carry our key."""
+    every = list(found)
+    ours = [one for one in every if one.key == draft.key]
+    if len(ours) > 1:
+        ids = ", ".join(one.id for one in ours)
+        name = draft.party.display_name
+        raise Rejected(f"{title} has {len(ours)} customers with our key for {name}: {ids}; merge them, then retry")
+    email, name = (draft.party.email or "").casefold(), draft.party.display_name.strip().casefold()
+    alike = [one for one in every if not one.key and email and (one.email or "").strip().casefold() == email]
+    alike.sort(key=lambda one: (one.name or "").strip().casefold() != name)
+    return next(iter(ours or alike), None)

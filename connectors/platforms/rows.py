@@ -1,0 +1,182 @@
+"""An order's lines as rows of an invoice, before any platform's words, and the sums a platform will make of them.
+
+Amounts are `Decimal` in the order's currency. A row's `amount` includes tax where the order's prices do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal, TypeVar
+
+from connectors.errors import Rejected
+from connectors.model import InvoiceDraft, Line, Tax, from_minor, rounded, to_minor
+
+Kind = Literal["line", "shipping", "discount"]
+Rounding = Literal["line", "rate", "total"]
+"""Where a platform rounds tax: on each line, once per rate, or once for the whole invoice. Half up."""
+T = TypeVar("T")
+ONE, NONE = Decimal(1), Decimal(0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `tax` is what the order charges, negative on a discount; `discount` is off this row already."""
+
+    kind: Kind
+    description: str
+    quantity: Decimal
+    unit: Decimal
+    discount: Decimal
+    amount: Decimal
+    rate: Decimal
+    tax: Decimal
+    included: bool
+    """Whether `amount` and `unit` include the tax."""
+    sku: str | None = None
+    tax_name: str = "Tax"
+
+    @property
+    def net(self) -> Decimal:
+        """The amount without tax, as the order has it."""
+        return self.amount - self.tax if self.included else self.amount
+
+    @property
+    def gross(self) -> Decimal:
+        """The amount with tax, as the order has it."""
+        return self.amount if self.included else self.amount + self.tax
+
+    def calculation(self) -> str:
+        """How the amount came about, for where a platform's columns do not show it: "2 × 45.00, discount 9.00"."""
+        off = f", discount {self.discount:f}" if self.discount else ""
+        return f"{self.quantity:f} × {self.unit:f}{off}{' including tax' if self.included else ''}"
+
+
+def rows(draft: InvoiceDraft) -> list[Row]:
+    """The draft's lines, then shipping, then its discount as a negative row; those of no amount left out."""
+    found = [_line(line, draft) for line in draft.lines]
+    extras: list[tuple[Kind, int, str]] = [("shipping", 1, "Shipping"), ("discount", -1, "Order discount")]
+    for kind, sign, word in extras:
+        extra = draft.shipping if kind == "shipping" else draft.discount
+        if extra and extra.amount:
+            amount = sign * extra.amount
+            taxed = _taxed(extra.tax, sign)
+            text = extra.description or word
+            found.append(Row(kind, text, ONE, amount, NONE, amount, *taxed[:2], draft.tax_included, tax_name=taxed[2]))
+    return found
+
+
+def _line(line: Line, draft: InvoiceDraft) -> Row:
+    rate, tax, name = _taxed(line.tax, 1)
+    return Row(
+        "line", described(line), line.quantity, line.unit_price, line.discount, line.amount(draft.currency), rate, tax,
+        draft.tax_included, line.sku, name,
+    )  # fmt: skip
+
+
+def _taxed(tax: Tax | None, sign: int) -> tuple[Decimal, Decimal, str]:
+    return (tax.rate, sign * tax.amount, tax.name) if tax else (NONE, NONE, "Tax")
+
+
+def described(line: Line) -> str:
+    """Description, SKU and attributes (an engraving), a line each."""
+    text = f"{line.description} ({line.sku})" if line.sku else line.description
+    return "\n".join([text, *(f"{name}: {value}" for name, value in line.attributes.items())])
+
+
+def spread(draft: InvoiceDraft) -> list[Row]:
+    """The rows with the order's discount and its tax taken off them, for platforms without negative lines: first off
+    lines of the discount's own rate, else off all lines, else off everything. Raises `Rejected` when nothing carries
+    that much."""
+    found = rows(draft)
+    off = next((row for row in found if row.kind == "discount"), None)
+    kept = [row for row in found if row.kind != "discount"]
+    if off is None:
+        return kept
+    for chosen in (
+        [row for row in kept if row.kind == "line" and row.rate == off.rate],
+        [row for row in kept if row.kind == "line"],
+        kept,
+    ):
+        if -off.amount <= sum(row.amount for row in chosen) and -off.tax <= sum(row.tax for row in chosen):
+            amounts = shares(-off.amount, [row.amount for row in chosen], draft.currency)
+            taxes = shares(-off.tax, [row.tax for row in chosen], draft.currency)
+            less = {id(row): part for row, *part in zip(chosen, amounts, taxes, strict=True)}
+            return [_less(row, *less.get(id(row), [NONE, NONE])) for row in kept]
+    raise Rejected(f"order {draft.order_ref}: the order discount is larger than what it is taken off")
+
+
+def _less(row: Row, amount: Decimal, tax: Decimal) -> Row:
+    return replace(row, amount=row.amount - amount, discount=row.discount + amount, tax=row.tax - tax)
+
+
+def shares(amount: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """`amount` in whole minor units by weight, what rounding leaves to the largest fractions; no share exceeds its
+    weight."""
+    units, parts = to_minor(amount, currency), [to_minor(weight, currency) for weight in weights]
+    whole = sum(parts)
+    if not units or not whole:
+        return [NONE for _ in weights]
+    found = [units * part // whole for part in parts]
+    largest = sorted(range(len(parts)), key=lambda at: (-(units * parts[at] % whole), at))
+    for at in largest[: units - sum(found)]:
+        found[at] += 1
+    return [from_minor(one, currency) for one in found]
+
+
+def priced(
+    row: Row, amount: Decimal, currency: str, *, quantity_places: int, unit_places: int
+) -> tuple[Decimal, Decimal] | None:
+    """Quantity and unit price whose product, rounded to the currency, is `amount` (the row's net or gross, say) within
+    the platform's decimals; None where there are none: then the row is 1 × `amount`, and `calculation()` says how."""
+    if row.quantity != round(row.quantity, quantity_places):
+        return None
+    for unit in (row.unit, round(amount / row.quantity, unit_places)):
+        if unit == round(unit, unit_places) and rounded(row.quantity * unit, currency) == amount:
+            return row.quantity, unit
+    return None
+
+
+def computed_tax(found: Sequence[Row], currency: str, rounding: Rounding) -> Decimal:
+    """The tax a platform computes from amounts and rates of the rows, rounding there."""
+    if rounding == "line":
+        return sum((rounded(_part(row.amount, row), currency) for row in found), NONE)
+    if rounding == "total":
+        return rounded(sum((_part(row.amount, row) for row in found), NONE), currency)
+    return sum(taxes_by_rate(found, currency).values(), NONE)
+
+
+def taxes_by_rate(found: Sequence[Row], currency: str) -> dict[Decimal, Decimal]:
+    """The tax of each rate, computed from the sum of its rows and rounded once."""
+    parts: dict[Decimal, Decimal] = {}
+    for row in found:
+        parts[row.rate] = parts.get(row.rate, NONE) + _part(row.amount, row)
+    return {rate: rounded(part, currency) for rate, part in parts.items()}
+
+
+def _part(amount: Decimal, row: Row) -> Decimal:
+    return amount * row.rate / (100 + row.rate if row.included else 100)
+
+
+def off_by(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding) -> Decimal:
+    """What must be added to the total that a platform computes from these rows to give the order's: the amount of a
+    rounding line, 0 where none is needed."""
+    tax = NONE if draft.tax_included else computed_tax(found, draft.currency, rounding)
+    return draft.total - sum((row.amount for row in found), NONE) - tax
+
+
+def agrees(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding) -> bool:
+    """Whether tax and total as the platform computes them from these rows are the order's."""
+    return computed_tax(found, draft.currency, rounding) == draft.tax_total and not off_by(draft, found, rounding)
+
+
+def coded(table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title: str, setting: str = "tax") -> T:
+    """The platform's code for a tax rate in percent. Raises `Rejected` naming the setting that lacks it."""
+    if rate not in table:
+        shown = f"{rate.normalize():f}"
+        raise Rejected(
+            f"order {draft.order_ref}: nothing is configured on {title} for {shown} % tax: set "
+            f'{setting}."{shown}" in the account\'s settings (`billhook account options` lists the choices)'
+        )
+    return table[rate]

@@ -1,0 +1,64 @@
+"""Texts on their way to a platform: what fits, what is left out, and the business key inside a longer text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.errors import Rejected
+from connectors.model import InvoiceDraft, Party
+from connectors.platforms.documents import CustomerDraft
+
+BEFORE_KEY = " · "
+
+
+def fits(what: str, text: str | None, most: int, title: str) -> str | None:
+    """The text as it is. Raises `Rejected` where the platform takes fewer characters: nothing is ever cut."""
+    if text and len(text) > most:
+        raise Rejected(f"{what} is {len(text)} characters long, {title} takes {most}")
+    return text
+
+
+def without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value: neither None nor an empty text, list or object."""
+    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def marked(draft: InvoiceDraft, most: int, title: str) -> str:
+    """For people the order, then the whole business key, which `key_in` reads back; at most so many characters."""
+    if BEFORE_KEY in draft.key or len(draft.key) + len(BEFORE_KEY) > most:
+        raise Rejected(f"order {draft.order_ref}: its key does not fit into {title}'s field: {draft.key!r}")
+    return f"{f'Order {draft.order_ref}'[: most - len(BEFORE_KEY) - len(draft.key)]}{BEFORE_KEY}{draft.key}"
+
+
+def key_in(text: str | None) -> str | None:
+    """The business key at the end of a text, None where there is none of ours."""
+    _, found, key = (text or "").rpartition(BEFORE_KEY)
+    return key.strip() if found else None
+
+
+def short(key: str, most: int) -> str:
+    """The key if it fits, else a shorter text made of it, the same for ever and another one for every other key."""
+    if len(key) <= most:
+        return key
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return f"{key[: most - 21]}-{digest[:20]}" if most > 32 else digest[:most]
+
+
+def first_and_last(party: Party) -> tuple[str, str]:
+    """The given name and the family name, as far as a name can be told apart; of a single word the first."""
+    first, _, last = (party.name or "").strip().rpartition(" ")
+    return (first, last) if first else (last, "")
+
+
+def distinct_name(draft: CustomerDraft) -> str:
+    """For platforms whose customers' names are unique: a company as it is, a person with what tells two of one name
+    apart ("Ada Lovelace (C-9)"), for two people of one name must not get each other's invoices."""
+    party = draft.party
+    if party.company:
+        return party.company.strip()
+    mark = party.ref or party.email or hashlib.sha256(draft.key.encode()).hexdigest()[:8]
+    if not party.name or party.display_name == mark:
+        return party.display_name.strip()
+    return f"{party.name.strip()} ({mark})"
