@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
 
@@ -160,7 +161,7 @@ class Documents(Generic[D, R]):
         so is a voided one. Deleted drafts are not there.
 
         As it stands here: one `look` a draft. Where one call can ask for many, that is overridden."""
-        return [self._looked(draft) for draft in drafts]
+        return [self.looked(partial(self.look, draft)) for draft in drafts]
 
     def look(self, draft: D) -> Hit[R] | None:
         """What exists of one draft. Raises the errors of a read; any other exception means an unreadable answer."""
@@ -206,9 +207,10 @@ class Documents(Generic[D, R]):
 
     # -- behaviour -------------------------------------------------------------------------------------------------
 
-    def _looked(self, draft: D) -> Hit[R] | None | ConnectorError:
+    def looked(self, read: Callable[[], Hit[R] | None | ConnectorError]) -> Hit[R] | None | ConnectorError:
+        """What `read` finds, or why that is not known: a look-up that fails speaks only for its own draft."""
         try:
-            return self.look(draft)
+            return read()
         except ConnectorError as error:
             return error
         except Exception as error:  # an element without an id, a status nobody knows

@@ -22,6 +22,7 @@ from typing import Any
 from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import odoo_words as words
+from connectors.platforms.base import Choice
 from connectors.platforms.documents import Request, reading
 from connectors.platforms.facts import Facts, Reference, Refusal
 from connectors.platforms.odoo_documents import Invoices, Partners
@@ -117,6 +118,16 @@ class Odoo(Server):
     def _do(self, request: Request) -> Any:
         answer = self.execute(request)
         return reading(lambda: self.value(answer), answer)
+
+    def whoami(self) -> str:
+        domain = [["id", "=", self.settings.company]] if self.settings.company else []
+        (name, *_) = self.told_of("res.company", domain, ["name"], lambda raw: str(raw["name"]))
+        return name
+
+    def options(self) -> list[Choice]:
+        sales = ["type_tax_use", "=", "sale"], ["amount_type", "=", "percent"]
+        journals = self.told_of("account.journal", [["type", "=", "sale"]], ["name"], words.journal_choice)
+        return journals + self.told_of("account.tax", [*sales], ["name", "amount", "price_include"], words.tax_choice)
 
     def link(self, remote_id: str) -> str | None:
         """The invoice's page in the portal, which needs no login: whoever has the address can see and pay it."""

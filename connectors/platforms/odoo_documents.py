@@ -99,8 +99,7 @@ class Loaded(Documents[D, R]):
 
     def searched(self, model: str, domain: list[Any], fields: Sequence[str]) -> list[Mapping[str, Any]]:
         """Every record that the domain finds, oldest first. Raises the errors of a read."""
-        asked = server(self).call("read", model, "search_read", domain=domain, fields=list(fields), order="id")
-        return server(self).records(asked, lambda raw: raw)
+        return server(self).told_of(model, domain, fields, lambda raw: raw)
 
 
 class Partners(Loaded[CustomerDraft, RemoteCustomer]):

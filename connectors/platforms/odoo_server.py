@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -89,6 +89,13 @@ class Server(Platform):
         """What `read` makes of the answer to a call that only reads, which goes by POST too. Raises `Unavailable`
         when it cannot be read."""
         return self.told(self.ask(request.path, headers=request.headers, body=request.body), read)
+
+    def told_of(
+        self, model: str, domain: Sequence[Any], fields: Sequence[str], read: Callable[[Mapping[str, Any]], T]
+    ) -> list[T]:
+        """What `read` makes of each record that the domain finds, oldest first; the errors of `question`."""
+        domain, fields = list(domain), list(fields)
+        return self.records(self.call("read", model, "search_read", domain=domain, fields=fields, order="id"), read)
 
     def records(self, request: Request, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
         """What `read` makes of each record of an answer; the errors of `question`."""

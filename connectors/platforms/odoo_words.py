@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from connectors.errors import Rejected
 from connectors.model import Amount, InvoiceDraft, Line, RemoteInvoice, Status, Tax, rounded
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.odoo_protocols import Protocol
 
@@ -132,6 +132,16 @@ def external_id(kind: str, key: str) -> str:
     if len(safe) > 150:
         safe = f"{safe[:100]}_{hashlib.sha256(key.encode()).hexdigest()[:40]}"
     return f"billhook.{kind}_{safe}"
+
+
+def tax_choice(raw: Mapping[str, Any]) -> Choice:
+    """A sales tax in percent as something to choose."""
+    name = "inclusive_tax" if raw["price_include"] else "tax"
+    return Choice(setting=name, key=f"{Decimal(raw['amount']).normalize():f}", value=str(raw["id"]), title=raw["name"])
+
+
+def journal_choice(raw: Mapping[str, Any]) -> Choice:
+    return Choice(setting="journal", value=str(raw["id"]), title=raw["name"])
 
 
 # -- customers -------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import quickbooks_documents as documents
 from connectors.platforms import quickbooks_words as words
-from connectors.platforms.base import Platform
+from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Request, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
 
@@ -145,6 +145,15 @@ class QuickBooks(Platform):
         if not answer.body.startswith(b"%PDF"):
             raise Unavailable("QuickBooks: the answer is not a PDF", status=answer.status, sample=answer.sample)
         return answer.body
+
+    def whoami(self) -> str:
+        realm = self.settings.realm_id
+        answer = self.ask(f"{documents.company(self.settings)}/companyinfo/{realm}", documents.VERSION)
+        return self.told(answer, lambda body: str(body["CompanyInfo"]["CompanyName"]))
+
+    def options(self) -> list[Choice]:
+        found = {kind: self.invoices.rows(f"select * from {kind}", kind) for kind in ("Item", "TaxCode", "TaxRate")}  # noqa: S608
+        return words.choices(**found)
 
     def link(self, remote_id: str) -> str | None:
         """Only where the company takes online payments and the invoice has an e-mail address."""

@@ -24,6 +24,7 @@ from connectors.platforms.documents import (
     Request,
     reading,
 )
+from connectors.platforms.texts import key_in
 
 JSON = {"Content-Type": "application/json"}
 VERSION = {"minorversion": "75"}
@@ -83,7 +84,7 @@ class Elements(Documents[D, R]):
         return Request(step="create", path=path, query=VERSION, headers=JSON, body=body, quota="batch", issues=True)
 
     def _key(self, request: Request) -> str:
-        return words.key_in(words.parsed(request.body)[self.note]) or ""
+        return key_in(words.parsed(request.body)[self.note]) or ""
 
     def unpack(self, answer: Answer, drafts: Sequence[D]) -> list[Outcome[R]]:
         body = answer.json()
@@ -118,7 +119,7 @@ class Elements(Documents[D, R]):
         """The item's document. Raises what its Fault means where QuickBooks refused it."""
         if "Fault" not in item:
             raw: Raw = item[self.entity]
-            if words.key_in(raw.get(self.note)) != draft.key:
+            if key_in(raw.get(self.note)) != draft.key:
                 raise Uncertain("QuickBooks answered for another document: was the requestid used before?")
             return self.document(raw)
         message, code = words.fault(item["Fault"])
@@ -147,17 +148,18 @@ class Elements(Documents[D, R]):
         wanted = sorted(set(values))
         for start in range(0, len(wanted), NAMES):
             some = ", ".join(map(words.literal, wanted[start : start + NAMES]))
-            found += self._rows(f"select * from {self.entity} where {field} in ({some}){also}")  # noqa: S608 - escaped
+            found += self.rows(f"select * from {self.entity} where {field} in ({some}){also}", self.entity)  # noqa: S608 - escaped
         return found
 
-    def _rows(self, statement: str) -> list[Raw]:
+    def rows(self, statement: str, entity: str) -> list[Raw]:
+        """Every row that a query gives, page by page. Raises the errors of a read."""
         found: list[Raw] = []
         for page in range(1000):
             paged = f"{statement} startposition {page * ROWS + 1} maxresults {ROWS}"
             answer = self.platform.ask(
                 f"{company(self.platform.settings)}/query", VERSION, {"Content-Type": "application/text"}, paged
             )
-            rows = self.platform.told(answer, lambda body: body["QueryResponse"].get(self.entity, []))
+            rows = self.platform.told(answer, lambda body: body["QueryResponse"].get(entity, []))
             found += rows
             if len(rows) < ROWS:
                 break
@@ -184,7 +186,7 @@ class Customers(Elements[CustomerDraft, RemoteCustomer]):
 
     def document(self, raw: Raw) -> RemoteCustomer:
         email = (raw.get("PrimaryEmailAddr") or {}).get("Address")
-        return RemoteCustomer(id=raw["Id"], key=words.key_in(raw.get("Notes")), name=raw["DisplayName"], email=email)
+        return RemoteCustomer(id=raw["Id"], key=key_in(raw.get("Notes")), name=raw["DisplayName"], email=email)
 
     def plan(self, draft: CustomerDraft) -> Plan:
         return self.posted(words.customer(draft, self.platform.settings))
@@ -241,7 +243,7 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
             id=raw["Id"],
             number=raw.get("DocNumber"),
             reference=raw.get("DocNumber"),
-            key=words.key_in(note),
+            key=key_in(note),
             status=status,
             currency=(raw.get("CurrencyRef") or {}).get("value") or self.platform.settings.home_currency,
             total=total,

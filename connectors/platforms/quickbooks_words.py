@@ -18,12 +18,14 @@ from pydantic import Field, ValidationInfo, field_validator
 from connectors.errors import Rejected
 from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, Line, Party, Tax, minor_units, rounded
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft
 from connectors.platforms.quickbooks_countries import alpha_3
+from connectors.platforms.texts import BEFORE_KEY, fits, marked, without_empty
 
 T = TypeVar("T")
-BEFORE_KEY = " · "
+Raw = Mapping[str, Any]
+TITLE = "QuickBooks"
 FAULTS = {"authentication": 401, "authorization": 403, "throttl": 429, "system": 500}
 """What types of Fault stand for where the HTTP status does not say it; others are refusals."""
 MOST_LINES = 750
@@ -71,6 +73,21 @@ class QuickBooksSettings(PlatformSettings):
         return issue
 
 
+def choices(Item: Sequence[Raw], TaxCode: Sequence[Raw], TaxRate: Sequence[Raw]) -> list[Choice]:  # noqa: N803
+    """What the merchant can choose, from the rows of these entities."""
+    names = ("item", "shipping_item", "discount_item")
+    found = [Choice(setting=name, value=raw["Id"], title=raw["Name"]) for raw in Item for name in names]
+    percents = {str(raw["Id"]): f"{Decimal(raw['RateValue']).normalize():f}" for raw in TaxRate}
+    for raw in TaxCode:
+        details = (raw.get("SalesTaxRateList") or {}).get("TaxRateDetail") or []
+        rate = percents.get(str(details[0]["TaxRateRef"]["value"])) if len(details) == 1 else None
+        found.append(Choice(setting="tax", key=rate, value=raw["Id"], title=raw["Name"]))
+    rates = [
+        Choice(setting="tax_rates", key=percents[raw["Id"]], value=raw["Id"], title=raw["Name"]) for raw in TaxRate
+    ]
+    return found + rates
+
+
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
@@ -109,12 +126,6 @@ def fault(found: Mapping[str, Any]) -> tuple[str, str | None]:
         message, detail = str(error.get("message") or ""), str(error.get("detail") or "")
         said.append(detail if detail.startswith(message) and detail else ": ".join(filter(None, (message, detail))))
     return "; ".join(said), str(errors[0]["code"]) if errors[0].get("code") else None
-
-
-def key_in(text: str | None) -> str | None:
-    """The business key at the end of a note, None where there is none of ours."""
-    _, found, key = (text or "").rpartition(BEFORE_KEY)
-    return key.strip() if found else None
 
 
 def batch_id(key: str) -> str:
@@ -160,20 +171,20 @@ def customer(draft: CustomerDraft, settings: QuickBooksSettings) -> dict[str, An
     first, _, last = (party.name or "").strip().rpartition(" ")
     names = {"GivenName": first or last, "FamilyName": last if first else "", "CompanyName": party.company or ""}
     billing = draft.billing_address or draft.shipping_address
-    email = _fits("the customer's e-mail address", party.email, 100)
-    return _without_empty(
+    email = fits("the customer's e-mail address", party.email, 100, TITLE)
+    return without_empty(
         {
-            "DisplayName": _fits("the customer's name", display_name(draft, settings), 500),
+            "DisplayName": fits("the customer's name", display_name(draft, settings), 500, TITLE),
             **{field: plain_text(name) for field, name in names.items() if len(name) <= 100},
             "PrimaryEmailAddr": {"Address": email} if email else None,
-            "PrimaryPhone": {"FreeFormNumber": _fits("the customer's telephone", party.phone, 30)}
+            "PrimaryPhone": {"FreeFormNumber": fits("the customer's telephone", party.phone, 30, TITLE)}
             if party.phone
             else None,
-            "PrimaryTaxIdentifier": _fits("the customer's tax number", party.tax_id, 20),
+            "PrimaryTaxIdentifier": fits("the customer's tax number", party.tax_id, 20, TITLE),
             "BillAddr": address(None, billing),
             "ShipAddr": address(None, draft.shipping_address or billing),
             "CurrencyRef": {"value": draft.currency} if settings.multicurrency and draft.currency else None,
-            "Notes": _fits("the customer's key", f"Billhook{BEFORE_KEY}{draft.key}", 2000),
+            "Notes": fits("the customer's key", f"Billhook{BEFORE_KEY}{draft.key}", 2000, TITLE),
         }
     )
 
@@ -186,14 +197,16 @@ def plain_text(name: str) -> str:
 def address(name: str | None, place: Address | None) -> dict[str, Any] | None:
     """A PhysicalAddress: the addressee on its first line; the country in three letters. None without a place."""
     if place is None:
-        return {"Line1": _fits("the name", name, 500)} if name else None
+        return {"Line1": fits("the name", name, 500, TITLE)} if name else None
     lines = [text for text in (name, place.line1, place.line2) if text]
-    return _without_empty(
+    return without_empty(
         {
-            **{f"Line{number}": _fits("a line of the address", text, 500) for number, text in enumerate(lines, 1)},
-            "City": _fits("the city of the address", place.city, 255),
-            "CountrySubDivisionCode": _fits("the region of the address", place.region, 255),
-            "PostalCode": _fits("the postcode of the address", place.postcode, 30),
+            **{
+                f"Line{number}": fits("a line of the address", text, 500, TITLE) for number, text in enumerate(lines, 1)
+            },
+            "City": fits("the city of the address", place.city, 255, TITLE),
+            "CountrySubDivisionCode": fits("the region of the address", place.region, 255, TITLE),
+            "PostalCode": fits("the postcode of the address", place.postcode, 30, TITLE),
             "Country": alpha_3(place.country) if place.country else None,
         }
     )
@@ -221,8 +234,8 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: QuickBooksSettings)
     if len(rows) > MOST_LINES:
         raise Rejected(f"order {draft.order_ref} has {len(rows)} lines; QuickBooks takes {MOST_LINES}")
     name = draft.customer.display_name
-    email = _fits(f"order {draft.order_ref}: the e-mail address", draft.customer.email, 100)
-    return _without_empty(
+    email = fits(f"order {draft.order_ref}: the e-mail address", draft.customer.email, 100, TITLE)
+    return without_empty(
         {
             "DocNumber": draft.reference,
             "TxnDate": draft.issued_on.isoformat(),
@@ -242,9 +255,7 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: QuickBooksSettings)
 
 def private_note(draft: InvoiceDraft) -> str:
     """`PrivateNote`, which the customer does not see: the order for people, then our whole key. At most 4,000."""
-    if BEFORE_KEY in draft.key or len(draft.key) > 500:
-        raise Rejected(f"order {draft.order_ref}: its key does not fit into a note: {draft.key!r}")
-    return f"Order {draft.order_ref}{BEFORE_KEY}{draft.key}"
+    return marked(draft, 4000, TITLE)
 
 
 @dataclass(frozen=True)
@@ -308,7 +319,7 @@ def _described(draft: InvoiceDraft, line: Line, how: str) -> str:
     """Description, SKU, attributes (an engraving) and, where the columns do not show it, how the amount came about."""
     text = f"{line.description} ({line.sku})" if line.sku else line.description
     parts = [text, *(f"{name}: {value}" for name, value in line.attributes.items()), *([how] if how else [])]
-    return _fits(f"order {draft.order_ref}: the description of line {line.ref}", "\n".join(parts), 4000) or ""
+    return fits(f"order {draft.order_ref}: the description of line {line.ref}", "\n".join(parts), 4000, TITLE) or ""
 
 
 def _line(row: _Row, tax_code: str) -> dict[str, Any]:
@@ -380,13 +391,3 @@ def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksS
 def _to_cents(amount: Decimal) -> Decimal:
     """Two decimals, taken for every currency: nothing says that QuickBooks rounds yen otherwise."""
     return rounded(amount, "USD")
-
-
-def _fits(what: str, text: str | None, most: int) -> str | None:
-    if text and len(text) > most:
-        raise Rejected(f"{what} is {len(text)} characters long, QuickBooks takes {most}")
-    return text
-
-
-def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}

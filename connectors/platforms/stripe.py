@@ -18,7 +18,7 @@ from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import stripe_lines as lines
 from connectors.platforms import stripe_words as words
-from connectors.platforms.base import Platform
+from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -301,6 +301,13 @@ class Stripe(Platform):
         """The active tax rates on Stripe, for choosing `Settings.tax_rates`."""
         active = [raw for raw in self.pages("/v1/tax_rates", {}) if raw.get("active")]
         return [TaxRate.model_validate(raw) for raw in active]
+
+    def whoami(self) -> str:
+        """The account's name on its dashboard (docs.stripe.com/api/accounts), else its id."""
+        return self.look("/v1/account", lambda body: str(words.account_name(body) or body["id"]))
+
+    def options(self) -> list[Choice]:
+        return [words.choice(rate) for rate in self.tax_rates()]
 
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.look(f"/v1/invoices/{quote(remote_id, safe='')}", words.invoice)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from connectors.errors import Rejected
 from connectors.model import Address, RemoteInvoice, Status
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import RemoteCustomer, Request
 from connectors.platforms.stripe_lines import Row, digits
 
@@ -55,6 +55,18 @@ class TaxRate(BaseModel):
     percentage: Decimal
     inclusive: bool
     country: str | None = None
+
+
+def choice(rate: TaxRate) -> Choice:
+    """A tax rate on Stripe as something to choose."""
+    name = "inclusive_tax_rates" if rate.inclusive else "tax_rates"
+    title = f"{rate.display_name} {rate.country or ''}".strip()
+    return Choice(setting=name, key=f"{rate.percentage.normalize():f}", value=rate.id, title=title)
+
+
+def account_name(raw: Any) -> str | None:
+    found = ((raw.get("settings") or {}).get("dashboard") or {}).get("display_name")
+    return found or (raw.get("business_profile") or {}).get("name")
 
 
 def form(step: str, path: str, pairs: Iterable[tuple[str, str]], *, issues: bool = False) -> Request:

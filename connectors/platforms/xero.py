@@ -19,7 +19,7 @@ from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized,
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import xero_words as words
-from connectors.platforms.base import Platform
+from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import (
     CustomerDraft,
     D,
@@ -158,14 +158,12 @@ class Elements(Documents[D, R]):
         return results
 
     def _found(self, draft: D, common: Sequence[Mapping[str, Any]]) -> Hit[R] | None | ConnectorError:
-        try:
+        def read() -> Hit[R] | None | ConnectorError:
             term: str | None = self.search_term(draft)
             every = [*common, *(self.listed({"searchTerm": term}) if term else ())]
             return self.match(draft, {raw[self.id_field]: raw for raw in every}.values())
-        except ConnectorError as error:
-            return error
-        except Exception as error:  # an element without an id, a status nobody knows
-            return Unavailable(f"Xero: what the look-up found cannot be read ({type(error).__name__})")
+
+        return self.looked(read)
 
     def listed(self, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
         """Every element a look-up gives, page by page (at most 1,000 each). Raises the errors of a read."""
@@ -353,6 +351,16 @@ class Xero(Platform):
         if not answer.body.startswith(b"%PDF"):
             raise Unavailable("Xero: the answer is not a PDF", status=answer.status, sample=answer.sample)
         return answer.body
+
+    def whoami(self) -> str:
+        return self.told(self.ask(f"{API}/Organisation"), lambda body: str(body["Organisations"][0]["Name"]))
+
+    def options(self) -> list[Choice]:
+        return [choice for collection in words.CHOICES for choice in self._choices(collection)]
+
+    def _choices(self, collection: str) -> list[Choice]:
+        answer = self.ask(f"{API}/{collection}")
+        return self.told(answer, lambda body: words.choices(collection, body[collection]))
 
     def link(self, remote_id: str) -> str | None:
         answer = self.ask(_path(remote_id) + "/OnlineInvoice")

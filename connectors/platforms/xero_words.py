@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.model import Address, Amount, InvoiceDraft, Line, Tax
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft
 
 CENT = Decimal("0.01")
@@ -31,6 +31,26 @@ class XeroSettings(PlatformSettings):
     ]
     payment_days: Annotated[int, Field(ge=0, le=365, description="from issue to due date, for who makes drafts")] = 14
     branding_theme: Annotated[str | None, Field(description="BrandingThemeID of GET /BrandingThemes")] = None
+
+
+CHOICES = ("Accounts", "TaxRates", "BrandingThemes")
+
+
+def choices(collection: str, raws: Iterable[Mapping[str, Any]]) -> list[Choice]:
+    """What the merchant can choose from a collection: income accounts, taxes on sales, branding themes."""
+    found: list[Choice] = []
+    for raw in raws:
+        if raw.get("Status", "ACTIVE") != "ACTIVE":
+            continue
+        if collection == "Accounts" and raw.get("Class") == "REVENUE" and raw.get("Code"):
+            names = ("sales_account", "shipping_account")
+            found += [Choice(setting=name, value=raw["Code"], title=raw["Name"]) for name in names]
+        elif collection == "TaxRates" and raw.get("CanApplyToRevenue"):
+            rate = f"{Decimal(raw['EffectiveRate']).normalize():f}"
+            found.append(Choice(setting="tax", key=rate, value=raw["TaxType"], title=raw["Name"]))
+        elif collection == "BrandingThemes":
+            found.append(Choice(setting="branding_theme", value=raw["BrandingThemeID"], title=raw["Name"]))
+    return found
 
 
 def messages(element: Mapping[str, Any]) -> str:

@@ -222,6 +222,10 @@ tax_rates = {{ "20" = "11", "5" = "13" }}
                 return Response.json(200, {"QueryResponse": self.books.query(statement), "time": bodies.moment(now)})
             case ["preferences"] if reads:
                 return bodies.answer("Preferences", self._preferences(), now)
+            case ["companyinfo", realm] if reads and COMPANY.endswith(f"/{realm}"):
+                return bodies.answer(
+                    "CompanyInfo", {"CompanyName": "Demo Company (UK)", "Country": "GB", "Id": "1"}, now
+                )
             case ["batch"] if not reads:
                 return self._batch(request, spoil)
             case [kind, ident] if reads and kind in ENTITIES:

@@ -349,7 +349,7 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
             condition, values = where(query["where"], {}, "value")
             sql = f"SELECT value FROM json_each(?) WHERE {condition}"  # noqa: S608 - values are bound
             entries = [json.loads(value) for (value,) in self.db.execute(sql, [json.dumps(entries), *values])]
-        return self._answer(collection, entries)
+        return self._answer("Organisations" if collection == "Organisation" else collection, entries)
 
     def _answer(self, collection: str, elements: list[dict[str, Any]], **more: Any) -> Response:
         head = {"Id": str(uuid4()), "Status": "OK", "ProviderName": "Sandbox", "DateTimeUTC": ms_date(self.books.now())}

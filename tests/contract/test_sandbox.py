@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Uncertain
+from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Uncertain
 from connectors.model import Status
 from connectors.platforms.documents import Request
 from connectors.sandbox.faults import Fault
@@ -220,6 +220,31 @@ def test_a_key_is_forgotten_after_its_life(books: Books) -> None:
     assert type(books.platform.invoices.create(one).error) is Uncertain
     books.sandbox.pass_time(key.lives.total_seconds() + 60)
     assert books.renewed().invoices.create(Try(one.draft, one.plan)).error is None
+
+
+def test_it_says_whose_books_these_are_by_a_harmless_read(books: Books) -> None:
+    assert books.platform.whoami().strip()
+    wrong = {name: f"{value[:7]}wrong" for name, value in books.subject.headers().items()}
+    with pytest.raises(Unauthorized):
+        books.connected(headers=wrong).whoami()
+    assert books.ledger() == []
+
+
+def test_what_the_merchant_can_choose_are_settings_and_the_sample_is_among_it(books: Books) -> None:
+    settings = books.platform.settings
+    offered: dict[str, dict[str | None, set[str]]] = {}
+    for choice in books.platform.options():
+        assert choice.setting in type(settings).model_fields, choice
+        assert choice.value
+        assert choice.title
+        offered.setdefault(choice.setting, {}).setdefault(choice.key, set()).add(choice.value)
+    if {"tax", "tax_rates"} & set(type(settings).model_fields):
+        assert offered, "there is something to choose, so it can be looked up"
+    for name, values in offered.items():
+        chosen = getattr(settings, name)
+        for key, value in chosen.items() if isinstance(chosen, dict) else [(None, chosen)]:
+            rate = f"{key.normalize():f}" if isinstance(key, Decimal) else key
+            assert value is None or str(value) in values.get(None, set()) | values.get(rate, set()), (name, key, value)
 
 
 def test_over_its_quota_the_platform_refuses_and_says_when_to_come_back(books: Books) -> None:

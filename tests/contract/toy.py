@@ -15,7 +15,7 @@ from connectors.auth import OAuth2
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, minor_units
-from connectors.platforms.base import Platform, PlatformSettings
+from connectors.platforms.base import Choice, Platform, PlatformSettings
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -179,6 +179,13 @@ class Toy(Platform):
     def error_message(self, answer: Answer) -> tuple[str, str | None]:
         error = answer.json()["error"]
         return error["message"], error["code"]
+
+    def whoami(self) -> str:
+        return self.told(self.ask("/me"), lambda body: str(body["name"]))
+
+    def options(self) -> list[Choice]:
+        rows = self.told(self.ask("/taxes"), lambda body: dict(body["taxes"]))
+        return [Choice(setting="tax", key=rate, value=code, title=f"{rate} %") for code, rate in rows.items()]
 
     def read(self, remote_id: str) -> RemoteInvoice:
         result: RemoteInvoice = looked(self.ask(f"/invoices/{quote(remote_id, safe='')}"), document)

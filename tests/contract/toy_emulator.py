@@ -66,6 +66,10 @@ class ToyBooks(Emulator):
 
     def route(self, request: Request, body: Any) -> Any:
         match request.method, request.path.strip("/").split("/"):
+            case "GET", ["me"]:
+                return {"name": "Toys"}
+            case "GET", ["taxes"]:
+                return {"taxes": {code: f"{rate}" for code, rate in RATES.items()}}
             case "GET", ["customers"]:
                 wanted = request.query
                 listed = list(self.customers.values())
