@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import SecretStr
 
 from connectors.errors import Throttled, Unauthorized, Unavailable, Uncertain
-from connectors.http import Answer, Http
+from connectors.http import Answer, Http, dump_json
 
 
 class Auth(Protocol):
@@ -95,6 +95,8 @@ class OAuth2:
     """Further parameters of the consent page: (("access_type", "offline"),)."""
     lifetime: timedelta = timedelta(hours=1)
     """Of tokens whose answer does not say."""
+    json: bool = False
+    """The token endpoint takes its fields as JSON, not as a form."""
 
     def at(self, base_url: str) -> Self:
         here = base_url.rstrip("/")
@@ -130,11 +132,12 @@ class OAuth2:
             if isinstance(secret, SecretStr):
                 http.hide(secret.get_secret_value())
         http.hide(*headers.values(), *(value.split()[-1] for value in headers.values()))
+        kind = "json" if self.json else "x-www-form-urlencoded"
         answer = http.send(
             "POST",
             self.token_url,
-            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded", **headers},
-            body=urlencode({**form, **fields}),
+            headers={"Accept": "application/json", "Content-Type": f"application/{kind}", **headers},
+            body=dump_json({**form, **fields}) if self.json else urlencode({**form, **fields}),
             unsafe=spends is not None,
             capture=False,
         )
