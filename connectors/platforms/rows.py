@@ -159,11 +159,28 @@ def _part(amount: Decimal, row: Row) -> Decimal:
     return amount * row.rate / (100 + row.rate if row.included else 100)
 
 
+def without_tax(found: Sequence[Row]) -> list[Row]:
+    """The rows at their amounts without tax, for platforms that always add the tax on top."""
+    return [replace(row, amount=row.net, included=False) for row in found]
+
+
 def off_by(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding) -> Decimal:
     """What must be added to the total that a platform computes from these rows to give the order's: the amount of a
     rounding line, 0 where none is needed."""
-    tax = NONE if draft.tax_included else computed_tax(found, draft.currency, rounding)
+    tax = computed_tax([row for row in found if not row.included], draft.currency, rounding)
     return draft.total - sum((row.amount for row in found), NONE) - tax
+
+
+def rounded_off(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding, title: str) -> Decimal:
+    """`off_by`, where rounding can explain it: at most a minor unit a row. Raises `Rejected` where the order's tax is
+    not what its rates give, which no rounding line may cover up."""
+    off = off_by(draft, found, rounding)
+    if abs(off) > from_minor(len(found), draft.currency):
+        raise Rejected(
+            f"order {draft.order_ref}: {title} computes tax from the rates, which gives {draft.total - off} "
+            f"{draft.currency}, but the order's total is {draft.total}; correct the order's taxes"
+        )
+    return off
 
 
 def agrees(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding) -> bool:
