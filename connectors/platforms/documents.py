@@ -42,6 +42,9 @@ class Request(Model):
     """The kind of call, where the platform has a quota for it alone (`Quota.of`)."""
     issues: bool = False
     """This call makes the document final: our draft and the platform's are compared before it."""
+    apart: bool = False
+    """What it makes is needed by the document and no part of it (a sub-customer): after it there is nothing to compare
+    yet, and nothing for a look-up of the document to find."""
     remark: str = ""
     """What the trail should say of how it was rendered: a rounding line, a tax that was stated; for people."""
 
@@ -229,7 +232,7 @@ class Documents(Generic[D, R]):
             for request in attempt.plan:
                 if request.step in made:
                     continue
-                if request.issues and made:
+                if request.issues and any(each.step in made for each in attempt.plan if not each.apart):
                     document = document or self.shown(attempt.plan, request, made)
                     if (unlike := self.differs(attempt.draft, document)) or self.issued(document):
                         return Outcome(document, difference=unlike, sample=sample)

@@ -138,7 +138,8 @@ def test_one_refused_element_does_not_hold_up_the_others(books: Books) -> None:
     assert len(books.ledger()) == len(tries) - 1
     assert found(books.platform.invoices, bad.draft) is None
     assert all(one.log[0] == ("begin", one.plan[0].step) for one in tries)
-    assert all(what == "begin" for what, _ in bad.log)
+    own = {request.step for request in bad.plan if not request.apart}
+    assert all(what == "begin" for what, step in bad.log if step in own)
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=str)
