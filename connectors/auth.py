@@ -95,6 +95,8 @@ class OAuth2:
     """Further parameters of the consent page: (("access_type", "offline"),)."""
     lifetime: timedelta = timedelta(hours=1)
     """Of tokens whose answer does not say."""
+    throttled: str = ""
+    """What an error says that only means "too often", where that is no 429."""
     json: bool = False
     """The token endpoint takes its fields as JSON, not as a form."""
 
@@ -141,10 +143,10 @@ class OAuth2:
             unsafe=spends is not None,
             capture=False,
         )
-        if answer.status in {400, 401, 403}:
-            raise Unauthorized(f"the token endpoint refuses the credentials (status {answer.status}{_named(answer)})")
-        if answer.status == 429:
+        if answer.status == 429 or (self.throttled and self.throttled.encode() in answer.body):
             raise Throttled("the token endpoint was called too often", status=429, retry_after=answer.retry_after)
+        if answer.status in {400, 401, 403} or (answer.status == 200 and _named(answer)):  # some refuse with a 200
+            raise Unauthorized(f"the token endpoint refuses the credentials (status {answer.status}{_named(answer)})")
         try:
             if answer.status != 200:
                 raise ValueError

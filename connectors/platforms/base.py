@@ -118,6 +118,11 @@ class Platform:
         """The HTTP status that an answer means: another one than it has where errors arrive as a 200."""
         return answer.status
 
+    def retry_after(self, answer: Answer) -> float | None:
+        """Seconds after which the platform wants to be asked again, where the answer says so; elsewhere than in
+        Retry-After, or in another form, on some platforms. Never raises."""
+        return answer.retry_after
+
     def error_message(self, answer: Answer) -> tuple[str, str | None]:
         """The platform's own words in an error answer, and its code. May raise anything on an unexpected body."""
         raise NotImplementedError
@@ -231,7 +236,7 @@ class Platform:
         except Exception:  # the body is not the platform's: a proxy's page, a cut document
             message, code = f"status {status} with an unreadable body", None
         kind = self.refusal(status, f"{code or ''} {message}") or _by_status(status, unsafe)
-        retry_after = answer.retry_after
+        retry_after = self.retry_after(answer)
         if kind is Throttled and retry_after is None and self.facts.pause is not None:
             retry_after = self.facts.pause.total_seconds()
         if kind is Uncertain and not unsafe:

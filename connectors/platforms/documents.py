@@ -202,6 +202,13 @@ class Documents(Generic[D, R]):
         """Whether it is final already: a step that seemed to fail was carried out after all."""
         return isinstance(document, RemoteInvoice) and document.status is not Status.DRAFT
 
+    @staticmethod
+    def final(document: R | None) -> R | None:
+        """The draft as it is once the call that issues it has succeeded, where the answer does not show it."""
+        if isinstance(document, RemoteInvoice) and document.status is Status.DRAFT:
+            return document.model_copy(update={"status": Status.ISSUED})
+        return document
+
     def differs(self, draft: D, document: R) -> str | None:
         """What the document says otherwise than the draft."""
         if isinstance(draft, PlannedInvoice) and isinstance(document, RemoteInvoice):
@@ -238,7 +245,7 @@ class Documents(Generic[D, R]):
                         return Outcome(document, difference=unlike, sample=sample)
                 remote_id, shown, sample = self._run(request, attempt, made)
                 made[request.step] = remote_id
-                document = shown or document
+                document = shown or (self.final(document) if request.issues else document)
                 attempt.done(request.step, remote_id)
         except ConnectorError as error:
             return Outcome(document, error=error, sample=error.sample)
