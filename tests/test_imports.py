@@ -29,7 +29,7 @@ NEVER_WRITTEN = {
 }
 CIRCLES_OF_TYPES = {  # a part that names the class of what it is a part of, for its type only
     ("connectors.platforms.base", "connectors.platforms.documents"),
-    ("connectors.sandbox.quickbooks_books", "connectors.sandbox.quickbooks_invoices"),
+    ("connectors.sandbox.qbo_books", "connectors.sandbox.qbo_invoices"),
 }
 LINES_OF_A_FUNCTION = 40
 LONGER = {  # these may shrink, not grow

@@ -15,8 +15,8 @@ from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Unav
 from connectors.http import Http
 from connectors.model import InvoiceDraft
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, Request
+from connectors.platforms.qbo_words import QuickBooksSettings, batch_id, display_name
 from connectors.platforms.quickbooks import QuickBooks
-from connectors.platforms.quickbooks_words import QuickBooksSettings, batch_id, display_name
 from connectors.platforms.texts import key_in
 from connectors.sandbox import quickbooks as sandbox
 from tests.contract import orders

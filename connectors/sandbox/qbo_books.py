@@ -12,21 +12,21 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.sandbox import quickbooks_bodies as bodies
-from connectors.sandbox.quickbooks_bodies import Invalid, check_address, check_length, missing
-from connectors.sandbox.quickbooks_invoices import INVOICE_FIELDS, compose
-from connectors.sandbox.quickbooks_query import parse
+from connectors.sandbox import qbo_bodies as bodies
+from connectors.sandbox.qbo_bodies import Invalid, check_address, check_length, missing
+from connectors.sandbox.qbo_invoices import INVOICE_FIELDS, compose
+from connectors.sandbox.qbo_query import parse
 
 CODES = {"6": ("20.0% S", "20", "11"), "5": ("5.0% R", "5", "13"), "3": ("0.0% Z", "0", "9"), "2": ("Exempt", "0", "7")}
 """Id to name, percent and id of the rate, as UK companies have them; ids differ in each."""
 ITEMS = {"1": "Services", "21": "Brass plaque", "23": "Shipping", "24": "Discount"}
 TABLES = """
-CREATE TABLE IF NOT EXISTS quickbooks_objects (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, id TEXT, name TEXT,
+CREATE TABLE IF NOT EXISTS {slug}_objects (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, id TEXT, name TEXT,
     customer TEXT, day TEXT, active INTEGER, doc TEXT, UNIQUE (kind, id));
-CREATE UNIQUE INDEX IF NOT EXISTS quickbooks_names ON quickbooks_objects (name)
+CREATE UNIQUE INDEX IF NOT EXISTS {slug}_names ON {slug}_objects (name)
     WHERE kind IN ('Customer', 'Vendor', 'Employee');
-CREATE INDEX IF NOT EXISTS quickbooks_named ON quickbooks_objects (kind, name);
-CREATE INDEX IF NOT EXISTS quickbooks_of ON quickbooks_objects (kind, customer, day);
+CREATE INDEX IF NOT EXISTS {slug}_named ON {slug}_objects (kind, name);
+CREATE INDEX IF NOT EXISTS {slug}_of ON {slug}_objects (kind, customer, day);
 """
 NAME_FIELDS = {
     "DisplayName": 500, "GivenName": 100, "MiddleName": 100, "FamilyName": 100, "CompanyName": 100, "Title": 16,
@@ -48,11 +48,11 @@ class Books:
     `country` ("GB", or "US" with automated sales tax), `online_payments`.
     """
 
-    def __init__(self, database: sqlite3.Connection, clock: Callable[[], float]) -> None:
-        self.db, self.clock = database, clock
+    def __init__(self, database: sqlite3.Connection, slug: str, clock: Callable[[], float]) -> None:
+        self.db, self.objects, self.clock = database, f"{slug}_objects", clock
         self.custom_numbers = self.warns_of_duplicates = self.multicurrency = self.online_payments = True
         self.country, self.home = "GB", "GBP"
-        database.executescript(TABLES)
+        database.executescript(TABLES.format(slug=slug))
         for ident, name in ITEMS.items():
             self._standing("Item", ident, {"Name": name, "Type": "Service", "Taxable": True})
         for ident, (name, percent, rate) in CODES.items():
@@ -63,13 +63,14 @@ class Books:
     def _standing(self, kind: str, ident: str, doc: dict[str, Any]) -> None:
         whole = {"Id": ident, "SyncToken": "0", "Active": True, **doc}
         self.db.execute(
-            "INSERT OR IGNORE INTO quickbooks_objects (kind, id, name, active, doc) VALUES (?,?,?,1,?)",
+            f"INSERT OR IGNORE INTO {self.objects} (kind, id, name, active, doc) VALUES (?,?,?,1,?)",  # noqa: S608
             (kind, ident, doc["Name"].casefold(), json.dumps(whole)),
         )
 
     def get(self, kind: str, ident: str) -> dict[str, Any] | None:
         row = self.db.execute(
-            "SELECT doc FROM quickbooks_objects WHERE kind = ? AND id = ?", (kind, str(ident))
+            f"SELECT doc FROM {self.objects} WHERE kind = ? AND id = ?",  # noqa: S608
+            (kind, str(ident)),
         ).fetchone()
         return json.loads(row[0]) if row else None
 
@@ -83,7 +84,7 @@ class Books:
     def query(self, statement: str) -> dict[str, Any]:
         """The QueryResponse of a statement. Raises `Invalid`."""
         query = parse(statement)
-        source = f"FROM quickbooks_objects WHERE {query.condition}"
+        source = f"FROM {self.objects} WHERE {query.condition}"
         if query.counts:
             return {"totalCount": self.db.execute(f"SELECT count(*) {source}", query.values).fetchone()[0]}
         rows = self.db.execute(
@@ -140,7 +141,7 @@ class Books:
 
     def delete(self, kind: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         old = self._current(kind, raw)
-        self.db.execute("DELETE FROM quickbooks_objects WHERE kind = ? AND id = ?", (kind, old["Id"]))
+        self.db.execute(f"DELETE FROM {self.objects} WHERE kind = ? AND id = ?", (kind, old["Id"]))  # noqa: S608
         return {"domain": "QBO", "status": "Deleted", "Id": old["Id"]}
 
     def sent(self, ident: str, address: str | None) -> dict[str, Any]:
@@ -167,8 +168,9 @@ class Books:
             doc.get("CustomerRef", {}).get("value"), doc.get("TxnDate"), int(doc.get("Active", True)),
         )  # fmt: skip
         values = (row[0].casefold(), *row[1:], json.dumps(doc), kind, ident)
-        insert = "INSERT INTO quickbooks_objects (name, customer, day, active, doc, kind, id) VALUES (?,?,?,?,?,?,?)"
-        update = "UPDATE quickbooks_objects SET name=?, customer=?, day=?, active=?, doc=? WHERE kind=? AND id=?"
+        columns = "(name, customer, day, active, doc, kind, id)"
+        insert = f"INSERT INTO {self.objects} {columns} VALUES (?,?,?,?,?,?,?)"  # noqa: S608
+        update = f"UPDATE {self.objects} SET name=?, customer=?, day=?, active=?, doc=? WHERE kind=? AND id=?"  # noqa: S608
         try:
             self.db.execute(update if old else insert, values)
         except sqlite3.IntegrityError:
@@ -180,7 +182,8 @@ class Books:
 
     def _next(self, kind: str) -> int:
         found = self.db.execute(
-            "SELECT max(CAST(id AS INTEGER)) FROM quickbooks_objects WHERE kind = ?", (kind,)
+            f"SELECT max(CAST(id AS INTEGER)) FROM {self.objects} WHERE kind = ?",  # noqa: S608
+            (kind,),
         ).fetchone()
         return max(57, found[0] or 0) + 1
 
@@ -229,7 +232,8 @@ class Books:
         check_length("DocNumber", number, 21)
         if number and self.warns_of_duplicates and not allow_duplicates:
             others = self.db.execute(
-                "SELECT doc FROM quickbooks_objects WHERE kind = 'Invoice' AND name = ?", (number.casefold(),)
+                f"SELECT doc FROM {self.objects} WHERE kind = 'Invoice' AND name = ?",  # noqa: S608
+                (number.casefold(),),
             )
             docs = [json.loads(doc) for (doc,) in others]
             if any(doc["DocNumber"] == number and doc["Id"] != (old or {}).get("Id") for doc in docs):

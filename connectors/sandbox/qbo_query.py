@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.sandbox.quickbooks_bodies import Invalid
+from connectors.sandbox.qbo_bodies import Invalid
 
 FIELDS: dict[str, dict[str, str]] = {
     "Customer": {

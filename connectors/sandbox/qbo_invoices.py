@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from connectors.sandbox.quickbooks_bodies import (
+from connectors.sandbox.qbo_bodies import (
     Invalid,
     bad_reference,
     broken_rule,
@@ -18,7 +18,7 @@ from connectors.sandbox.quickbooks_bodies import (
 )
 
 if TYPE_CHECKING:
-    from connectors.sandbox.quickbooks_books import Books
+    from connectors.sandbox.qbo_books import Books
 
 CENT = Decimal("0.01")
 US_PERCENT = Decimal("8.25")

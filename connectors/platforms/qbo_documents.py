@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
-from connectors.platforms import quickbooks_words as words
+from connectors.platforms import qbo_words as words
 from connectors.platforms.documents import (
     Attempt,
     CustomerDraft,
@@ -73,15 +73,20 @@ class Elements(Documents[D, R]):
         return (Request(step="create", path=self.address, query=VERSION, headers=JSON, body=body, issues=True),)
 
     def pack(self, plans: Sequence[Plan]) -> Request:
-        if len(plans) == 1:
-            return plans[0][0]
+        return self.together([plan[0] for plan in plans])
+
+    def together(self, requests: Sequence[Request]) -> Request:
+        """Creates of this entity, ids filled in, as one call."""
+        first = requests[0]
+        if len(requests) == 1:
+            return first
         items = []
-        for (request,) in plans:
+        for request in requests:
             head = dump_json({"bId": words.batch_id(self._key(request)), "operation": "create"})
             items.append(f'{head[:-1]},"{self.entity}":{request.body}}}')
         path = f"{company(self.platform.settings)}/batch"
         body = f'{{"BatchItemRequest":[{",".join(items)}]}}'
-        return Request(step="create", path=path, query=VERSION, headers=JSON, body=body, quota="batch", issues=True)
+        return first.model_copy(update={"path": path, "body": body, "quota": "batch"})
 
     def _key(self, request: Request) -> str:
         return key_in(words.parsed(request.body)[self.note]) or ""
@@ -128,8 +133,7 @@ class Elements(Documents[D, R]):
             f"QuickBooks: {self.platform.http.redact(message)}", status=answer.status, code=code, sample=answer.sample
         )
         if isinstance(error, Duplicate):
-            (request,) = self.plan(draft)
-            return self.taken(words.parsed(request.body), error)
+            return self.taken(words.parsed(self.plan(draft)[0].body), error)
         raise error
 
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
@@ -276,23 +280,27 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
         for draft in drafts:
             hits[draft.key] = _match(draft, [row for row in rows if row.number == draft.draft.reference])
         missing = sorted((draft for draft in drafts if hits[draft.key] is None), key=_day)
-        for (customer_id, day), some in groupby(missing, key=_day):
-            for draft, hit in self._by_key(customer_id, day, list(some)):
-                hits[draft.key] = hit
+        for day, some in groupby(missing, key=_day):
+            alike = list(some)
+            hits.update(zip((draft.key for draft in alike), self._by_key(day, alike), strict=True))
         return [hits[draft.key] for draft in drafts]
 
-    def _by_key(
-        self, customer_id: str, day: str, drafts: Sequence[PlannedInvoice]
-    ) -> list[tuple[PlannedInvoice, Hit[RemoteInvoice] | None | ConnectorError]]:
+    def _by_key(self, day: str, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
         try:
-            rows = self.read_rows(self.listed("CustomerRef", [customer_id], f" and TxnDate = '{day}'"))
+            payers = self.payers(drafts)
+            rows = self.read_rows(self.listed("CustomerRef", payers, f" and TxnDate = '{day}'")) if payers else []
         except ConnectorError as error:
-            return [(draft, error) for draft in drafts]
-        return [(draft, _match(draft, [row for row in rows if row.key == draft.key])) for draft in drafts]
+            return [error for _ in drafts]
+        return [_match(draft, [row for row in rows if row.key == draft.key]) for draft in drafts]
+
+    def payers(self, drafts: Sequence[PlannedInvoice]) -> set[str]:
+        """The ids which these drafts' invoices name as their customer, as far as there are any. Raises the errors of a
+        read."""
+        return {draft.customer_id for draft in drafts}
 
 
-def _day(draft: PlannedInvoice) -> tuple[str, str]:
-    return draft.customer_id, draft.draft.issued_on.isoformat()
+def _day(draft: PlannedInvoice) -> str:
+    return draft.draft.issued_on.isoformat()
 
 
 def _match(draft: PlannedInvoice, rows: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None | ConnectorError:

@@ -20,7 +20,7 @@ from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, Line, Party, Tax, minor_units, rounded
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft
-from connectors.platforms.quickbooks_countries import alpha_3
+from connectors.platforms.qbo_countries import alpha_3
 from connectors.platforms.texts import BEFORE_KEY, fits, marked, without_empty
 
 T = TypeVar("T")

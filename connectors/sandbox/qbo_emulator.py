@@ -1,0 +1,312 @@
+"""QuickBooks Online, emulated: tokens whose refresh token changes once a day, quotas, requestid, batches with bId.
+
+Paths as in production, both hosts on one: `/oauth2/v1/tokens/bearer` (oauth.platform.intuit.com) and
+`/v3/company/{realm}/…` (quickbooks.api.intuit.com). Limits from developer.intuit.com, "API call limits and throttles";
+requestid from "Basic field definitions". How long a requestid is remembered is not documented: here ten minutes.
+A fresh emulator holds one company in the UK and one app; the constants below are what the demo and the tests use.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+from urllib.parse import unquote
+from uuid import uuid4
+
+from connectors.sandbox import qbo_bodies as bodies
+from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.qbo_bodies import Invalid
+from connectors.sandbox.qbo_books import Books
+
+REALM = "9130350000000001"
+CLIENT_ID = "ABSandboxClientId0000000000000000"
+CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - opens nothing but this emulator
+REFRESH_TOKEN = "RT1-sandbox-refresh-token"  # noqa: S105
+ACCESS_TOKEN = "sandbox-access-token"  # noqa: S105
+TOKENS = "/oauth2/v1/tokens/bearer"
+CONSENT = "/connect/oauth2"
+DISCOVERY = "/.well-known/openid_configuration"
+COMPANY = f"/v3/company/{REALM}"
+REFRESH_LIVES, KEY_LIVES = 100 * 86_400, 600
+APP = App(
+    CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, refresh_lives=REFRESH_LIVES, rotates=True,
+    changes_after=86_400,
+)  # fmt: skip
+"""The refresh token stays the same for a day; then another comes and the old one ends."""
+ENTITIES = {"customer": "Customer", "vendor": "Vendor", "invoice": "Invoice", "item": "Item", "taxcode": "TaxCode"}
+MOST_ITEMS = 30
+TABLES = """
+CREATE TABLE IF NOT EXISTS {slug}_answers (scope TEXT PRIMARY KEY, at REAL, status INTEGER, kind TEXT, body BLOB);
+CREATE TABLE IF NOT EXISTS {slug}_mails (invoice TEXT, recipient TEXT, at REAL);
+"""
+
+
+def account_lines(slug: str) -> str:
+    """Credentials and settings that work here, for the platform's `sample`."""
+    return f"""
+client_id = "{CLIENT_ID}"
+client_secret = "{CLIENT_SECRET}"
+refresh_token = "{REFRESH_TOKEN}"
+[shop.myshop.account.{slug}.settings]
+realm_id = "{REALM}"
+home_currency = "GBP"
+multicurrency = true
+item = "1"
+shipping_item = "23"
+discount_item = "24"
+tax = {{ "20" = "6", "5" = "5", "0" = "3" }}
+tax_rates = {{ "20" = "11", "5" = "13" }}
+"""
+
+
+class Company(Emulator):
+    """The company and its app. The quotas, and what `books` says the merchant switched on, may be changed."""
+
+    keyed = True
+    concurrent: ClassVar[int | None] = 10
+
+    def __init__(self, database: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self.per_second, self.per_minute = Rolling(10, 1), Rolling(500, 60)
+        self.batches_per_minute = Rolling(40, 60)
+        super().__init__(database, clock)
+
+    def setup(self) -> None:
+        self.db.executescript(TABLES.format(slug=self.slug))
+        self.books = Books(self.db, self.slug, self.clock)
+        self.desk = Desk(self.db, self.slug, self.clock, APP)
+
+    # -- what the frame asks ---------------------------------------------------------------------------------------
+
+    def creates(self, request: Request) -> bool:
+        return request.method == "POST" and request.path.startswith("/v3/") and not request.path.endswith("/query")
+
+    def tenant(self, request: Request) -> str:
+        return "/".join(request.path.split("/")[:4])
+
+    def too_many(self, retry_after: float) -> Response:
+        return bodies.too_many(self.clock())
+
+    def failure(self, status: int) -> Response:
+        return bodies.failure(status, self.clock())
+
+    def expire_tokens(self) -> None:
+        self.desk.expire()
+
+    def ledger(self) -> list[Entry]:
+        objects = self.books.objects
+        rows = self.db.execute(
+            f"SELECT i.doc, c.doc FROM {objects} i JOIN {objects} c"  # noqa: S608
+            " ON c.kind = 'Customer' AND c.id = i.customer WHERE i.kind = 'Invoice' ORDER BY i.seq"
+        ).fetchall()
+        entries = []
+        for invoice, customer in rows:
+            who = json.loads(customer)
+            email = (who.get("PrimaryEmailAddr") or {}).get("Address")
+            entries.append(bodies.entry(json.loads(invoice), email or who["DisplayName"], self.books.home))
+        return entries
+
+    def mails(self) -> list[tuple[str, str]]:
+        """Every mail sent: invoice id, recipient."""
+        return self.db.execute(f"SELECT invoice, recipient FROM {self.slug}_mails ORDER BY rowid").fetchall()  # noqa: S608
+
+    # -- the door --------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Response:
+        if request.path == DISCOVERY:
+            response = Response.json(200, _discovery(request.headers.get("host", ""), self.slug))
+        elif request.path == CONSENT:
+            response = self._consented(request)
+        elif request.path == TOKENS:
+            response = self.desk.token(request, x_refresh_token_expires_in=REFRESH_LIVES)
+        else:
+            response = self._authorised(request)
+        response.headers.setdefault("intuit_tid", f"1-{uuid4().hex[:8]}-{uuid4().hex[:24]}")
+        return response
+
+    def _consented(self, request: Request) -> Response:
+        """The way back names the company too."""
+        response = self.desk.consent(request)
+        if "Location" in response.headers:
+            response.headers["Location"] += f"&realmId={REALM}"
+        return response
+
+    def _authorised(self, request: Request) -> Response:
+        now = self.clock()
+        match self.desk.state(request.bearer):
+            case "unknown":
+                return bodies.unauthorized("Malformed bearer token: too short or too long", now)
+            case "expired":
+                return bodies.unauthorized("Token expired", now)
+        if not request.path.startswith(COMPANY + "/"):
+            return bodies.wrong_company(now)
+        limits = [self.per_second, self.per_minute]
+        if request.path == f"{COMPANY}/batch":
+            limits.append(self.batches_per_minute)
+        if self.counted(*limits):
+            return self.too_many(60)
+        if not request.path.endswith("/pdf") and "json" not in request.headers.get("accept", ""):
+            return bodies.xml_fault(400, "ValidationFault", "2010", "This sandbox speaks JSON", "Accept: …/json", now)
+        return self._once(request)
+
+    def _once(self, request: Request) -> Response:
+        """Under a requestid the first answer is given again, whatever is sent; in a batch the bIds belong to it."""
+        key = request.query.get("requestid")
+        if request.method != "POST" or key is None:
+            return self._faulty(request)
+        try:
+            scope = self._scope(request, key)
+        except Invalid as error:
+            return bodies.refusal(error, self.clock())
+        now = self.clock()
+        row = self.db.execute(
+            f"SELECT at, status, kind, body FROM {self.slug}_answers WHERE scope = ?",  # noqa: S608
+            (scope,),
+        ).fetchone()
+        if row is not None and now < row[0] + KEY_LIVES:
+            return Response(row[1], row[3], {"Content-Type": row[2]})
+        response = self._faulty(request)
+        self.db.execute(
+            f"INSERT OR REPLACE INTO {self.slug}_answers VALUES (?,?,?,?,?)",  # noqa: S608
+            (scope, now, response.status, response.headers.get("Content-Type", ""), response.body),
+        )
+        return response
+
+    def _scope(self, request: Request, key: str) -> str:
+        batch = request.path == f"{COMPANY}/batch"
+        bodies.check_length("requestid", key, 36 if batch else 50)
+        if not batch:
+            return key
+        ids = sorted(str(item.get("bId")) for item in _items(request))
+        for ident in ids:
+            bodies.check_length("bId", ident, 10)
+        return "\n".join((key, *ids))
+
+    def _faulty(self, request: Request) -> Response:
+        if request.fault == "error_stored":
+            return self.failure(500)
+        parts = [unquote(part) for part in request.path.removeprefix(COMPANY).strip("/").split("/")]
+        try:
+            return self._route(request, parts, request.fault == "refuse_element")
+        except Invalid as error:
+            return bodies.refusal(error, self.clock())
+
+    # -- routes ----------------------------------------------------------------------------------------------------
+
+    def _route(self, request: Request, parts: list[str], spoil: bool) -> Response:
+        reads, now = request.method == "GET", self.clock()
+        match parts:
+            case ["query"]:
+                statement = request.query.get("query", "") if reads else request.body.decode()
+                return Response.json(200, {"QueryResponse": self.books.query(statement), "time": bodies.moment(now)})
+            case ["preferences"] if reads:
+                return bodies.answer("Preferences", self._preferences(), now)
+            case ["companyinfo", realm] if reads and COMPANY.endswith(f"/{realm}"):
+                return bodies.answer(
+                    "CompanyInfo", {"CompanyName": "Demo Company (UK)", "Country": "GB", "Id": "1"}, now
+                )
+            case ["batch"] if not reads:
+                return self._batch(request, spoil)
+            case [kind, ident] if reads and kind in ENTITIES:
+                found = self.books.need(ENTITIES[kind], ident)
+                return bodies.answer(ENTITIES[kind], self._with_link(found, request), now)
+            case ["invoice", ident, "pdf"] if reads:
+                return bodies.pdf(self.books.need("Invoice", ident))
+            case ["invoice", ident, "send"] if not reads:
+                return bodies.answer("Invoice", self._mail(ident, request.query.get("sendTo")), now)
+            case [kind] if not reads and kind in ENTITIES:
+                raw = _json(request.body)
+                raw = bodies.spoilt(ENTITIES[kind], raw) if spoil else raw
+                return bodies.answer(ENTITIES[kind], self._change(ENTITIES[kind], raw, request.query), now)
+        raise Invalid("500", "Unsupported Operation", f"Operation {request.path} is not supported.")
+
+    def _change(self, kind: str, raw: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+        match options.get("operation", ""):
+            case "void" if kind == "Invoice":
+                return self.books.void(raw)
+            case "delete":
+                return self.books.delete(kind, raw)
+        allowed = "allowduplicatedocnum" in options.get("include", "")
+        return self.books.save(kind, raw, allow_duplicates=allowed)
+
+    def _with_link(self, found: dict[str, Any], request: Request) -> dict[str, Any]:
+        """InvoiceLink is shown on demand, where online payments are on and there is an e-mail address."""
+        asked = request.query.get("include", "").lower() == "invoicelink"
+        if not (asked and self.books.online_payments and found.get("BillEmail")):
+            return found
+        return {**found, "InvoiceLink": f"https://connect.intuit.com/portal/app/CommerceNetwork/view/{found['Id']}"}
+
+    def _mail(self, ident: str, address: str | None) -> dict[str, Any]:
+        doc = self.books.sent(ident, address)
+        row = (ident, doc["BillEmail"]["Address"], self.clock())
+        self.db.execute(f"INSERT INTO {self.slug}_mails VALUES (?,?,?)", row)  # noqa: S608
+        return doc
+
+    def _preferences(self) -> dict[str, Any]:
+        books = self.books
+        return {
+            "SalesFormsPrefs": {
+                "CustomTxnNumbers": books.custom_numbers, "AllowShipping": True, "AllowDiscount": True,
+                "ETransactionPaymentEnabled": books.online_payments,
+            },
+            "CurrencyPrefs": {"MultiCurrencyEnabled": books.multicurrency, "HomeCurrency": {"value": books.home}},
+            "TaxPrefs": {"UsingSalesTax": True, "PartnerTaxEnabled": books.country == "US"},
+            "Id": "1", "domain": "QBO", "sparse": False,
+        }  # fmt: skip
+
+    # -- batches ---------------------------------------------------------------------------------------------------
+
+    def _batch(self, request: Request, spoil: bool) -> Response:
+        """Each item by itself; the answers come in another order than the items, as they may."""
+        items = _items(request)
+        if len(items) > MOST_ITEMS:
+            text = "The maximum number of batch items in a single request was exceeded"
+            raise Invalid("1040", text, f"{text}. Maximum: {MOST_ITEMS}")
+        answers = [self._item(item, spoil and place == len(items) - 1) for place, item in enumerate(items)]
+        return Response.json(200, {"BatchItemResponse": answers[::-1], "time": bodies.moment(self.clock())})
+
+    def _item(self, item: Mapping[str, Any], spoil: bool) -> dict[str, Any]:
+        named = {"bId": item["bId"]} if "bId" in item else {}
+        self.db.execute("SAVEPOINT item")
+        try:
+            if "Query" in item:
+                return {**named, "QueryResponse": self.books.query(str(item["Query"]))}
+            kind = next((kind for kind in ENTITIES.values() if kind in item), "")
+            raw = item.get(kind) or {}
+            options = str(item.get("optionsData", ""))
+            operation = "void" if options == "void" else str(item.get("operation", ""))
+            query = {"operation": operation, "include": options}
+            return {**named, kind: self._change(kind, bodies.spoilt(kind, raw) if spoil else raw, query)}
+        except Invalid as error:
+            self.db.execute("ROLLBACK TO item")
+            return {**named, "Fault": error.fault}
+        finally:
+            self.db.execute("RELEASE item")
+
+
+def _discovery(host: str, slug: str) -> dict[str, str]:
+    """Where Intuit's own clients learn their endpoints; ours are all here."""
+    here = f"http://{host}/{slug}"
+    pages = {"authorization_endpoint": CONSENT, "token_endpoint": TOKENS, "jwks_uri": "/op/v1/jwks"}
+    pages |= {"revocation_endpoint": "/v2/oauth2/tokens/revoke", "userinfo_endpoint": "/v1/openid_connect/userinfo"}
+    return {"issuer": "https://oauth.platform.intuit.com/op/v1", **{name: here + path for name, path in pages.items()}}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body, parse_float=Decimal)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("2010", "Request has invalid or unsupported property", "The body is not a JSON object")
+    return found
+
+
+def _items(request: Request) -> list[dict[str, Any]]:
+    found = _json(request.body).get("BatchItemRequest")
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise bodies.missing("BatchItemRequest")
+    return found
