@@ -257,10 +257,10 @@ class Documents(Generic[D, R]):
         self, request: Request, attempt: Attempt[D], made: Mapping[str, str]
     ) -> tuple[str, R | None, Sample | None]:
         request = filled(request, made)
+        native = self.platform.facts.key
+        key = None if native and native.packed else attempt.key(request.step)
         try:
-            answer: Answer = self.platform.execute(
-                request, key=attempt.key(request.step), begin=lambda: attempt.begin(request.step)
-            )
+            answer: Answer = self.platform.execute(request, key=key, begin=lambda: attempt.begin(request.step))
         except (Rejected, Duplicate) as error:
             if (known := self.forgive(request, error)) is None:
                 raise

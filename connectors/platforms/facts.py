@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
+from uuid import NAMESPACE_OID, uuid5
 
 from connectors.auth import OAuth2
 from connectors.errors import ConnectorError
@@ -23,8 +24,15 @@ class Key:
     place: Literal["header", "query", "body"] = "header"
     """In a body it is a field of the JSON object, which must not be empty."""
 
+    uuid: bool = False
+    """It must be a UUID (RFC 4122): ours is made into one, the same for ever."""
+    packed: bool = False
+    """Only a packed call carries it; the call of one document has none."""
+
     def fitting(self, key: str) -> str:
         """The key as it is sent: a longer one is shortened, to the same text for ever."""
+        if self.uuid:
+            return str(uuid5(NAMESPACE_OID, key))
         if len(key) <= self.max_length:
             return key
         return hashlib.sha256(key.encode()).hexdigest()[: min(32, self.max_length)]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from connectors.auth import Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform, platforms
+from connectors.platforms.facts import Key
 from connectors.sandbox.base import Emulator, Entry, emulators
 from connectors.sandbox.faults import Fault, Faults, Scripted
 from connectors.sandbox.server import Hosted, Sandbox
@@ -39,6 +40,12 @@ class Subject:
     @property
     def slug(self) -> str:
         return self.samples.slug
+
+    @property
+    def key(self) -> Key | None:
+        """The idempotency key of a call for one document, where the platform has one."""
+        key = self.platform.facts.key
+        return None if key is None or key.packed else key
 
     def settings(self, **changed: Any) -> Any:
         return self.platform.Settings.model_validate({**self.samples.settings, **changed})

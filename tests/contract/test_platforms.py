@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
@@ -180,7 +181,7 @@ def test_a_plan_does_not_depend_on_the_process() -> None:
 
 
 def test_the_key_is_sent_stable_and_short_enough(subject: Subject) -> None:
-    key = subject.platform.facts.key
+    key = subject.key
     if key is None:
         return
     server = HostileServer(replies(b"{}"))
@@ -222,6 +223,8 @@ def test_a_key_longer_than_the_platform_takes_is_shortened_to_the_same_text_for_
     shortened = key.fitting("k" * 37)
     assert len(shortened) <= 36
     assert shortened == key.fitting("k" * 37) != key.fitting("k" * 38)
+    uuid = Key("Key", max_length=36, lives=timedelta(minutes=1), uuid=True)
+    assert str(UUID(uuid.fitting("k"))) == uuid.fitting("k") != uuid.fitting("K")
 
 
 def secrets(subject: Subject) -> list[str]:

@@ -117,7 +117,7 @@ def test_what_was_voided_is_shown_as_voided(books: Books) -> None:
     for reference in ("SO-1", "SO-2"):
         draft = orders.simple(reference)
         document = issued(books.platform, draft)
-        if reference == "SO-1":
+        if reference == "SO-1" and "void" in books.platform.facts.can:
             books.platform.void(document.id, "void")
         else:
             books.sandbox.run(partial(books.subject.samples.void_by_hand, books.emulator, document.id))
@@ -176,7 +176,7 @@ def test_two_documents_of_one_order_are_an_error_not_a_choice(books: Books) -> N
 
 
 def test_the_same_bytes_under_the_same_key_give_the_same_document(books: Books) -> None:
-    if books.platform.facts.key is None:
+    if books.subject.key is None:
         return
     one = attempt(books.platform, orders.simple("SO-1"))
     first = books.platform.invoices.create(one)
@@ -187,7 +187,7 @@ def test_the_same_bytes_under_the_same_key_give_the_same_document(books: Books) 
 
 
 def test_other_bytes_under_the_same_key_are_uncertain(books: Books) -> None:
-    if books.platform.facts.key is None:
+    if books.subject.key is None:
         return
     one = attempt(books.platform, orders.simple("SO-1"))
     other = attempt(books.platform, orders.simple("SO-2"))
@@ -199,7 +199,7 @@ def test_other_bytes_under_the_same_key_are_uncertain(books: Books) -> None:
 
 
 def test_a_stored_500_is_replayed_under_its_key_and_gone_in_the_next_generation(books: Books) -> None:
-    if books.platform.facts.key is None:
+    if books.subject.key is None:
         return
     one = attempt(books.platform, orders.simple("SO-1"))
     books.fault(Fault.ERROR_STORED)
@@ -212,7 +212,7 @@ def test_a_stored_500_is_replayed_under_its_key_and_gone_in_the_next_generation(
 
 def test_a_key_is_forgotten_after_its_life(books: Books) -> None:
     """So the durable guard is the look-up, not the key; the emulator must be as forgetful as the platform."""
-    key = books.platform.facts.key
+    key = books.subject.key
     if key is None or books.subject.slug.startswith("toy"):
         return
     one = attempt(books.platform, orders.simple("SO-1"))
