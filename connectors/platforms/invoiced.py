@@ -1,0 +1,243 @@
+"""Invoiced, REST API (it has no version): a draft in one call, compared, then issued by a PATCH.
+
+Sources: the vendor's API reference (github.com/Invoiced/api, of which developer.invoiced.com/api is made; March 2024),
+and the vendor's SDKs invoiced-python and invoiced-go. The traps: without `calculate_taxes: false` the merchant's tax
+rules add tax on top; without `autopay` a stored card of the customer may be charged; tags of ours in `metadata` are
+not unique; what an idempotency key does beyond "the first object comes back" is not documented.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from connectors.errors import Unauthorized, Unavailable, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing
+from connectors.platforms import invoiced_words as words
+from connectors.platforms.base import Platform, PlatformSettings
+from connectors.platforms.documents import (
+    CustomerDraft,
+    Documents,
+    Hit,
+    Plan,
+    PlannedInvoice,
+    RemoteCustomer,
+    Request,
+    reading,
+)
+from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
+
+JSON = {"Content-Type": "application/json"}
+
+
+class InvoicedSettings(PlatformSettings):
+    """Nothing must be chosen: taxes go as the amounts that the order has."""
+
+    autopay: Annotated[
+        bool, Field(description="true lets Invoiced charge the customer's stored card or bank account (AutoPay)")
+    ] = False
+    mark_sent: Annotated[
+        bool,
+        Field(description="true marks each issued invoice as sent, so that Invoiced's own automatic mail stays away"),
+    ] = False
+
+
+class InvoicedCredentials(BaseModel):
+    """One key belongs to one business."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api_key: Annotated[SecretStr, Field(description="API key (Settings → Developers → API Keys)")]
+
+
+class Customers(Documents[CustomerDraft, RemoteCustomer]):
+    """Found by the number we give them, else by e-mail, of which there may be several."""
+
+    calls = 2
+    look_first = True
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        return (Request(step="customer", path="/customers", headers=JSON, body=dump_json(words.customer(draft))),)
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        filters = {"filter[number]": words.number(draft.key)}
+        found = invoiced(self).pages("/customers", filters)
+        if not found and draft.party.email:
+            found = invoiced(self).pages("/customers", {"filter[email]": draft.party.email})
+        chosen = choosing.customer(draft, map(words.read_customer, found), "Invoiced")
+        return Hit(chosen) if chosen else None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
+        customer = words.read_customer(answer.json())
+        _same(request, customer.key, words.CUSTOMER, answer)
+        return customer.id, customer
+
+
+class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
+    """The draft whole in one call; `draft: false` issues it."""
+
+    calls = 2
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        settings: InvoicedSettings = self.platform.settings
+        body, remark = words.invoice(draft.draft, draft.customer_id, autopay=settings.autopay)
+        create = Request(step="create", path="/invoices", headers=JSON, body=dump_json(body), remark=remark)
+        if not settings.issue:
+            return (create,)
+        change = {"draft": False, **({"sent": True} if settings.mark_sent else {})}
+        path = "/invoices/{create}"
+        issue = Request(step="issue", method="PATCH", path=path, headers=JSON, body=dump_json(change), issues=True)
+        return create, issue
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        found = invoiced(self).pages("/invoices", {f"metadata[{words.REFERENCE}]": draft.draft.reference})
+        chosen = choosing.invoice(draft, map(words.read_invoice, found), "Invoiced")
+        if chosen is None:
+            return None
+        unfinished = chosen.key == draft.key and chosen.status is Status.DRAFT and self.platform.settings.issue
+        return Hit(chosen, "issue" if unfinished else None)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
+        document = words.read_invoice(answer.json())
+        if request.step == "create":
+            _same(request, document.key, words.KEY, answer)
+        return document.id, document
+
+
+class Invoiced(Platform):
+    """Each invoice is made as a draft, with its lines, the order's discount and the order's own tax amounts;
+    its total is compared with the order's, and only then is it issued. Invoiced's tax rules are switched off for it, so
+    nothing is computed there but quantity × price and the sum. Because Invoiced shows tax amounts without their names,
+    the notes say which tax is how much. Prices that include tax are stated without it: Invoiced adds tax on top.
+
+    A customer is found by the number that Billhook gave it, else by its e-mail address; else it is made. Invoices are
+    found by `billhook_order` in their metadata, which you also see in the dashboard. If you let Invoiced send its
+    "new invoice" mail by itself, set `mark_sent`, or have Billhook not tell the customer; or there are two mails.
+
+    - **Proved with:** the emulator, and Invoiced's own SDK (`invoiced`), which makes, lists, reads, mails, issues and
+      voids invoices on it under idempotency keys. The fields sent and read were compared with the vendor's published
+      reference, sample objects and Go types.
+    - **Open:** the vendor publishes no rate limit: Billhook keeps to four calls a second, and stays away for a minute
+      after "too many calls". How long an idempotency key lives, and what it answers to another request, is not
+      documented: it is sent, but after a lost answer Billhook always looks before it posts again. Whether lists lag
+      behind writes is not documented (hence fifteen minutes before "not there" is believed), nor are the longest
+      texts and the decimals of currencies other than two (the comparison stops what differs). Logging in by OAuth is
+      not built. `billhook check` can only name the business by the address of its customer portal.
+    """
+
+    facts = Facts(
+        slug="invoiced",
+        title="Invoiced",
+        docs="https://developer.invoiced.com/api",
+        base_url="https://api.invoiced.com",
+        auth="API key",
+        reference=Reference("metadata[billhook_order]", words.METADATA_LIMIT, unique=False),
+        key_field="metadata[billhook_key]",
+        key=Key("Idempotency-Key", max_length=64, lives=timedelta(minutes=1)),
+        quotas=(Quota(4, timedelta(seconds=1)),),
+        concurrent=4,
+        pause=timedelta(minutes=1),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+    )
+    Settings = InvoicedSettings
+    Credentials = InvoicedCredentials
+    Customers = Customers
+    Invoices = Invoices
+    refusals = (
+        # No permission: the key's, for another document it would be the same.
+        Refusal(Unauthorized, 403),
+        # A key that came with another request: the first call may have been done.
+        Refusal(Uncertain, 409),
+        Refusal(Uncertain, 400, "dempotency"),
+    )
+
+    @classmethod
+    def tenant(cls, settings: InvoicedSettings, credentials: InvoicedCredentials) -> str:
+        """A key belongs to one business; the API does not name it, so its hash does."""
+        key = credentials.api_key.get_secret_value()
+        return f"key-{hashlib.sha256(b'billhook-invoiced:' + key.encode()).hexdigest()[:24]}"
+
+    @classmethod
+    def static_headers(cls, credentials: InvoicedCredentials) -> Mapping[str, str]:
+        """HTTP Basic: the key is the user's name, the password is empty."""
+        key = credentials.api_key.get_secret_value()
+        return {"Authorization": f"Basic {base64.b64encode(f'{key}:'.encode()).decode()}"}
+
+    def error_message(self, answer: Answer) -> tuple[str, str | None]:
+        body = answer.json()
+        field = f" (field {body['param']})" if body.get("param") else ""
+        return f"{body['message']}{field}", body.get("type")
+
+    def pages(self, path: str, query: Mapping[str, str]) -> list[Any]:
+        """Everything a list holds, page after page in order, as the vendor wants it; `X-Total-Count` says how much
+        that is. Raises the errors of a read."""
+        found: list[Any] = []
+        for page in range(1, 1000):
+            rows, total = self._page(path, {**query, "page": str(page), "per_page": "100"})
+            found += rows
+            if len(found) >= total:
+                return found
+            if not rows:
+                break
+        raise Unavailable(f"Invoiced's list {path} ended before its X-Total-Count of {total}")
+
+    def _page(self, path: str, query: Mapping[str, str]) -> tuple[list[Any], int]:
+        answer = self.ask(path, query)
+        return self.told(answer, lambda body: ([{**row} for row in body], int(answer.headers["X-Total-Count"])))
+
+    def whoami(self) -> str:
+        """The API does not name its business: the customer portal's host does, which stands in each customer."""
+        answer = self.ask("/customers", {"page": "1", "per_page": "1"})
+        rows = self.told(answer, lambda body: [str(row["statement_pdf_url"]) for row in body])
+        return urlsplit(rows[0]).netloc if rows else "a business without customers"
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        return self.told(self.ask(_path(remote_id)), words.read_invoice)
+
+    def send(self, remote_id: str, key: str) -> None:
+        """Queued only: Invoiced mails a moment later, to the customer's address and its primary contacts."""
+        self.execute(Request(step="send", path=f"{_path(remote_id)}/emails", headers=JSON, body="{}"), key=key)
+
+    def pdf(self, remote_id: str) -> bytes:
+        answer = self.ask(_path(remote_id), headers={"Accept": "application/pdf"})
+        if not answer.body.startswith(b"%PDF"):
+            raise Unavailable("Invoiced: the answer is not a PDF", status=answer.status, sample=answer.sample)
+        return answer.body
+
+    def link(self, remote_id: str) -> str | None:
+        return self.read(remote_id).url
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        now = self.read(remote_id)
+        if now.status is Status.VOID:
+            return now
+        if now.status is Status.DRAFT:
+            self.execute(Request(step="void", method="DELETE", path=_path(remote_id)))
+            return now.model_copy(update={"status": Status.VOID})
+        answer = self.execute(Request(step="void", path=f"{_path(remote_id)}/void", headers=JSON, body="{}"), key=key)
+        return reading(lambda: words.read_invoice(answer.json()), answer)
+
+
+def _path(remote_id: str) -> str:
+    return f"/invoices/{quote(remote_id, safe='')}"
+
+
+def _same(request: Request, key: str | None, field: str, answer: Answer) -> None:
+    """Raises `Uncertain` where the answer shows another object than was sent: that of an earlier call under the key."""
+    if key != json.loads(request.body)["metadata"][field]:
+        raise Uncertain("Invoiced answered with another object than was sent", status=answer.status)
+
+
+def invoiced(documents: Documents[Any, Any]) -> Invoiced:
+    """The platform that these documents are on, by its own type."""
+    assert isinstance(documents.platform, Invoiced)
+    return documents.platform

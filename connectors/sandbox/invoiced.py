@@ -1,0 +1,177 @@
+"""Invoiced, emulated: customers and invoices with metadata, drafts, tax rules, mails, voiding, idempotency keys.
+
+Written from github.com/Invoiced/api (the vendor's reference and its sample objects). The business has a tax rule of its
+own, 20 % in Great Britain, which falls on every invoice that does not say `calculate_taxes: false`. The vendor
+publishes neither quotas nor the life of a key: here four calls a second and one minute, so that clients must cope.
+What an unknown field is answered with is not documented either; here it is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.invoiced_books import Books, Refused
+from connectors.sandbox.replays import Replays
+from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.sums import exact, half_up, places
+
+API_KEY = "sandbox-invoiced-key-4711"
+PORTAL = "https://analyticalengines.invoiced.com"
+KEY_LIVES = 60.0
+FILTERS = {"customers": {"number", "email", "name"}, "invoices": {"number", "customer", "status", "currency"}}
+
+
+class Invoiced(Emulator):
+    slug = "invoiced"
+    keyed = True
+    concurrent = 4
+    sample = f'api_key = "{API_KEY}"\n'
+    calls = 4
+    """A second; ours, as none is published."""
+
+    def setup(self) -> None:
+        self.shelf = Shelf(self.db, self.slug)
+        self.books = Books(self.shelf, self.clock, PORTAL)
+        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
+        self.quota = Rolling(self.calls, 1.0)
+
+    def creates(self, request: Request) -> bool:
+        return request.method in {"POST", "PATCH"} and not request.path.endswith("/emails")
+
+    def too_many(self, retry_after: float) -> Response:
+        return _refusal(Refused("You're moving too fast! Slow down!", status=429))
+
+    def failure(self, status: int) -> Response:
+        return _refusal(Refused("There was a problem on our end.", status=status, kind="api"))
+
+    def answer(self, request: Request) -> Response:
+        if not _known(request):
+            return _refusal(Refused("We could not authenticate you with the API key given.", status=401))
+        if wait := self.counted(self.quota):
+            return self.too_many(wait)
+        key = request.headers.get("idempotency-key") if request.method in {"POST", "PATCH"} else None
+        return self.replays.once(key, request, lambda: self._carried_out(request), _conflict)
+
+    def _carried_out(self, request: Request) -> Response:
+        if request.fault == "error_stored":
+            return self.failure(500)
+        try:
+            return self._routed(request)
+        except Refused as refused:
+            return _refusal(refused)
+
+    def _routed(self, request: Request) -> Response:
+        body = _body(request)
+        match request.method, request.path.strip("/").split("/"):
+            case "GET", [("customers" | "invoices") as what]:
+                return self._list(what, request)
+            case "POST", ["customers"]:
+                return Response.json(201, self.books.add_customer(body))
+            case "POST", ["invoices"]:
+                return Response.json(201, self.books.add_invoice(body))
+            case "GET", ["customers", ident]:
+                return Response.json(200, self.books.get("customers", ident))
+            case "GET", ["invoices", ident]:
+                found = self.books.get("invoices", ident)
+                if request.headers.get("accept") == "application/pdf":
+                    return Response.pdf(found["number"])
+                return Response.json(200, found)
+            case "PATCH", ["invoices", ident]:
+                return Response.json(200, self.books.change(ident, body))
+            case "POST", ["invoices", ident, "void"]:
+                return Response.json(200, self.books.void(ident))
+            case "POST", ["invoices", ident, "emails"]:
+                return Response.json(201, self.books.mail(ident, body))
+            case "DELETE", ["invoices", ident]:
+                self.books.get("invoices", ident)
+                self.shelf.drop("invoices", ident)
+                return Response(204)
+        raise Refused("The requested resource could not be found.", status=404)
+
+    def _list(self, what: str, request: Request) -> Response:
+        query = request.query
+        page, size = int(query.pop("page", "1")), min(100, int(query.pop("per_page", "25")))
+        rows = [row for row in self.shelf.all(what) if _fits(row, what, query)]
+        last = max(1, -(-len(rows) // size))
+        if page > last:
+            raise Refused("The preceding pages have not been fetched yet.", "page")
+
+        def link(number: int, rel: str) -> str:
+            address = f"{PORTAL.replace('analyticalengines', 'api')}/{what}"
+            return f'<{address}?{urlencode({**query, "page": number, "per_page": size})}>; rel="{rel}"'
+
+        links = [link(page, "self"), link(1, "first"), link(last, "last")]
+        links += [link(page + 1, "next")] if page < last else []
+        headers = {"Link": ", ".join(links), "X-Total-Count": str(len(rows))}
+        return Response.json(200, rows[(page - 1) * size : page * size], headers)
+
+    def mails(self) -> list[tuple[str, str]]:
+        """The number of each invoice mailed, and to whom."""
+        return [(mail["invoice"], mail["email"]) for mail in self.shelf.all("emails")]
+
+    def ledger(self) -> list[Entry]:
+        return [self._entry(invoice) for invoice in self.shelf.all("invoices")]
+
+    def _entry(self, invoice: Doc) -> Entry:
+        customer = self.books.get("customers", str(invoice["customer"]))
+        status = "void" if invoice["status"] == "voided" else "draft" if invoice["draft"] else "issued"
+        return Entry(
+            id=str(invoice["id"]),
+            reference=invoice["metadata"].get("billhook_order", ""),
+            key=invoice["metadata"].get("billhook_key", ""),
+            customer=customer["name"],
+            lines=tuple(f"{item['name']} × {item['quantity']} @ {item['unit_cost']}" for item in invoice["items"]),
+            currency=invoice["currency"].upper(),
+            total=str(half_up(exact(invoice["total"]), places(invoice["currency"]))),
+            status="paid" if invoice["paid"] else status,
+        )
+
+
+def _known(request: Request) -> bool:
+    """HTTP Basic: the key is the name, the password is empty."""
+    scheme, _, proof = request.headers.get("authorization", "").partition(" ")
+    try:
+        return scheme == "Basic" and base64.b64decode(proof, validate=True) == f"{API_KEY}:".encode()
+    except binascii.Error:
+        return False
+
+
+def _body(request: Request) -> Any:
+    if request.method not in {"POST", "PATCH"} or not request.body:
+        return {}
+    try:
+        body = request.json()
+    except ValueError:
+        raise Refused("The request body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        if body == []:  # an empty PHP-style object
+            return {}
+        raise Refused("The request body must be an object.")
+    return body
+
+
+def _fits(row: Mapping[str, Any], what: str, query: Mapping[str, str]) -> bool:
+    """Whether `filter[field]` and `metadata[name]` match, exactly."""
+    for name, value in query.items():
+        found = re.fullmatch(r"(filter|metadata)\[([\w-]+)\]", name)
+        if found is None or (found[1] == "filter" and found[2] not in FILTERS[what]):
+            raise Refused(f"Invalid query parameter: {name}", name)
+        has = row[found[2]] if found[1] == "filter" else row["metadata"].get(found[2])
+        if str(has) != value:
+            return False
+    return True
+
+
+def _refusal(refused: Refused) -> Response:
+    param = {"param": refused.param} if refused.param else {}
+    return Response.json(refused.status, {"type": refused.kind, "message": str(refused), **param})
+
+
+def _conflict() -> Response:
+    return _refusal(Refused("This idempotency key was already used for another request."))
