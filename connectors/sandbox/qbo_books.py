@@ -20,6 +20,7 @@ from connectors.sandbox.qbo_query import parse
 CODES = {"6": ("20.0% S", "20", "11"), "5": ("5.0% R", "5", "13"), "3": ("0.0% Z", "0", "9"), "2": ("Exempt", "0", "7")}
 """Id to name, percent and id of the rate, as UK companies have them; ids differ in each."""
 ITEMS = {"1": "Services", "21": "Brass plaque", "23": "Shipping", "24": "Discount"}
+DEEPEST = 4
 TABLES = """
 CREATE TABLE IF NOT EXISTS {slug}_objects (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, id TEXT, name TEXT,
     customer TEXT, day TEXT, active INTEGER, doc TEXT, UNIQUE (kind, id));
@@ -210,10 +211,28 @@ class Books:
         doc = {"Active": True, **given, "DisplayName": name, "FullyQualifiedName": name}
         if kind == "Customer":
             self._currency_of_customer(doc, old)
-            doc |= {"Balance": 0, "BalanceWithJobs": 0, "Job": bool(given.get("Job"))}
+            doc |= {"Balance": 0, "BalanceWithJobs": 0, "Job": bool(given.get("Job")), **self._place(doc)}
         if doc["Active"] is False and not name.endswith("(deleted)"):
             doc["DisplayName"] = f"{name} (deleted)"
         return doc
+
+    def _place(self, doc: Mapping[str, Any]) -> dict[str, Any]:
+        """Where a customer stands: a job is below another customer, in its currency, at most four levels below it."""
+        above = (doc.get("ParentRef") or {}).get("value")
+        if not above:
+            if doc.get("Job"):
+                raise missing("ParentRef")
+            return {}
+        parent = self.get("Customer", above)
+        if parent is None:
+            raise bodies.bad_reference("Customer", above)
+        if parent.get("CurrencyRef") != doc.get("CurrencyRef"):
+            raise bodies.broken_rule("The currency of a job must be the currency of its parent")
+        level = parent.get("Level", 0) + 1
+        if level > DEEPEST:
+            raise bodies.broken_rule("Too many levels of sub-customers")
+        name = f"{parent['FullyQualifiedName']}:{doc['DisplayName']}"
+        return {"Level": level, "FullyQualifiedName": name, "IsProject": False}
 
     def _currency_of_customer(self, doc: dict[str, Any], old: Mapping[str, Any] | None) -> None:
         wanted = (doc.get("CurrencyRef") or {}).get("value", self.home)

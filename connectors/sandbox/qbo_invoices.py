@@ -59,7 +59,7 @@ def compose(books: Books, given: Mapping[str, Any], old: Mapping[str, Any] | Non
     paid = Decimal(str(old["TotalAmt"])) - Decimal(str(old["Balance"])) if old else Decimal(0)
     doc = {
         "EmailStatus": "NotSet", "PrintStatus": "NeedToPrint", "LinkedTxn": [], "Deposit": 0, **given,
-        "CustomerRef": {"value": customer["Id"], "name": customer["DisplayName"]},
+        "CustomerRef": {"value": customer["Id"], "name": customer["FullyQualifiedName"]},
         "TxnDate": _day(given, "TxnDate") or today, "DueDate": _day(given, "DueDate") or today,
         "Line": [*lines, {"Amount": amounts, "DetailType": "SubTotalLineDetail", "SubTotalLineDetail": {}}],
         "TxnTaxDetail": taxes, "TotalAmt": total, "Balance": total - paid,
