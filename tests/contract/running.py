@@ -19,7 +19,7 @@ from connectors.auth import Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform, platforms
 from connectors.platforms.facts import Key
-from connectors.sandbox.base import Emulator, Entry, emulators
+from connectors.sandbox.base import Emulator, Entry, Rolling, emulators
 from connectors.sandbox.faults import Fault, Faults, Scripted
 from connectors.sandbox.server import Hosted, Sandbox
 from tests.contract import toy, toy_emulator
@@ -150,6 +150,7 @@ class Books:
         self.hosted = sandbox.sandbox.hosted[subject.slug]
         self.emulator: Any = self.hosted.emulator
         self.url = f"{sandbox.url}/{subject.slug}"
+        self.refresh: str | None = subject.samples.credentials.get("refresh_token")
         self.platform = self.connected()
 
     def connected(self, *, hurried: bool = False, **options: Any) -> Any:
@@ -168,7 +169,8 @@ class Books:
         grant, credentials = self.subject.grant(), self.subject.credentials()
         if grant is None:
             return self.connected(**options)
-        token = grant.at(self.url).obtain(Http(10), credentials, self.subject.samples.credentials.get("refresh_token"))
+        token = grant.at(self.url).obtain(Http(10), credentials, self.refresh)
+        self.refresh = token.refresh or self.refresh  # some work once only
         return self.connected(headers=self.subject.platform.proof(token.access, credentials), **options)
 
     def fault(self, fault: Fault, times: int = 1, **options: Any) -> None:
@@ -181,6 +183,17 @@ class Books:
         self.sandbox.run(lambda: self.hosted.injector.configure(Faults()))
         eventually(lambda: not self.sandbox.run(self.hosted.in_flight.total), within=10, every=0.02)
         self.sandbox.pass_time(61)  # for whatever is counted by the minute; keys live longer
+
+    def nearly_used_up(self, calls: int, left: int = 1000) -> int:
+        """Of a quota of very many calls, as if all but some had been made; how many can still be made."""
+
+        def use() -> None:
+            for limit in vars(self.emulator).values():
+                while isinstance(limit, Rolling) and limit.calls == calls and limit.remaining > left:
+                    limit.take(self.emulator.clock())
+
+        self.sandbox.run(use)
+        return min(calls, left)
 
     def ledger(self) -> list[Entry]:
         return self.sandbox.run(self.emulator.ledger)
