@@ -201,6 +201,15 @@ class Platform:
                 sample=answer.sample,
             ) from None
 
+    def asked_pdf(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """The PDF that a read of this path gives. Raises the errors of a read, `Unavailable` for what is none."""
+        answer = self.ask(path, query, {"Accept": "application/pdf"})
+        if not answer.body.startswith(b"%PDF"):
+            raise Unavailable(
+                f"{self.facts.title}: the answer is not a PDF", status=answer.status, sample=answer.sample
+            )
+        return answer.body
+
     def _call(self, request: Request, *, unsafe: bool, begin: Callable[[], None] | None = None) -> Answer:
         for again in (True, False):
             proof = self.auth.headers()
