@@ -1,0 +1,215 @@
+"""Our drafts in Zoho Books' words, as pure functions: contacts, invoices, and the rounding Zoho will do to them.
+
+Field names and lengths from Zoho's own OpenAPI documents `invoices.yml` and `contacts.yml` (Books v3). A discount is
+taken off the rates: whether an invoice may have discounts, per line or at the foot, is a preference of the merchant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from connectors.errors import Rejected
+from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, minor_units
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import CustomerDraft, RemoteCustomer
+from connectors.platforms.rows import Rounding, Row, coded, computed_tax, priced, rounded_off, spread
+from connectors.platforms.texts import BEFORE_KEY, distinct_name, first_and_last, fits, key_in, marked, without_empty
+
+TITLE = "Zoho Books"
+Raw = Mapping[str, Any]
+STATUSES = {
+    "draft": Status.DRAFT,
+    **dict.fromkeys(("sent", "viewed", "overdue", "unpaid", "partially_paid"), Status.ISSUED),
+    "paid": Status.PAID,
+    "void": Status.VOID,
+}
+LONGEST = {
+    **{"contact_name": 200, "company_name": 200, "first_name": 100, "last_name": 100, "email": 100, "phone": 50},
+    **{"address": 500, "street2": 255, "city": 100, "state": 100, "zip": 50, "country": 100},
+}
+"""Characters that fields of a contact hold (contacts.yml); of the contact's name what the company's holds."""
+Id = Annotated[str, Field(pattern=r"^\d+$")]
+"""Ids are strings of digits, too long for numbers of many languages."""
+
+
+class ZohoBooksSettings(PlatformSettings):
+    """What the merchant configures; `billhook account options` lists the ids."""
+
+    organization_id: Annotated[
+        str, Field(pattern=r"^\d+$", description="Settings > Organization Profile in Zoho Books")
+    ]
+    data_centre: Annotated[
+        Literal["com", "eu", "in", "com.au", "jp", "ca", "com.cn", "sa"],
+        Field(description="the ending of the address at which you log in: books.zoho.eu is `eu`"),
+    ] = "com"
+    base_currency: Annotated[Currency, Field(description="the organisation's own currency")]
+    currencies: Annotated[
+        dict[Currency, Id],
+        Field(default_factory=dict, description='currency_id of every other currency you sell in: {"EUR": "4600…"}'),
+    ]
+    exchange_rates: Annotated[
+        dict[Currency, Amount],
+        Field(
+            default_factory=dict,
+            description="base currency for one unit of another; without it Zoho takes the rate it has",
+        ),
+    ]
+    item: Annotated[
+        str, Field(pattern=r"^\d+$", description="item_id for whatever `items` does not name; shipping too")
+    ]
+    items: Annotated[
+        dict[str, Id], Field(default_factory=dict, description="item_id by SKU, for sales per item in your reports")
+    ]
+    tax: Annotated[
+        dict[Amount, Annotated[str, Field(pattern=r"^\d*$")]],
+        Field(
+            min_length=1, description='rate in percent to tax_id: {"20": "4600…"}; an empty one is a line without tax'
+        ),
+    ]
+    tax_rounding: Annotated[
+        Literal["entity_level", "item_level"],
+        Field(description="where your organisation rounds tax: per invoice (entity_level) or per line (item_level)"),
+    ] = "entity_level"
+    template: Annotated[str | None, Field(description="template_id of the invoice's PDF; else the default one")] = None
+
+
+def document(raw: Raw) -> RemoteInvoice:
+    """An invoice as Zoho shows it alone; list rows lack the notes, which hold our key."""
+    return RemoteInvoice(
+        id=raw["invoice_id"],
+        number=raw["invoice_number"],
+        reference=raw["invoice_number"],
+        key=key_in(raw.get("notes")),
+        status=STATUSES[raw["status"]],
+        currency=raw["currency_code"],
+        total=raw["total"],
+        tax=raw.get("tax_total"),
+        due=raw.get("balance"),
+        customer_id=raw.get("customer_id"),
+        url=(raw.get("invoice_url") or "").strip() or None,
+    )
+
+
+def customer(raw: Raw) -> RemoteCustomer:
+    return RemoteCustomer(
+        id=raw["contact_id"], key=key_in(raw.get("notes")), name=raw.get("contact_name"), email=raw.get("email")
+    )
+
+
+def contact_name(draft: CustomerDraft, settings: ZohoBooksSettings) -> str:
+    """Unique among customers, so with what tells two of one name apart; and with a currency that is not the
+    organisation's own, because a contact has one currency."""
+    foreign = draft.currency not in (None, settings.base_currency)
+    return f"{distinct_name(draft)} ({draft.currency})" if foreign else distinct_name(draft)
+
+
+def currency_id(currency: str | None, settings: ZohoBooksSettings, what: str) -> str | None:
+    """None for the organisation's own. Raises `Rejected` naming the setting that lacks it."""
+    if currency in (None, settings.base_currency):
+        return None
+    if currency not in settings.currencies:
+        raise Rejected(
+            f"{what}: no currency of {TITLE} is configured for {currency}: add it there, then set "
+            f"currencies.{currency} in the account's settings (`billhook account options` lists the ids)"
+        )
+    return settings.currencies[currency]
+
+
+def contact(draft: CustomerDraft, settings: ZohoBooksSettings) -> dict[str, Any]:
+    """A contact for POST /contacts. Raises `Rejected` naming what is longer than Zoho takes; nothing is cut.
+
+    The tax number stands in the notes: its own field is another one in each country's edition.
+    """
+    party = draft.party
+    first, last = first_and_last(party)
+    billing = draft.billing_address or draft.shipping_address
+    person = sized({"first_name": first, "last_name": last, "email": party.email, "phone": party.phone})
+    names = sized({"contact_name": contact_name(draft, settings), "company_name": party.company})
+    facts = {
+        "contact_type": "customer",
+        "customer_sub_type": "business" if party.company else "individual",
+        "currency_id": currency_id(draft.currency, settings, party.display_name),
+        "billing_address": address(billing),
+        "shipping_address": address(draft.shipping_address or billing),
+        "contact_persons": [{**person, "is_primary_contact": True}] if person else None,
+        "notes": f"{f'Tax number {party.tax_id}' if party.tax_id else 'Billhook'}{BEFORE_KEY}{draft.key}",
+    }
+    return {**names, **without_empty(facts)}
+
+
+def address(place: Address | None) -> dict[str, Any]:
+    """The country stays its two letters."""
+    if place is None:
+        return {}
+    lines = {"address": place.line1, "street2": place.line2, "city": place.city}
+    return sized({**lines, "state": place.region, "zip": place.postcode, "country": place.country})
+
+
+def sized(fields: Mapping[str, str | None]) -> dict[str, Any]:
+    """Those that have a value. Raises `Rejected` naming one that is longer than Zoho takes."""
+    words = {name: name.replace("_", " ").replace("contact name", "name") for name in fields}
+    return without_empty(
+        {name: fits(f"the customer's {words[name]}", text, LONGEST[name], TITLE) for name, text in fields.items()}
+    )
+
+
+def invoice(draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings) -> tuple[dict[str, Any], str]:
+    """An invoice for POST /invoices, and what there is to say of its rounding. Raises `Rejected` where Zoho could not
+    give the order's total. Neither `discount` nor `shipping_charge` is used: the tax of the latter cannot be set."""
+    found = spread(draft)
+    rounding: Rounding = "line" if settings.tax_rounding == "item_level" else "rate"
+    off = rounded_off(draft, found, rounding, TITLE)
+    tax = computed_tax(found, draft.currency, rounding)
+    remark = f"{TITLE} computes {tax} {draft.currency} of tax, the order has {draft.tax_total}"
+    if off:
+        remark += f": an adjustment of {off:+} makes up for it"
+    body = {
+        "customer_id": customer_id,
+        "invoice_number": fits(f"order {draft.order_ref}: the invoice number", draft.reference, 100, TITLE),
+        "reference_number": draft.reference,
+        "date": draft.issued_on.isoformat(),
+        "due_date": draft.due_on.isoformat(),
+        "currency_id": currency_id(draft.currency, settings, f"order {draft.order_ref}"),
+        "exchange_rate": settings.exchange_rates.get(draft.currency),
+        "is_inclusive_tax": draft.tax_included,
+        "line_items": [line(row, draft, settings) for row in found],
+        "adjustment": off or None,
+        "adjustment_description": "Rounding" if off else None,
+        "notes": marked(draft, 2000, TITLE),
+        "template_id": settings.template,
+    }
+    return without_empty(body), remark if tax != draft.tax_total or off else ""
+
+
+def line(row: Row, draft: InvoiceDraft, settings: ZohoBooksSettings) -> dict[str, Any]:
+    """One line; where two decimals of rate and quantity cannot show a discount, the description does."""
+    places = minor_units(draft.currency)
+    fitting = priced(row, row.amount, draft.currency, quantity_places=2, unit_places=places)
+    quantity, rate = fitting or (Decimal(1), row.amount)
+    name, _, text = row.description.partition("\n")
+    if len(name) > 100:
+        name, text = "", row.description
+    if (quantity, rate) != (row.quantity, row.unit):
+        text = f"{text}\n{row.calculation()}".lstrip()
+    return without_empty(
+        {
+            "item_id": settings.items.get(row.sku or "", settings.item),
+            "name": name,
+            "description": fits(f"order {draft.order_ref}: the description of a line", text, 2000, TITLE),
+            "quantity": quantity,
+            "rate": rate,
+            "tax_id": coded(settings.tax, row.rate, draft, TITLE),
+        }
+    )
+
+
+def percent(raw: Raw) -> str:
+    return f"{Decimal(str(raw['tax_percentage'])).normalize():f}"
+
+
+def active(rows: Sequence[Raw]) -> list[Raw]:
+    return [row for row in rows if row.get("status", "active") == "active"]
