@@ -1,0 +1,177 @@
+"""FreshBooks' words: what the merchant configures, how clients and invoices are written, how they are read.
+
+Money is text with two decimals, tax a percentage on each line that is always added on top (freshbooks.com/api/invoices;
+the models of freshbooks/freshbooks-nodejs-sdk).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from connectors.errors import Rejected
+from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import CustomerDraft, RemoteCustomer
+from connectors.platforms.freshbooks_countries import english
+from connectors.platforms.rows import Row, coded, priced, rounded_off, rows, without_tax
+from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, without_empty
+
+TITLE = "FreshBooks"
+NUMBER_LENGTH = 20
+"""Of an invoice number. FreshBooks names no limit; a longer reference is shortened, to be on the safe side."""
+NOTES_LENGTH = 4000
+DELETED = 1
+"""`vis_state`: 0 active, 1 deleted, 2 archived (freshbooks.com/api/active_deleted)."""
+STATUSES = {1: Status.DRAFT, 4: Status.PAID, 5: Status.PAID, **dict.fromkeys((0, 2, 3, 6, 7, 8), Status.ISSUED)}
+"""0 disputed, 1 draft, 2 sent, 3 viewed, 4 paid, 5 paid automatically, 6 to be retried, 7 failed, 8 paid in part."""
+
+
+class FreshBooksSettings(PlatformSettings):
+    account_id: Annotated[str, Field(pattern="^[A-Za-z0-9]+$", description="the business, as FreshBooks' account id")]
+    tax: Annotated[
+        dict[Decimal, str],
+        Field(description='the name your invoices show for each tax percentage: { "20" = "VAT" }; 0 may go without'),
+    ]
+    tax_rounding: Annotated[
+        Literal["line", "rate", "total"],
+        Field(description="where FreshBooks rounds your tax; change it if drafts differ from orders by a cent"),
+    ] = "line"
+
+
+class FreshBooksCredentials(BaseModel):
+    """An app of my.freshbooks.com/#/developer, and a merchant's consent to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_id: Annotated[str, Field(description="the app's client id")]
+    client_secret: Annotated[SecretStr, Field(description="the app's client secret")]
+    redirect_uri: Annotated[
+        str, Field(description="the app's redirect address (https), for `billhook connect` and for every refresh")
+    ]
+    refresh_token: Annotated[
+        SecretStr | None, Field(description="of the consent; kept by Billhook after `billhook connect`")
+    ] = None
+
+
+def money(amount: Decimal, currency: str) -> dict[str, str]:
+    return {"amount": f"{rounded(amount, currency):f}", "code": currency}
+
+
+def number(remote_id: str) -> int | str:
+    """FreshBooks' ids are numbers in its JSON."""
+    return int(remote_id) if remote_id.isdecimal() else remote_id
+
+
+def _address(given: Address | None, prefix: str = "") -> dict[str, Any]:
+    if given is None:
+        return {}
+    parts = {
+        "street": given.line1,
+        "street2": given.line2,
+        "city": given.city,
+        "province": given.region,
+        "code": given.postcode,
+        "country": english(given.country) if given.country else None,
+    }
+    return {prefix + name: value for name, value in parts.items()}
+
+
+def client(draft: CustomerDraft) -> dict[str, Any]:
+    """The client of a customer; `note`, which only the merchant's staff sees, ends in our key."""
+    party = draft.party
+    first, last = first_and_last(party)
+    named = party.company or party.name or party.email
+    return without_empty(
+        {
+            "fname": first,
+            "lname": last,
+            "organization": party.company if named else party.display_name,
+            "email": party.email,
+            "bus_phone": party.phone,
+            "vat_number": party.tax_id,
+            "note": f"{party.display_name}{BEFORE_KEY}{draft.key}",
+            "currency_code": draft.currency,
+            "language": "en",
+            **_address(draft.billing_address, "p_"),
+            **_address(draft.shipping_address, "s_"),
+        }
+    )
+
+
+def customer(raw: Any) -> RemoteCustomer:
+    name = raw.get("organization") or f"{raw.get('fname') or ''} {raw.get('lname') or ''}".strip()
+    return RemoteCustomer(
+        id=str(raw["id"]), key=key_in(raw.get("note")), name=name or None, email=raw.get("email") or None
+    )
+
+
+def invoice(order: InvoiceDraft, customer_id: str, settings: FreshBooksSettings) -> tuple[dict[str, Any], str]:
+    """The draft's invoice, and what the trail should say of it. Raises `Rejected` for what FreshBooks cannot hold."""
+    if minor_units(order.currency) != 2:
+        raise Rejected(
+            f"order {order.order_ref} is in {order.currency}: amounts on {TITLE} have two decimals, this currency has "
+            f"{minor_units(order.currency)}; route it to another account"
+        )
+    fits(f"order {order.order_ref}: the reference", order.reference, NUMBER_LENGTH, TITLE)
+    found = rows(order)
+    lines = [_line(row, order, settings) for row in found]
+    off = rounded_off(order, without_tax(found), settings.tax_rounding, TITLE)
+    if off:
+        lines.append({"type": 0, "name": "Rounding", "qty": 1, "unit_cost": money(off, order.currency)})
+    first, last = first_and_last(order.customer)
+    body = {
+        "customerid": number(customer_id),
+        "invoice_number": order.reference,
+        "create_date": order.issued_on.isoformat(),
+        "due_offset_days": max(0, (order.due_on - order.issued_on).days),
+        "currency_code": order.currency,
+        "language": "en",
+        "organization": order.customer.company,
+        "fname": first,
+        "lname": last,
+        "vat_number": order.customer.tax_id,
+        **_address(order.billing_address),
+        "notes": _notes(order),
+        "lines": lines,
+    }
+    said = f"a line of {off} makes up for how {TITLE} rounds tax" if off else ""
+    return without_empty(body), said
+
+
+def _line(row: Row, order: InvoiceDraft, settings: FreshBooksSettings) -> dict[str, Any]:
+    """Prices without tax; where no price per piece gives the amount, one piece at the amount, and the text says how."""
+    name, _, more = row.description.partition("\n")
+    quantity, unit = priced(row, row.net, order.currency, quantity_places=2, unit_places=2) or (Decimal(1), row.net)
+    if (quantity, unit) != (row.quantity, row.unit):
+        more = f"{more}\n{row.calculation()}".strip()
+    line = {"type": 0, "name": name, "description": more, "qty": quantity, "unit_cost": money(unit, order.currency)}
+    if row.rate or row.rate in settings.tax:
+        tax = coded(settings.tax, row.rate, order, TITLE)
+        line |= {"taxName1": tax, "taxAmount1": f"{row.rate.normalize():f}"}
+    return line
+
+
+def _notes(order: InvoiceDraft) -> str:
+    """There is one address on an invoice; where the goods went stands in the notes, and at their end our key."""
+    where = order.shipping_address
+    parts = [where.line1, where.line2, where.city, where.region, where.postcode, where.country] if where else []
+    ship_to = f"Ship to: {', '.join(filter(None, parts))}\n" if any(parts) and where != order.billing_address else ""
+    return ship_to + marked(order, NOTES_LENGTH - len(ship_to), TITLE)
+
+
+def document(raw: Any) -> RemoteInvoice:
+    """An invoice of an answer. A deleted one is void: it keeps its number, so nothing can take its place."""
+    return RemoteInvoice(
+        id=str(raw["id"]),
+        number=raw["invoice_number"],
+        reference=raw["invoice_number"],
+        key=key_in(raw.get("notes")),
+        status=Status.VOID if raw["vis_state"] == DELETED else STATUSES[raw["status"]],
+        currency=raw["amount"]["code"],
+        total=Decimal(raw["amount"]["amount"]),
+        due=Decimal(raw["outstanding"]["amount"]),
+        customer_id=str(raw["customerid"]),
+    )
