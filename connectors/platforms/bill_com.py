@@ -1,0 +1,295 @@
+"""BILL (Bill.com), API v3, receivables: sessions, no drafts, no idempotency key, no look-up by number.
+
+Sources: developer.bill.com, API login, AR customers, AR invoices, Create a customer and Create an invoice (fields and
+lengths), Search operations with lists (quoted values), Filterable fields, Common API error codes, API rate limits,
+Get an invoice payment link, Get organization details. The traps: errors are an array, and which status comes with a
+code is not documented; `customer` is an object in a request and `customerId` in an answer; an answer does not name the
+invoice's currency, which is that of its customer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from connectors.auth import Token
+from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
+from connectors.http import Answer, Http, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import bill_com_words as words
+from connectors.platforms import choosing
+from connectors.platforms.base import Choice, Platform
+from connectors.platforms.documents import (
+    CustomerDraft,
+    Documents,
+    Hit,
+    Plan,
+    PlannedInvoice,
+    RemoteCustomer,
+    Request,
+)
+from connectors.platforms.facts import Facts, Quota, Reference
+
+API = "/connect/v3"
+JSON = {"Content-Type": "application/json"}
+STATUSES = {
+    "OPEN": Status.ISSUED,
+    "SCHEDULED": Status.ISSUED,
+    "PARTIAL_PAYMENT": Status.ISSUED,
+    "PAID_IN_FULL": Status.PAID,
+}
+SESSION = timedelta(minutes=35)
+"""Without a call; how long one with calls may last is not documented, so a new one is got after that time anyway."""
+
+
+class BillComCredentials(BaseModel):
+    """A user of the organisation, best one of its own with the role to create invoices, and a developer key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    username: Annotated[str, Field(description="e-mail address that signs in; or the name of an AP & AR sync token")]
+    password: Annotated[SecretStr, Field(description="its password; or the sync token's value")]
+    dev_key: Annotated[SecretStr, Field(description="developer key (Settings > Sync & Integrations > API)")]
+
+
+@dataclass(frozen=True)
+class Login:
+    """Sessions of one organisation. BILL allows 200 logins an hour for a developer key over all its organisations."""
+
+    url: str
+    organization: str
+    rotates: bool = False
+    grace: timedelta = timedelta(0)
+
+    def at(self, base_url: str) -> Self:
+        return dataclasses.replace(self, url=f"{base_url.rstrip('/')}{API}/login")
+
+    def obtain(self, http: Http, credentials: BillComCredentials, refresh: str | None) -> Token:
+        """A new session; nothing is used up. Wrong credentials are `Unauthorized` at once: trying again may lock the
+        user."""
+        password, key = credentials.password.get_secret_value(), credentials.dev_key.get_secret_value()
+        http.hide(password, key)
+        login = {"username": credentials.username, "password": password, "organizationId": self.organization}
+        body = dump_json({**login, "devKey": key})
+        answer = http.send("POST", self.url, headers=JSON, body=body, unsafe=False, capture=False)
+        status = words.meaning(answer)
+        if status == 429:
+            raise Throttled("BILL: too many logins with this developer key this hour", retry_after=answer.retry_after)
+        if 400 <= status < 500 and status != 408:
+            raise Unauthorized(f"BILL refuses the login of {credentials.username} (status {answer.status})")
+        try:
+            session = str(answer.json()["sessionId"])
+        except (ValueError, KeyError, TypeError):
+            raise Unavailable(f"BILL's login gave no session (status {answer.status})") from None
+        http.hide(session)
+        return Token(session, None, datetime.now(UTC) + SESSION)
+
+
+class Customers(Documents[CustomerDraft, RemoteCustomer]):
+    """Customers. `accountNumber` carries our key; BILL can be asked by name only, so the rest is compared here."""
+
+    look_first = True
+    platform: BillCom
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        fields, remark = words.customer(draft)
+        return (Request(step="create", path=f"{API}/customers", headers=JSON, body=dump_json(fields), remark=remark),)
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        raws = self.platform.listed("customers", f"archived:eq:false{words.named(draft.party.display_name.strip())}")
+        ours, currency = words.account_number(draft), draft.currency or "USD"
+        found = [self.document(raw) for raw in raws if _currency(raw) == currency]
+        found = [one.model_copy(update={"key": draft.key}) if one.key == ours else one for one in found]
+        hit = choosing.customer(draft, found, words.TITLE)
+        return Hit(hit) if hit else None
+
+    def document(self, raw: words.Raw) -> RemoteCustomer:
+        number = str(raw.get("accountNumber") or "")
+        key = number if number.startswith(words.OURS) else None
+        return RemoteCustomer(id=raw["id"], key=key, name=raw["name"], email=raw.get("email"))
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
+        document = self.document(answer.json())
+        return document.id, document
+
+
+class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
+    """Invoices: open by the call that creates them. Before it the customer's invoices are looked through."""
+
+    look_first = True
+    calls = 3
+    platform: BillCom
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        fields, remark = words.invoice(draft.draft, draft.customer_id, self.platform.settings)
+        request = Request(
+            step="create", path=f"{API}/invoices", headers=JSON, body=dump_json(fields), issues=True, remark=remark
+        )
+        return (request,)
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """`invoiceNumber` cannot be asked for, nor does BILL say that it is unique: all invoices of the customer are
+        read, archived ones too."""
+        raws = self.platform.listed("invoices", f'customerId:eq:"{draft.customer_id}"')
+        near = [raw for raw in raws if draft.draft.reference == raw["invoiceNumber"] or words.key_in(raw) == draft.key]
+        hit = choosing.invoice(draft, [self.platform.invoice(raw) for raw in near], words.TITLE)
+        return Hit(hit) if hit else None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        raw = answer.json()
+        try:
+            return str(raw["id"]), self.platform.invoice(raw)
+        except ConnectorError as error:  # of the customer's currency; the invoice is there
+            raise Uncertain(f"BILL made invoice {raw['id']}, then: {error.message}", sample=answer.sample) from None
+
+
+class BillCom(Platform):
+    """An invoice is one call and is open at once: BILL knows no drafts and no void. It has no key that makes a repeated
+    call harmless either, and cannot be asked for an invoice by its number. So the customer's invoices are read before
+    each create and again, a quarter of an hour later, after an answer that was lost. A customer with very many
+    invoices (one house customer for all orders) costs one call per hundred of them each time.
+
+    Tax is a line of its own for each rate, with the order's own amount and the text that `tax` has for it; prices that
+    include tax are shown without it. An order discount is taken off the lines. Where quantity × price would not give
+    the amount to the cent, the line is one piece and its text says how it came about. A last line of 0.00 carries the
+    order and our key. Nothing is computed by BILL, so nothing is rounded.
+
+    BILL bills US dollars; other currencies need its international invoices and stand in `currencies`. A customer has
+    one currency. Customers are found by name, then by our key in `accountNumber` or by their e-mail address; each
+    needs one. An address that BILL would not take (in the US without a state) stands in the customer's description.
+    Voiding archives the invoice. The session is shared by all workers; BILL takes three calls at once and we make two,
+    for logins and for the merchant's other tools with the same developer key.
+
+    - **Proved with:** the emulator, written from developer.bill.com. BILL has no SDK for Python.
+    - **Open:** whether an invoice number may be used twice (looked up before each create instead); how soon a list
+      shows what was created; which HTTP status comes with BILL's codes for limits (the codes are read, whatever the
+      status); whether an invoice in another currency wants an exchange rate; the fields of the payment link's request;
+      whether tax through a SALES_TAX item would round as the shop does (not used); negative lines (not used);
+      BILL's own mails (not used: their request is not documented); how long a session with calls lasts; whether an
+      AP & AR sync token does all this in place of a user's password.
+    """
+
+    facts = Facts(
+        slug="bill_com",
+        title=words.TITLE,
+        docs="https://developer.bill.com/docs/ar-invoices",
+        base_url="https://gateway.prod.bill.com",
+        auth="session by user, password and developer key",
+        reference=Reference("invoiceNumber", max_length=words.LONGEST, unique=False),
+        key_field="last line's description",
+        quotas=(Quota(20_000, timedelta(hours=1)),),
+        concurrent=2,
+        one_currency=True,
+        quiet=timedelta(minutes=15),
+        pause=timedelta(minutes=1),
+        can=frozenset({"issue", "link", "void"}),
+    )
+    Settings = words.BillComSettings
+    Credentials = BillComCredentials
+    Customers = Customers
+    Invoices = Invoices
+    settings: words.BillComSettings
+    headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
+
+    @classmethod
+    def tenant(cls, settings: words.BillComSettings, credentials: BillComCredentials) -> str:
+        return settings.organization
+
+    @classmethod
+    def grant(cls, settings: words.BillComSettings, credentials: BillComCredentials) -> Login:
+        return Login(f"{cls.facts.base_url}{API}/login", settings.organization)
+
+    @classmethod
+    def proof(cls, token: str, credentials: BillComCredentials) -> Mapping[str, str]:
+        return {"sessionId": token, "devKey": credentials.dev_key.get_secret_value()}
+
+    def status(self, answer: Answer) -> int:
+        return words.meaning(answer)
+
+    def error_message(self, answer: Answer) -> tuple[str, str | None]:
+        first = words.problem(answer)
+        return f"{first['message']} ({first['code']})", str(first["code"])
+
+    def listed(self, kind: str, filters: str = "") -> list[words.Raw]:
+        """Every element of a list, page by page. Raises the errors of a read."""
+        found: list[words.Raw] = []
+        query = {"max": "100", "filters": filters} if filters else {"max": "100"}
+        for _ in range(1000):
+            answer = self.ask(f"{API}/{kind}", query)
+            results, following = self.told(answer, lambda body: (list(body["results"]), body.get("nextPage")))
+            found += results
+            if not following:
+                return found
+            query = {**query, "page": str(following)}
+        raise Unavailable(f"BILL: the list of {kind} does not end")
+
+    def invoice(self, raw: words.Raw) -> RemoteInvoice:
+        """An answer's invoice in our words. Raises the errors of a read: an answer does not name the currency, so its
+        customer is asked for, unless the account has one currency only."""
+        currency, *others = self.settings.currencies
+        if others:
+            customer = quote(str(raw["customerId"]), safe="")
+            currency = self.told(self.ask(f"{API}/customers/{customer}"), _currency)
+        return RemoteInvoice(
+            id=raw["id"],
+            number=raw["invoiceNumber"],
+            reference=raw["invoiceNumber"],
+            key=words.key_in(raw),
+            status=Status.VOID if raw.get("archived") else STATUSES[raw["status"]],
+            currency=currency,
+            total=raw["totalAmount"],
+            due=raw.get("dueAmount"),
+            customer_id=raw["customerId"],
+        )
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        try:
+            return self.invoice(self.told(self.ask(_path(remote_id)), lambda body: {**body}))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable(f"BILL: the answer cannot be read ({type(error).__name__})") from None
+
+    def whoami(self) -> str:
+        answer = self.ask(f"{API}/organizations/{self.settings.organization}")
+        return self.told(answer, lambda body: str(body.get("name") or body["id"]))
+
+    def options(self) -> list[Choice]:
+        found = self.listed("classifications/chart-of-accounts")
+        return [Choice(setting="account", value=raw["id"], title=str(raw["name"])) for raw in found]
+
+    def link(self, remote_id: str) -> str | None:
+        """None where the customer has no e-mail address, or is itself in BILL's network and pays there."""
+        customer_id = self.told(self.ask(_path(remote_id)), lambda body: str(body["customerId"]))
+        email = self.told(self.ask(f"{API}/customers/{customer_id}"), lambda body: body.get("email"))
+        if not email:
+            return None
+        body = dump_json({"customerId": customer_id, "email": email})
+        try:
+            answer = self.ask(f"{_path(remote_id)}/payment-link", headers=JSON, body=body)
+        except Rejected:
+            return None
+        return self.told(answer, lambda body: str(body["paymentLink"]))
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        """Archives it, which may be repeated. Raises `Rejected` once anything is paid."""
+        found = self.read(remote_id)
+        if found.status is Status.VOID:
+            return found
+        if found.status is Status.PAID or found.due not in {None, found.total}:
+            raise Rejected(f"BILL: invoice {found.number} is paid or partly paid; refund it first")
+        self.execute(Request(step="void", path=f"{_path(remote_id)}/archive", headers=JSON))
+        return self.read(remote_id)
+
+
+def _currency(raw: Any) -> str:
+    """Of a customer: US dollars unless it says otherwise."""
+    return str(raw.get("invoiceCurrency") or "USD")
+
+
+def _path(remote_id: str) -> str:
+    return f"{API}/invoices/{quote(remote_id, safe='')}"
