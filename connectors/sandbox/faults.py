@@ -19,7 +19,7 @@ class Fault(StrEnum):
     CUT_HEADERS = "cut_headers"
     """Done; the answer ends inside its headers."""
     TRUNCATED = "truncated"
-    """Done; the JSON is cut in the middle, the connection closed properly."""
+    """Done; the JSON is cut in the middle, the connection closed properly; without a body as `cut_headers`."""
     GARBAGE = "garbage"
     """Done; a proxy's HTML page comes back with status 200."""
     ERROR_AFTER = "error_after"

@@ -211,7 +211,7 @@ class _Connection(asyncio.Protocol):
         """Writes the answer with the fault's effect on the *wire*."""
         if fault is Fault.ANSWER_LOST:
             self.reset()
-        elif fault is Fault.CUT_HEADERS:
+        elif fault is Fault.CUT_HEADERS or (fault is Fault.TRUNCATED and not response.body):
             self.transport.write(_head(response)[:25])
             self.transport.close()
         elif fault is Fault.TRUNCATED:
