@@ -1,0 +1,262 @@
+"""Customers and invoices in NetSuite: one by one at once, or many invoices as a job that is asked after.
+
+A record's external id is made of our key and is unique for its kind, so nothing is made twice. Records are looked for
+by SuiteQL (many in one question), and what it does not show is asked for by its external id before it counts as not
+there: that is a read of the record itself, not of an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar, cast
+from urllib.parse import quote
+
+from connectors.errors import ConnectorError, Duplicate, Rejected, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice
+from connectors.platforms import choosing
+from connectors.platforms import netsuite_words as words
+from connectors.platforms.base import Platform
+from connectors.platforms.documents import (
+    CustomerDraft,
+    D,
+    Documents,
+    Hit,
+    Outcome,
+    Plan,
+    PlannedInvoice,
+    R,
+    RemoteCustomer,
+    Request,
+)
+
+T = TypeVar("T")
+RECORD, ASYNC = "/services/rest/record/v1", "/services/rest/async/v1"
+STRICT = {"Content-Type": "application/json", "X-NetSuite-PropertyNameValidation": "Error"}
+PACKED = {
+    **STRICT,
+    "Content-Type": "application/vnd.oracle.resource+json; type=collection",
+    "Prefer": "respond-async",
+}
+PAGE = 1000
+"""Rows that SuiteQL gives at once, at most."""
+TAX_STATED = "tax is stated line by line as the order has it"
+
+
+class Records(Documents[D, R]):
+    """What customers and invoices share: made by POST, which answers with an address; known by an external id."""
+
+    kind: ClassVar[str]
+    prefix: ClassVar[str]
+
+    def external_id(self, draft: D) -> str:
+        return words.external_id(self.prefix, draft.key)
+
+    def post(self, record: Mapping[str, Any], **more: Any) -> Plan:
+        path = f"{RECORD}/{self.kind}"
+        return (Request(step=self.kind, path=path, headers=STRICT, body=dump_json(record), **more),)
+
+    def own(self, draft: D) -> Mapping[str, Any] | None:
+        """The record that has our external id, None where NetSuite says that there is none. Raises the errors of a
+        read."""
+        path = f"{RECORD}/{self.kind}/eid:{self.external_id(draft)}"
+        try:
+            answer = self.platform.ask(path)
+        except Rejected as error:
+            if error.status == 404 and error.code == "NONEXISTENT_ID":
+                return None
+            raise
+        return self.platform.told(answer, lambda raw: cast("Mapping[str, Any]", {**raw, "id": str(raw["id"])}))
+
+
+class Customers(Records[CustomerDraft, RemoteCustomer]):
+    """Customers: ours by external id, else the merchant's own with that e-mail address and currency."""
+
+    look_first = True
+    kind, prefix = "customer", "cust"
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        return self.post(words.customer(draft, self.platform.settings))
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        """Only what may be billed in the order's currency is adopted."""
+        known = [f"externalid = '{self.external_id(draft)}'"]
+        if draft.party.email:
+            known.append(f"LOWER(email) IN {words.one_of([draft.party.email.lower()])}")
+        shown = rows(self.platform, f"{words.CUSTOMERS} AND ({' OR '.join(known)})", dict)
+        wanted = words.currency(draft.currency, self.platform.settings) if draft.currency else None
+        alike = [row for row in shown if wanted is None or str(row.get("currency")) == wanted]
+        found = choosing.customer(draft, [words.found_customer(row, draft) for row in alike], words.TITLE)
+        if (found is None or found.key != draft.key) and (raw := self.own(draft)):
+            found = words.found_customer(raw, draft)
+        return Hit(found) if found else None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
+        ident = located(answer)
+        return ident, RemoteCustomer(id=ident)
+
+    def forgive(self, request: Request, error: ConnectorError) -> str | None:
+        """Two customers of one name are refused where their numbers are not generated; the name alone is no proof."""
+        if isinstance(error, Duplicate) and "entity already exists" in error.message:
+            raise Rejected(
+                f"{error.message}: another customer has this name. Give that customer the order's e-mail address, or "
+                "switch on auto-generated numbers for customers in NetSuite, then retry",
+                status=error.status, code=error.code, sample=error.sample,
+            )  # fmt: skip
+        return None
+
+
+class Invoices(Records[PlannedInvoice, RemoteInvoice]):
+    """Invoices, posted by the call that creates them; many as one asynchronous job under an idempotency key."""
+
+    bulk = 100
+    calls = 2
+    kind, prefix = "invoice", "inv"
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        order = draft.draft
+        remarks = [TAX_STATED]
+        if order.tax_included:
+            remarks.append("amounts are shown without tax")
+        if order.discount:
+            remarks.append("the order's discount is spread over its lines")
+        return self.post(words.invoice(draft, self.platform.settings), issues=True, remark="; ".join(remarks))
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        body = '{"items":[' + ",".join(plan[0].body for plan in plans) + "]}"
+        return plans[0][0].model_copy(update={"headers": PACKED, "body": body})
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        ident = located(answer)
+        with afterwards(f"invoice {ident} was made, but could not be read back"):
+            return ident, self.platform.read(ident)
+
+    def forgive(self, request: Request, error: ConnectorError) -> str | None:
+        """The code of "this external id exists" is not documented: after any refusal it is looked whether it does."""
+        if isinstance(error, Rejected) and error.status == 400:
+            known = request.body.partition('"externalId":"')[2].partition('"')[0]
+            if self._exists(known):
+                raise Duplicate(error.message, status=error.status, code=error.code, sample=error.sample)
+        return None
+
+    def _exists(self, external_id: str) -> bool:
+        try:
+            return bool(self.platform.ask(f"{RECORD}/invoice/eid:{external_id}").json()["id"])
+        except (ConnectorError, ValueError, KeyError, TypeError):
+            return False  # then the refusal stands as it is
+
+    # -- look-ups --------------------------------------------------------------------------------------------------
+
+    def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
+        ours = words.one_of([self.external_id(draft) for draft in drafts])
+        theirs = words.one_of([draft.draft.reference for draft in drafts])
+        try:
+            shown = self._shown(f"(t.externalid IN {ours} OR t.otherrefnum IN {theirs})")
+        except ConnectorError as error:
+            return [error for _ in drafts]
+        found = list(shown.values())
+        return [self._found(draft, found) for draft in drafts]
+
+    def _shown(self, condition: str) -> dict[str, RemoteInvoice]:
+        """Invoices by internal id."""
+        shown = rows(self.platform, f"{words.INVOICES} AND {condition}", words.found_invoice)
+        return {one.id: one for one in shown}
+
+    def _found(
+        self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]
+    ) -> Hit[RemoteInvoice] | None | ConnectorError:
+        try:
+            hit = choosing.invoice(draft, shown, words.TITLE)
+            if (hit is None or hit.key != draft.key) and (raw := self.own(draft)):
+                hit = self._read(raw)
+        except ConnectorError as error:
+            return error
+        return Hit(hit) if hit else None
+
+    def _read(self, raw: Mapping[str, Any]) -> RemoteInvoice:
+        return words.read_invoice(raw, self.platform.settings)
+
+    # -- jobs ------------------------------------------------------------------------------------------------------
+
+    def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
+        """Of a finished job what it made, by external id. While it runs nothing is known: the same call again, under
+        the same key, answers with the address of this job."""
+        job = f"{ASYNC}/job/{quote(located(answer), safe='')}"
+        with afterwards("the job was accepted, but could not be asked after"):
+            if self.platform.told(self.platform.ask(job), lambda body: body["completed"]) is not True:
+                raise Uncertain(f"NetSuite has not finished {job.rpartition('/')[2]}, a job of {len(drafts)} invoices")
+            ours = words.one_of([self.external_id(draft) for draft in drafts])
+            shown = {one.key: one for one in self._shown(f"t.externalid IN {ours}").values()}
+            lacking = [draft for draft in drafts if draft.key not in shown]
+            tasks = self._tasks(job) if lacking else []
+        return [
+            Outcome(shown[draft.key], sample=answer.sample)
+            if draft.key in shown
+            else self._lacking(draft, tasks[place] if len(tasks) == len(drafts) else None)
+            for place, draft in enumerate(drafts)
+        ]
+
+    def _tasks(self, job: str) -> list[str]:
+        """Where the result of each of a job's tasks is."""
+        tasks = self.platform.told(
+            self.platform.ask(f"{job}/task"), lambda body: [_ident(one) for one in body["items"]]
+        )
+        return [f"{job}/task/{quote(task, safe='')}/result" for task in tasks]
+
+    def _lacking(self, draft: PlannedInvoice, result: str | None) -> Outcome[RemoteInvoice]:
+        """A job is finished and has not made this one. That is looked up; only the reason is read at its place."""
+        try:
+            with afterwards("the job is finished, but its result could not be read"):
+                if raw := self.own(draft):
+                    return Outcome(self._read(raw))
+            answer = self.platform.ask(result) if result else None
+        except (Rejected, Duplicate) as error:
+            known = error.status in {400, 403}
+            reason = error if known else Uncertain(error.message, status=error.status, sample=error.sample)
+            return Outcome(error=reason, sample=error.sample)
+        except ConnectorError as error:
+            return Outcome(
+                error=Uncertain(error.message, status=error.status, sample=error.sample), sample=error.sample
+            )
+        sample = answer.sample if answer else None
+        return Outcome(
+            error=Uncertain("the job is finished, but the invoice is not there", sample=sample), sample=sample
+        )
+
+
+def rows(platform: Platform, question: str, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
+    """Every row that SuiteQL answers with, page by page, each as `read` takes it. Raises the errors of a read."""
+    found: list[T] = []
+    while True:
+        query = {"limit": str(PAGE), "offset": str(len(found))}
+        headers = {"Content-Type": "application/json", "Prefer": "transient"}
+        answer = platform.ask("/services/rest/query/v1/suiteql", query, headers, dump_json({"q": question}))
+        page, more = platform.told(answer, lambda body: ([read(row) for row in body["items"]], body["hasMore"]))
+        found += page
+        if not more or not page:
+            return found
+
+
+def located(answer: Answer) -> str:
+    """The id at the end of the Location of an answer. Raises `KeyError` where there is none."""
+    ident = str(answer.headers["Location"]).rstrip("/").rpartition("/")[2]
+    if not ident:
+        raise KeyError("Location")
+    return ident
+
+
+def _ident(task: Mapping[str, Any]) -> str:
+    (address,) = [link["href"] for link in task["links"] if link["rel"] == "self"]
+    return str(address).rstrip("/").rpartition("/")[2]
+
+
+@contextmanager
+def afterwards(what: str) -> Iterator[None]:
+    """Around reads after a call that has done something: when they fail, it is uncertain what."""
+    try:
+        yield
+    except Uncertain:
+        raise
+    except ConnectorError as error:
+        raise Uncertain(f"{what}: {error.message}", status=error.status, sample=error.sample) from error

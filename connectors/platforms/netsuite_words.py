@@ -1,0 +1,233 @@
+"""NetSuite in its own words: settings, customers and invoices as REST records, records as our documents.
+
+Field names are those of Oracle's REST API Browser 2026.1 (records `customer` and `invoice`). With SuiteTax amounts are
+net, and the tax of a line comes from a tax engine unless the record states it (`taxDetailsOverride`, a
+`taxDetailsReference` a line, `taxDetails`); here it is stated, so no rounding can differ. The columns of SuiteQL are
+those of the Records Catalog in lower case; it answers every value as a text.
+
+Lengths are those of the SuiteTalk schema browser: companyName 83, otherRefNum 45, memo 999, addressee 83.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from connectors.errors import Rejected
+from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status, minor_units
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
+from connectors.platforms.rows import ONE, Row, coded, priced, spread
+from connectors.platforms.texts import distinct_name, fits, key_in, marked, without_empty
+
+TITLE = "NetSuite"
+NAME, REFERENCE, MEMO = 83, 45, 999
+OURS = "billhook-"
+STATUSES = {
+    "A": Status.ISSUED,
+    "B": Status.PAID,
+    "D": Status.DRAFT,
+    "E": Status.VOID,
+    "V": Status.VOID,
+}
+"""Open, Paid In Full, Pending Approval, Rejected by an approver, Voided."""
+INVOICES = (
+    "SELECT t.id, t.externalid, t.tranid, t.otherrefnum, t.memo, t.status, t.entity, t.foreigntotal,"
+    " t.foreignamountunpaid, c.symbol FROM transaction t JOIN currency c ON c.id = t.currency WHERE t.type = 'CustInvc'"
+)
+CUSTOMERS = "SELECT id, externalid, companyname, email, currency FROM customer WHERE isinactive = 'F'"
+
+
+class NetSuiteSettings(PlatformSettings):
+    """Ids are NetSuite's internal ids, as `billhook account options` lists them."""
+
+    account: Annotated[str, Field(description="the account's id, such as 1234567 or 1234567_SB1", min_length=1)]
+    currencies: Annotated[dict[str, str], Field(description="for each currency (GBP) its internal id", min_length=1)]
+    item: Annotated[str, Field(description="internal id of the item that lines are sold as, where `items` has none")]
+    items: Annotated[dict[str, str], Field(description="for a SKU the internal id of its item", default_factory=dict)]
+    shipping_item: Annotated[str | None, Field(description="internal id of the item for shipping; else `item`")] = None
+    tax: Annotated[dict[Decimal, str], Field(description="for each tax rate in percent the id of its tax code")]
+    tax_type: Annotated[str, Field(description="internal id of the tax type that the tax codes belong to")]
+    subsidiary: Annotated[str | None, Field(description="internal id of the subsidiary (OneWorld accounts)")] = None
+    location: Annotated[str | None, Field(description="internal id of the location that sells")] = None
+    terms: Annotated[str | None, Field(description="internal id of the payment terms")] = None
+    custom_form: Annotated[str | None, Field(description="internal id of the invoice form, where not the usual")] = None
+
+    @field_validator("issue")
+    @classmethod
+    def _no_drafts(cls, issue: bool) -> bool:
+        if not issue:
+            raise ValueError(
+                "NetSuite posts what is created, unless the account routes invoices for approval; issue must be true"
+            )
+        return issue
+
+
+def external_id(kind: str, key: str) -> str:
+    """Our key as an external id: of letters, digits and hyphens, 53 characters at most, the same for ever."""
+    return f"{OURS}{kind}-{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+
+def one_of(values: list[str]) -> str:
+    """The values as a list of SQL."""
+    quoted = (value.replace("'", "''") for value in values)
+    return "(" + ", ".join(f"'{value}'" for value in quoted) + ")"
+
+
+def currency(code: str, settings: NetSuiteSettings) -> str:
+    """The currency's internal id. Raises `Rejected` naming the setting that lacks it."""
+    if minor_units(code) > 2:
+        raise Rejected(f"{TITLE} keeps two decimals, {code} has {minor_units(code)}: invoice this order elsewhere")
+    if code not in settings.currencies:
+        raise Rejected(
+            f"no id is configured for {code} on {TITLE}: set currencies.{code} in the account's settings"
+            " (`billhook account options` lists the choices)"
+        )
+    return settings.currencies[code]
+
+
+def customer(draft: CustomerDraft, settings: NetSuiteSettings) -> dict[str, Any]:
+    """A customer record, of the kind of a company: names are unique among companies, so a person's tells more."""
+    return without_empty(
+        {
+            "externalId": external_id("cust", draft.key),
+            "companyName": fits("the customer's name", distinct_name(draft), NAME, TITLE),
+            "email": draft.party.email,
+            "phone": draft.party.phone,
+            "subsidiary": _ref(settings.subsidiary),
+            "currency": _ref(currency(draft.currency, settings)) if draft.currency else None,
+            "addressBook": _book(draft.billing_address, draft.party),
+        }
+    )
+
+
+def _book(address: Address | None, party: Party) -> dict[str, Any] | None:
+    return {"items": [{"addressBookAddress": _address(address, party)}]} if address else None
+
+
+def _address(address: Address, party: Party) -> dict[str, Any]:
+    return without_empty(
+        {
+            "addressee": fits("the customer's name", party.display_name, NAME, TITLE),
+            "attention": fits("the customer's name", party.name, NAME, TITLE) if party.company else None,
+            "addr1": address.line1,
+            "addr2": address.line2,
+            "city": address.city,
+            "state": address.region,
+            "zip": address.postcode,
+            "country": _ref(address.country),
+        }
+    )
+
+
+def _ref(ident: str | None) -> dict[str, str] | None:
+    return {"id": ident} if ident else None
+
+
+def invoice(planned: PlannedInvoice, settings: NetSuiteSettings) -> dict[str, Any]:
+    """An invoice record whose tax is stated line by line. Raises `Rejected` for what NetSuite cannot do."""
+    draft = planned.draft
+    found = spread(draft)
+    ship_to = draft.shipping_address or draft.billing_address
+    return without_empty(
+        {
+            "externalId": external_id("inv", draft.key),
+            "entity": _ref(planned.customer_id),
+            "subsidiary": _ref(settings.subsidiary),
+            "customForm": _ref(settings.custom_form),
+            "currency": _ref(currency(draft.currency, settings)),
+            "tranDate": draft.issued_on.isoformat(),
+            "dueDate": draft.due_on.isoformat(),
+            "terms": _ref(settings.terms),
+            "otherRefNum": fits("the reference", draft.reference, REFERENCE, TITLE),
+            "memo": marked(draft, MEMO, TITLE),
+            "email": draft.customer.email,
+            "toBeEmailed": False,
+            "billingAddress": _address(draft.billing_address, draft.customer) if draft.billing_address else None,
+            "shippingAddress": _address(ship_to, draft.customer) if ship_to else None,
+            "taxDetailsOverride": True,
+            "item": {"items": [_line(row, str(at), draft, settings) for at, row in enumerate(found, 1)]},
+            "taxDetails": {"items": [_tax(row, str(at), draft, settings) for at, row in enumerate(found, 1)]},
+        }
+    )
+
+
+def _line(row: Row, mark: str, draft: InvoiceDraft, settings: NetSuiteSettings) -> dict[str, Any]:
+    quantity, unit = priced(row, row.net, draft.currency, quantity_places=5, unit_places=2) or (ONE, row.net)
+    as_sold = (quantity, unit) == (row.quantity, row.unit)
+    item = settings.items.get(row.sku or "", settings.item)
+    if row.kind == "shipping":
+        item = settings.shipping_item or settings.item
+    return without_empty(
+        {
+            "item": _ref(item),
+            "description": row.description if as_sold else f"{row.description}\n{row.calculation()}",
+            "quantity": quantity,
+            "rate": unit,
+            "amount": row.net,
+            "location": _ref(settings.location),
+            "taxDetailsReference": mark,
+        }
+    )
+
+
+def _tax(row: Row, mark: str, draft: InvoiceDraft, settings: NetSuiteSettings) -> dict[str, Any]:
+    return {
+        "taxDetailsReference": {"id": mark},
+        "taxType": settings.tax_type,
+        "taxCode": {"id": coded(settings.tax, row.rate, draft, TITLE)},
+        "taxBasis": row.net,
+        "taxRate": row.rate,
+        "taxAmount": row.tax,
+    }
+
+
+def read_invoice(raw: Mapping[str, Any], settings: NetSuiteSettings) -> RemoteInvoice:
+    """An invoice record of the record service, which names its currency by id; a label is only that."""
+    codes = {ident: code for code, ident in settings.currencies.items()}
+    money = raw["currency"]
+    return RemoteInvoice(
+        id=str(raw["id"]),
+        number=raw.get("tranId"),
+        reference=raw.get("otherRefNum"),
+        key=key_in(raw.get("memo")),
+        status=STATUSES[raw["status"]["id"]],
+        currency=codes.get(money["id"]) or money["refName"],
+        total=raw["total"],
+        tax=raw.get("taxTotal"),
+        due=raw.get("amountRemaining"),
+        customer_id=raw["entity"]["id"],
+        url=raw.get("paymentlink") or None,
+    )
+
+
+def found_invoice(row: Mapping[str, Any]) -> RemoteInvoice:
+    """An invoice as a row of `INVOICES`, which leaves out what is empty."""
+    unpaid = row.get("foreignamountunpaid")
+    return RemoteInvoice(
+        id=str(row["id"]),
+        number=row.get("tranid"),
+        reference=row.get("otherrefnum"),
+        key=key_in(row.get("memo")),
+        status=STATUSES[row["status"]],
+        currency=row["symbol"],
+        total=Decimal(str(row["foreigntotal"])),
+        due=None if unpaid is None else Decimal(str(unpaid)),
+        customer_id=str(row["entity"]),
+    )
+
+
+def found_customer(row: Mapping[str, Any], draft: CustomerDraft) -> RemoteCustomer:
+    """A customer as a row of `CUSTOMERS` or a record. External ids of others are not ours: they may be adopted."""
+    ident = row.get("externalid") or row.get("externalId")
+    key = draft.key if ident == external_id("cust", draft.key) else ident
+    return RemoteCustomer(
+        id=str(row["id"]),
+        key=key if (ident or "").startswith(OURS) else None,
+        name=row.get("companyname") or row.get("companyName"),
+        email=row.get("email"),
+    )
