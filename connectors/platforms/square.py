@@ -1,0 +1,274 @@
+"""Square: an order, its invoice as a draft, publish. Orders API and Invoices API v2.
+
+Sources: square/connect-api-specification `api.json` (fields, lengths, enums, answers of searches), the SDK
+square/square-python-sdk (version header, retries), developer.squareup.com/docs: invoices-api (what an order must be to
+be invoiced), orders-api/price-adjustments (halves are rounded to even), orders-api/taxes (item-level taxes are computed
+item by item), working-with-apis/idempotency, oauth-api.
+
+Traps: a search that finds nothing answers `{}`, which must not be mistaken for "not there" when it is no answer of
+Square's at all, so something that cannot be empty is asked as well; an order made by a till cannot be invoiced, so one
+is made through the API; its currency must be the location's; there is no filter by number, so a customer's invoices are
+gone through; how long a key is remembered is not published (ten minutes are relied on), nor are rate limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from connectors.auth import Grant, OAuth2
+from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing
+from connectors.platforms import square_words as words
+from connectors.platforms.base import Choice, Platform
+from connectors.platforms.documents import (
+    CustomerDraft,
+    Documents,
+    Hit,
+    Plan,
+    PlannedInvoice,
+    RemoteCustomer,
+    Request,
+    reading,
+)
+from connectors.platforms.facts import Facts, Key, Reference, Refusal
+from connectors.platforms.texts import key_in, short
+
+JSON = {"Content-Type": "application/json"}
+
+
+def post(step: str, path: str, body: Mapping[str, Any] | str, **more: Any) -> Request:
+    text = body if isinstance(body, str) else dump_json(body)
+    return Request(step=step, path=path, headers=JSON, body=text, **more)
+
+
+class Customers(Documents[CustomerDraft, RemoteCustomer]):
+    """Found by our key in `reference_id`, else by e-mail address."""
+
+    platform: Square
+    look_first = True
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        return (post("customer", "/v2/customers", words.customer_body(draft)),)
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        asked = {"reference_id": words.mark(draft), "email_address": draft.party.email}
+        for field, value in asked.items():
+            if not value:
+                continue
+            question = {"query": {"filter": {field: {"exact": value}}}, "limit": 100}
+            raws = self.platform.listed("/v2/customers/search", "customers", question)
+            chosen = choosing.customer(draft, [words.customer(raw, draft) for raw in raws], words.TITLE)
+            if chosen:
+                return Hit(chosen)
+        return None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
+        customer = words.customer(answer.json()["customer"])
+        return customer.id, customer
+
+
+class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
+    """Order, draft, publish; each with its key, each found again."""
+
+    platform: Square
+    calls = 3
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        settings = self.platform.settings
+        order, remark = words.order_body(draft, settings)
+        plan = (
+            post("order", "/v2/orders", order, remark=remark),
+            post("invoice", "/v2/invoices", words.invoice_body(draft, settings)),
+            post("publish", "/v2/invoices/{invoice}/publish", {"version": 0}, issues=True),
+        )
+        return plan if settings.issue else plan[:-1]
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        order, settings = draft.draft, self.platform.settings
+        where = {"location_ids": [words.location(order, settings)], "customer_ids": [draft.customer_id]}
+        sort = {"field": "INVOICE_SORT_DATE", "order": "DESC"}
+        question = {"query": {"filter": where, "sort": sort}, "limit": 200}
+        raws = {
+            raw["id"]: raw
+            for raw in self.platform.listed("/v2/invoices/search", "invoices", question)
+            if raw.get("invoice_number") == order.reference or key_in(raw.get("description")) == draft.key
+        }
+        chosen = choosing.invoice(draft, map(words.invoice, raws.values()), words.TITLE)
+        if chosen is None:
+            return self._unbilled(draft)
+        if chosen.key != draft.key or chosen.status is not Status.DRAFT or not settings.issue:
+            return Hit(chosen)
+        if version := raws[chosen.id]["version"]:
+            raise Rejected(
+                f"order {order.order_ref}: its draft on Square was changed there (version {version}); "
+                "publish or delete it on Square, then retry"
+            )
+        return Hit(chosen, resume_at="publish")
+
+    def _unbilled(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """An order that was made before the invoice could be."""
+        only = {"customer_filter": {"customer_ids": [draft.customer_id]}, "state_filter": {"states": ["OPEN"]}}
+        location = words.location(draft.draft, self.platform.settings)
+        question = {"location_ids": [location], "query": {"filter": only}, "limit": 100}
+        for raw in self.platform.listed("/v2/orders/search", "orders", question):
+            if (raw.get("metadata") or {}).get("billhook_key") == short(draft.key, 255):
+                return Hit(words.unbilled(raw, draft), resume_at="invoice")
+        return None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        body = answer.json()
+        if request.step == "order":
+            return str(body["order"]["id"]), None
+        document = words.invoice(body["invoice"])
+        return document.id, document
+
+
+class Square(Platform):
+    """Three calls an invoice: an order, the invoice as a draft, publish. Each has its own key, and whatever stands is
+    found and continued. The order's name becomes the invoice number, which is unique within a location; the invoice's
+    description ends in our business key, which the customer sees. The draft is compared with the order before it is
+    published. Customers are found by our key in their reference id, else by e-mail address.
+
+    Square computes tax and rounds halves to the even cent. Where every way of rounding gives the order's total, taxes
+    are added by Square; else the lines are sent with their tax included, so that the total stays the order's, and the
+    trail says so. An order discount is taken off the lines. A location bills in its own currency: orders in a currency
+    without a location are held. Mailing happens only at publishing (`delivery = "EMAIL"`); there is no PDF.
+
+    - **Proved with:** the emulator; the SDK `squareup` drives it (customer, order, preview, draft, publish, search,
+      read, cancel, delete, keys, token refresh); fields and lengths were compared with Square's own API description.
+    - **Open:** how the refusal of a number that is taken looks (anything that names the invoice number counts), and
+      that of an outdated version; whether the number of a deleted draft is free again; how long a key is remembered
+      (ten minutes are relied on); how soon the searches show what was made; the rate limits, which are not published;
+      whether Square really rounds a line's tax by line. An invoice of another customer that has our number makes
+      Square refuse ours; it is not found by us. A customer's invoices are gone through 200 a call: a house customer's
+      take long.
+    """
+
+    facts = Facts(
+        slug="square",
+        title=words.TITLE,
+        docs="https://developer.squareup.com/docs/invoices-api/overview",
+        base_url="https://connect.squareup.com",
+        auth="OAuth 2, or a personal access token",
+        oauth=OAuth2(
+            "https://connect.squareup.com/oauth2/token",
+            client="body",
+            alone=False,
+            authorize_url="https://connect.squareup.com/oauth2/authorize",
+            scopes=(
+                "MERCHANT_PROFILE_READ", "CUSTOMERS_READ", "CUSTOMERS_WRITE", "ORDERS_READ", "ORDERS_WRITE",
+                "INVOICES_READ", "INVOICES_WRITE",
+            ),
+            consent=(("session", "false"),),
+            lifetime=timedelta(days=30),
+            json=True,
+        ),
+        reference=Reference("invoice_number", words.NUMBER, unique=True),
+        key_field="description",
+        key=Key("idempotency_key", 128, timedelta(minutes=10), place="body"),
+        concurrent=4,
+        quiet=timedelta(minutes=15),
+        pause=timedelta(seconds=5),
+        deadline=60.0,
+        can=frozenset({"draft", "issue", "link", "void"}),
+    )  # fmt: skip
+    Settings = words.SquareSettings
+    Credentials = words.SquareCredentials
+    Customers = Customers
+    Invoices = Invoices
+    headers: ClassVar[Mapping[str, str]] = {"Square-Version": "2026-08-19", "Accept": "application/json"}
+    refusals = (
+        Refusal(Uncertain, contains="IDEMPOTENCY_KEY_REUSED"),
+        Refusal(Uncertain, contains="VERSION_MISMATCH"),
+        Refusal(Uncertain, 409),
+        Refusal(Rejected, 400, "VALUE_TOO_LONG"),
+        Refusal(Duplicate, 400, "invoice_number"),
+        # A key that made another order: "Order … already exists." (developer.squareup.com/forums, 19722)
+        Refusal(Uncertain, 400, "already exists"),
+        Refusal(Throttled, contains="RATE_LIMITED"),
+        Refusal(Unauthorized, 403, "INSUFFICIENT_SCOPES"),
+    )
+
+    @classmethod
+    def tenant(cls, settings: words.SquareSettings, credentials: words.SquareCredentials) -> str:
+        """A location of the seller's: no answer that is stored names the seller."""
+        return min(settings.locations.values())
+
+    @classmethod
+    def static_headers(cls, credentials: words.SquareCredentials) -> Mapping[str, str] | None:
+        given = credentials.access_token
+        return cls.proof(given.get_secret_value(), credentials) if given else None
+
+    @classmethod
+    def grant(cls, settings: words.SquareSettings, credentials: words.SquareCredentials) -> Grant | None:
+        return None if credentials.access_token else cls.facts.oauth
+
+    def error_message(self, answer: Answer) -> tuple[str, str | None]:
+        errors = answer.json()["errors"]
+        told = [" ".join(filter(None, (one.get("detail") or one["code"], one.get("field")))) for one in errors]
+        return "; ".join(told), errors[0]["code"]
+
+    def listed(self, path: str, name: str, question: Mapping[str, Any]) -> list[Any]:
+        """All that a search finds, page by page; nothing only where it surely is Square that answers."""
+        found: list[Any] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            body = dump_json({**question, **({"cursor": cursor} if cursor else {})})
+            page = self.told(self.ask(path, headers=JSON, body=body), lambda answer: _page(answer, name))
+            found += page[0]
+            cursor = page[1]
+        if not found:
+            self._locations()
+        return found
+
+    def _locations(self) -> list[Any]:
+        """Every seller has one."""
+        return self.told(self.ask("/v2/locations"), lambda body: [{**one} for one in body["locations"] if one["id"]])
+
+    def whoami(self) -> str:
+        here = self._locations()
+        mine = [one for one in here if one["id"] in self.settings.locations.values()] or here
+        return str(mine[0].get("business_name") or mine[0].get("name") or mine[0]["id"])
+
+    def options(self) -> list[Choice]:
+        active = [one for one in self._locations() if one.get("status") == "ACTIVE"]
+        return [
+            Choice(setting="locations", key=one["currency"], value=one["id"], title=f"{one['name']} ({one['country']})")
+            for one in active
+        ]
+
+    def _invoice(self, remote_id: str) -> Any:
+        answer = self.ask(f"/v2/invoices/{quote(remote_id, safe='')}")
+        return self.told(answer, lambda body: {**body["invoice"], "read": words.invoice(body["invoice"])})
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        found: RemoteInvoice = self._invoice(remote_id)["read"]
+        return found
+
+    def link(self, remote_id: str) -> str | None:
+        return self.read(remote_id).url
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        """Neither call takes a key; a second one is refused by Square."""
+        raw = self._invoice(remote_id)
+        now: RemoteInvoice = raw["read"]
+        path, version = f"/v2/invoices/{quote(remote_id, safe='')}", raw["version"]
+        if now.status is Status.VOID:
+            return now
+        if now.status is Status.DRAFT:
+            self.execute(Request(step="void", method="DELETE", path=path, query={"version": str(version)}))
+            return now.model_copy(update={"status": Status.VOID})
+        answer = self.execute(post("void", f"{path}/cancel", {"version": version}))
+        return reading(lambda: words.invoice(answer.json()["invoice"]), answer)
+
+
+def _page(body: Any, name: str) -> tuple[list[Any], str | None]:
+    """The rows and the next page's cursor; a search that finds nothing says `{}`."""
+    if name not in body and set(body) - {"cursor", "count"}:
+        raise ValueError("not an answer to a search")
+    return [{**raw} for raw in body.get(name) or []], body.get("cursor") or None
