@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from connectors.errors import ConnectorError, Uncertain
+from connectors.model import RemoteInvoice, Status
 from connectors.platforms.documents import Documents, Outcome
 from tasks.attempt import Try
 from worker import limits, runtime
@@ -64,11 +65,12 @@ def packed(documents: Documents[Any, Any], works: Sequence[Work]) -> list[Send]:
 
 
 def carry_out(
-    documents: Documents[Any, Any], units: Sequence[tuple[Send, Sequence[Try]]], permits: Permits
+    documents: Documents[Any, Any], units: Sequence[tuple[Send, Sequence[Try]]], permits: Permits, void: bool
 ) -> Iterator[Done]:
-    """Runs the units side by side; yields outcomes in small groups, as they come, for one commit each."""
+    """Runs the units side by side; yields outcomes in small groups, as they come, for one commit each. `void`: an
+    invoice that does not agree with its order is voided."""
     running: set[Future[Done]] = {
-        pool().submit(_with_permits, permits, _one_unit(documents, send, tries)) for send, tries in units
+        pool().submit(_with_permits, permits, _one_unit(documents, send, tries, void)) for send, tries in units
     }
     while running:
         done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -83,18 +85,37 @@ def _with_permits(permits: Permits, call: Callable[[], Done]) -> Done:
         return call()
 
 
-def _one_unit(documents: Documents[Any, Any], send: Send, tries: Sequence[Try]) -> Callable[[], Done]:
+def _one_unit(documents: Documents[Any, Any], send: Send, tries: Sequence[Try], void: bool) -> Callable[[], Done]:
     def run() -> Done:
         try:
             if send.bulk is None:
-                return [(tries[0], documents.create(tries[0]))]
-            outcomes = documents.create_packed(send.bulk.request, tries, send.bulk.id)
+                outcomes = [documents.create(tries[0])]
+            else:
+                outcomes = documents.create_packed(send.bulk.request, tries, send.bulk.id)
         except Exception as error:  # a defect in a connector: nothing is known, so it is looked up
             broken = Uncertain(f"the connector failed ({type(error).__name__}: {error})")
             return [(each, Outcome(error=broken)) for each in tries]
+        if void:
+            outcomes = [voided(documents, *pair) for pair in zip(tries, outcomes, strict=True)]
         return list(zip(tries, outcomes, strict=True))
 
     return run
+
+
+def voided(documents: Documents[Any, Any], attempt: Try, outcome: Outcome[Any]) -> Outcome[Any]:
+    """The outcome, after an invoice that is final and does not agree with its order was voided; a draft is left for a
+    person. Killed after the call, the row is uncertain, and what the look-up then finds is a voided one."""
+    document = outcome.document
+    if not isinstance(document, RemoteInvoice) or document.status is not Status.ISSUED:
+        return outcome
+    if not outcome.difference or outcome.error is not None:
+        return outcome
+    try:
+        document = documents.platform.void(document.id, attempt.key("void"))
+        said = "it was voided, as the account's `mismatch` wants it"
+    except Exception as error:
+        said = f"it could not be voided ({error})"
+    return replace(outcome, document=document, difference=f"{outcome.difference}; {said}")
 
 
 def look_up(documents: Documents[Any, Any], works: Sequence[Work], permits: Permits) -> list[tuple[Work, Any]]:

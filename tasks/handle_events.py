@@ -12,10 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connectors.model import Event
 from connectors.sources.base import Delivery, MalformedBody, NotInvoiceable, Source, source
@@ -24,6 +22,7 @@ from worker import bells, logs, metrics, runtime, testpoints
 from worker.accounts import accounts
 from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
+from worker.intending import intent_of
 from worker.leases import lease
 from worker.shutdown import stopping
 from worker.store import jobs
@@ -223,32 +222,7 @@ def _decide(
 
 
 def _intent(item: Told, order: Known, name: str) -> Intent:
-    shop = runtime.config().shop[item.shop]
-    ref = accounts()[item.shop, name]
-    today = jobs.now().astimezone(ZoneInfo(shop.timezone))
-    return Intent(
-        shop=item.shop,
-        source=item.source,
-        account=name,
-        tenant=ref.tenant,
-        order_id=order.id,
-        order=order.order,
-        prefix=shop.reference_prefix,
-        longest=ref.facts.reference.max_length,
-        one_currency=ref.facts.one_currency,
-        issued_on=today,
-        due_on=today + timedelta(days=shop.payment_days),
-        accepted_at=item.accepted_at,
-        gather_until=jobs.now() + _gathering(ref.bulk),
-    )
-
-
-def _gathering(bulk: int) -> timedelta:
-    """Rows of bulk platforms become due together, at the end of the current window of `linger` seconds."""
-    linger = runtime.config().billhook.timing.linger
-    if bulk <= 1 or linger <= 0:
-        return timedelta(0)
-    return timedelta(seconds=linger - time.time() % linger)
+    return intent_of(accounts()[item.shop, name], item.source, order.order, order.id, item.accepted_at)
 
 
 def _rings(intents: Sequence[Intent]) -> Rings:

@@ -13,11 +13,11 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
-from connectors.platforms.documents import Documents, Hit, Outcome
+from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoice
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
-from tasks.verdict import Policy, Verdict, verdict
-from worker import bells, limits, logs, metrics, runtime, testpoints
+from tasks.verdict import Policy, Verdict, shadowed, verdict
+from worker import bells, credentials, limits, logs, metrics, runtime, testpoints
 from worker.accounts import accounts, platform_of
 from worker.app import actor
 from worker.leases import lease
@@ -26,11 +26,12 @@ from worker.store import documents as store
 from worker.store import jobs
 from worker.store.documents import Progress, Work
 from worker.store.engine import StoreError
+from worker.store.intents import SHADOW
 from worker.store.jobs import Change, Job
 from worker.store.notices import Wanted, intend
 
 log = logging.getLogger(__name__)
-GOOD = {"issued", "done"}
+GOOD = {"issued", "done", "shadow"}
 BAD = {"held", "mismatch", "doubled"}
 
 
@@ -97,10 +98,14 @@ class Turn:
             timing.attempts,
             timedelta(seconds=timing.give_up_after),
         )
+        shadow = [work for work in works if isinstance(work.draft, PlannedInvoice) and work.draft.customer_id == SHADOW]
+        if shadow:
+            self._settle([shadowed(work) for work in self._planned(documents, shadow)], shadow)
+            works = [work for work in works if work not in shadow]
         replays, rest = self._replays(documents, works, policy)
         fresh = self._looked_up(documents, rest, policy, ref.account.find_first)
         planned = self._planned(documents, fresh)
-        self._send(documents, [*replays, *packed(documents, planned)], policy)
+        self._send(documents, [*replays, *packed(documents, planned)], policy, ref.account.mismatch == "void")
 
     # -- what is uncertain -----------------------------------------------------------------------------------------
 
@@ -135,7 +140,7 @@ class Turn:
         send = [work for work in works if work.id not in looking]
         verdicts: list[Verdict] = []
         looked_up = look_up(documents, look, self.permits)
-        self._tell_breaker([hit if isinstance(hit, ConnectorError) else None for _, hit in looked_up])
+        self._tell_breaker(documents, [hit if isinstance(hit, ConnectorError) else None for _, hit in looked_up])
         for work, hit in looked_up:
             said = self._after_look(documents, work, hit, policy)
             if isinstance(said, Verdict):
@@ -208,12 +213,12 @@ class Turn:
         self._settle(refused, works)
         return planned
 
-    def _send(self, documents: Documents[Any, Any], sends: Sequence[Send], policy: Policy) -> None:
+    def _send(self, documents: Documents[Any, Any], sends: Sequence[Send], policy: Policy, void: bool) -> None:
         if not sends:
             return
         units = self._commit_sending(sends)
         testpoints.point("sending")
-        for group in carry_out(documents, units, self.permits):
+        for group in carry_out(documents, units, self.permits, void):
             testpoints.point("before_commit")
             self._record(group, documents, policy)
             testpoints.point("after_commit")
@@ -258,15 +263,17 @@ class Turn:
         at = jobs.now()
         verdicts: list[Verdict] = []
         shown: dict[int, str] = {}
-        self._tell_breaker([outcome.error for _, outcome in group])
+        self._tell_breaker(documents, [outcome.error for _, outcome in group])
         for each, outcome in group:
             resolved = each.finished_a_step or (not each.work.job.unsure) or each.work.found is not None
             said = verdict(each.work, outcome, policy, at, made=each.made, resolved=resolved)
             verdicts.append(_said_once(_halved(said, group, each.work, outcome, documents), outcome, shown))
         self._settle(verdicts, [each.work for each, _ in group])
 
-    def _tell_breaker(self, errors: Sequence[ConnectorError | None]) -> None:
+    def _tell_breaker(self, documents: Documents[Any, Any], errors: Sequence[ConnectorError | None]) -> None:
         """What calls side by side came to (None: a success). Together they are one success or one failure."""
+        if errors and all(isinstance(error, Unauthorized) for error in errors):
+            credentials.refused(self.tenant, documents.platform)
         for error in errors:
             if isinstance(error, Throttled) and error.status == 429:
                 limits.pause(self.tenant, error.retry_after or 1.0)
@@ -321,6 +328,8 @@ def _sending_detail(work: Work) -> dict[str, Any]:
         detail["bulk"] = work.bulk_id
     if work.found:
         detail["looked"] = work.found
+    if remarks := [request.remark for request in work.plan or () if request.remark]:
+        detail["remarks"] = remarks
     return detail
 
 

@@ -40,7 +40,9 @@ class Policy:
     def may_replay(self, work: Work, at: datetime) -> bool:
         """Whether the same bytes may be sent again under the same key: it surely still lives when they arrive."""
         key = self.facts.key
-        if key is None or work.first_sent_at is None or work.replays >= DOUBTS:
+        if key is None or (key.packed and work.bulk_id is None):
+            return False
+        if work.first_sent_at is None or work.replays >= DOUBTS:
             return False
         return at + timedelta(seconds=self.facts.deadline + 30) < work.first_sent_at + key.lives
 
@@ -94,7 +96,8 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
             work.id, made, work.replays, remote_id=document.id, number=document.number, url=document.url,
             total=document.total,
         )  # fmt: skip
-        if reason := _not_as_it_should_be(work, document):
+        by_policy = outcome.difference and document.status is Status.VOID and work.found != "found"
+        if not by_policy and (reason := _not_as_it_should_be(work, document)):
             return Verdict(_change(work, "held", "found", outcome, reason, detail), progress)
     if outcome.difference:
         reason = f"it exists, but does not agree with the order: {outcome.difference}"
@@ -102,6 +105,17 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
     state = "issued" if isinstance(work.draft, PlannedInvoice) else "done"
     change = _change(work, state, "found" if work.found == "found" else "create", outcome, None, detail)
     return Verdict(change, progress, tell=isinstance(document, RemoteInvoice) and document.status is not Status.DRAFT)
+
+
+def shadowed(work: Work) -> Verdict:
+    """What would have been sent is kept for comparison; nothing is."""
+    plan = work.plan or ()
+    calls = [f"{request.method} {request.path}" for request in plan]
+    remarks = [request.remark for request in plan if request.remark]
+    body = {"url": calls[0], "request": "\n\n".join(request.body for request in plan), "response": ""}
+    detail = {"calls": calls, **({"remarks": remarks} if remarks else {})}
+    change = Change(work.id, "shadow", "render", detail=detail, body=body)
+    return Verdict(change, Progress(work.id, work.made, work.replays))
 
 
 def _not_as_it_should_be(work: Work, document: RemoteInvoice) -> str | None:

@@ -71,6 +71,12 @@ class Account(BaseModel):
     """Shortens the quiet period; only where `base_url` is a sandbox on this machine."""
     find_first: bool = False
     """Look on the platform before the very first create too."""
+    mode: Literal["live", "shadow"] = "live"
+    """shadow: new orders are rendered and kept for comparison, and nothing is sent."""
+    customer: str | None = Field(default=None, min_length=1)
+    """The id there of one customer for all orders; None: each order's own."""
+    mismatch: Literal["keep", "void"] = "keep"
+    """What becomes of an invoice that does not agree with its order, where the platform made it final at once."""
     bulk: int | None = Field(default=None, ge=1)
     """At most so many documents in one call, where that is fewer than the platform takes."""
     limits: bool = True

@@ -151,10 +151,35 @@ class TenantTokens:
             tokens.forget_refresh(runtime.store(), self.tenant, version)
 
     def _hold(self, reason: str) -> Unauthorized:
-        if tokens.hold(runtime.store(), self.tenant, reason):
-            log.error("%s is on hold: %s", self.tenant, reason, extra={"tenant": self.tenant})
-        what_to_do = "connect the account again, then `billhook release` it"
-        return Unauthorized(f"the credentials of {self.tenant} are refused ({reason}); {what_to_do}")
+        return hold(self.tenant, reason)
+
+
+def hold(tenant: str, reason: str) -> Unauthorized:
+    """Puts the account on hold, with an alert the first time; the error to end the call with."""
+    if tokens.hold(runtime.store(), tenant, reason):
+        log.error("%s is on hold: %s", tenant, reason, extra={"tenant": tenant})
+    return Unauthorized(f"the credentials of {tenant} are refused ({reason}); `billhook connect` it again")
+
+
+def refused(tenant: str, platform: Platform) -> None:
+    """After a call that was refused for its credentials: the account is held if a harmless read is refused too."""
+    try:
+        platform.whoami()
+    except Unauthorized as error:
+        hold(tenant, error.message)
+    except ConnectorError:
+        pass  # it is not known, and the call is tried again anyway
+
+
+def consented(tenant: str, token: Token, credentials: Any) -> None:
+    """Stores the token of a merchant's new consent as the newest, and ends a hold."""
+    store = runtime.store()
+    sealed = _sealed(token.access, token.refresh, credentials)
+    for _ in range(100):  # a refresh under way may store its own in between
+        newest = tokens.newest(store, tenant)
+        if tokens.add(store, tenant, newest.version + 1 if newest else 1, sealed, token.expires_at):
+            break
+    tokens.release(store, tenant)
 
 
 def reconnect(tenant: str, credentials: Any) -> bool:

@@ -18,6 +18,7 @@ from connectors.auth import OAuth2
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing
 from connectors.platforms import xero_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import (
@@ -281,14 +282,10 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
     ) -> Hit[RemoteInvoice] | None | ConnectorError:
         """Whether `InvoiceNumbers` shows deleted and voided ones is not documented: both are sorted out here, and so
         are bills, whose numbers need not be unique."""
-        number = self.reference(draft)
         sales = [raw for raw in raws if raw.get("Type") == "ACCREC" and raw.get("Status") != "DELETED"]
-        hits = [self.document(raw) for raw in sales if raw.get("InvoiceNumber") == number]
-        hits.sort(key=lambda hit: (hit.key != draft.key, hit.status is Status.VOID))
-        live = [hit for hit in hits if hit.key == draft.key and hit.status is not Status.VOID]
-        if len(live) > 1:
-            return Rejected(f"Xero has {len(live)} invoices {number} for this order: void all but one, then retry")
-        return Hit(hits[0]) if hits else None
+        same = [self.document(raw) for raw in sales if raw.get("InvoiceNumber") == self.reference(draft)]
+        chosen = choosing.invoice(draft, same, "Xero")
+        return Hit(chosen) if chosen else None
 
 
 class Xero(Platform):
@@ -300,7 +297,13 @@ class Xero(Platform):
         docs="https://developer.xero.com/documentation/api/accounting/overview",
         base_url="https://api.xero.com",
         auth="OAuth 2, rotating refresh tokens; or a custom connection",
-        oauth=OAuth2("https://identity.xero.com/connect/token", rotates=True, grace=timedelta(minutes=30)),
+        oauth=OAuth2(
+            "https://identity.xero.com/connect/token",
+            rotates=True,
+            grace=timedelta(minutes=30),
+            authorize_url="https://login.xero.com/identity/connect/authorize",
+            scopes=("offline_access", "accounting.transactions", "accounting.contacts", "accounting.settings.read"),
+        ),
         reference=Reference("InvoiceNumber", max_length=255, unique=True),
         key_field="Reference",
         key=Key("Idempotency-Key", max_length=128, lives=timedelta(minutes=6)),

@@ -45,6 +45,8 @@ class Desk:
 
     def __init__(self, db: sqlite3.Connection, slug: str, clock: Callable[[], float], app: App) -> None:
         self.db, self.table, self.clock, self.app = db, f"{slug}_tokens", clock, app
+        self.asked: list[str] = []
+        """What tokens were asked for by, for those who watch."""
         db.execute(
             f"CREATE TABLE IF NOT EXISTS {self.table}"
             " (token TEXT PRIMARY KEY, kind TEXT, made REAL, expires REAL, used REAL, about TEXT)"
@@ -91,6 +93,7 @@ class Desk:
         if not self._known(request, form):
             return Response.json(401, {"error": "invalid_client"})
         kind = form.get("grant_type", "")
+        self.asked.append(kind)
         if kind not in self.app.grants:
             return Response.json(400, {"error": "unsupported_grant_type"})
         if kind == "client_credentials":

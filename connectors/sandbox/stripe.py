@@ -43,6 +43,8 @@ FINAL = {"open": "issued", "uncollectible": "issued", "paid": "paid", "void": "v
 class Stripe(Emulator):
     slug = "stripe"
     keyed = True
+    refused = False
+    """True after the merchant has rolled the keys: all are refused."""
     sample = f"""
 api_key = "{next(iter(KEYS))}"
 [shop.myshop.account.stripe.settings]
@@ -112,7 +114,7 @@ tax_rates = {{ "20" = "txr_VAT20", "5" = "txr_VAT5", "0" = "txr_VAT0" }}
             proof = base64.b64decode(proof + "==").decode("latin-1").partition(":")[0]
         if not proof:
             raise Refused("You did not provide an API key.", status=401)
-        if (book := KEYS.get(proof)) is None:
+        if (book := KEYS.get(proof)) is None or self.refused:
             raise Refused(f"Invalid API Key provided: {proof[:8]}***", status=401)
         account = request.headers.get("stripe-account")
         if account is None:

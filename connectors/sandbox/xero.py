@@ -7,9 +7,6 @@ A fresh emulator holds one organisation and one app; the constants below are wha
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import hashlib
 import json
 import math
 import sqlite3
@@ -21,6 +18,8 @@ from uuid import uuid4
 
 from connectors.sandbox import xero_bodies as bodies
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.replays import Replays
 from connectors.sandbox.xero_books import ACCOUNTS, CURRENCIES, TAX_RATES, Books, Invalid, ms_date
 from connectors.sandbox.xero_filter import BadQuery, order, where
 
@@ -32,10 +31,13 @@ ACCESS_TOKEN = "sandbox-access-token"  # noqa: S105
 ORGANISATION = "Demo Company (UK)"
 BRANDING_THEME = "0e8c1f4a-3f43-4a53-9d0a-4f1f3e9f7a10"
 API = "/api.xro/2.0/"
-ACCESS_LIVES, REFRESH_LIVES, REFRESH_GRACE, KEY_LIVES = 1800, 60 * 86_400, 1800, 360
+KEY_LIVES = 360
+APP = App(
+    CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=1800, refresh_lives=60 * 86_400, rotates=True,
+    grace=1800, client="either", grants=("authorization_code", "refresh_token", "client_credentials"),
+)  # fmt: skip
+"""A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""
 TABLES = """
-CREATE TABLE IF NOT EXISTS xero_tokens (token TEXT PRIMARY KEY, kind TEXT, expires REAL, used REAL);
-CREATE TABLE IF NOT EXISTS xero_answers (scope TEXT PRIMARY KEY, request TEXT, at REAL, status INTEGER, body BLOB);
 CREATE TABLE IF NOT EXISTS xero_mails (tenant TEXT, invoice TEXT, recipient TEXT, at REAL);
 """
 COLUMNS = {
@@ -77,13 +79,8 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     def setup(self) -> None:
         self.db.executescript(TABLES)
         self.books = Books(self.db, self.clock)
-        self._grant(ACCESS_TOKEN, "access", ACCESS_LIVES)
-        self._grant(REFRESH_TOKEN, "refresh", REFRESH_LIVES)
-
-    def _grant(self, token: str, kind: str, lives: float) -> str:
-        row = (token, kind, self.clock() + lives)
-        self.db.execute("INSERT OR IGNORE INTO xero_tokens (token, kind, expires) VALUES (?,?,?)", row)
-        return token
+        self.desk = Desk(self.db, self.slug, self.clock, APP)
+        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -101,13 +98,7 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
         return Response.json(status, {"ErrorNumber": 0, "Type": "Error", "Message": "An error occurred in Xero."})
 
     def expire_tokens(self) -> None:
-        self.db.execute("UPDATE xero_tokens SET expires = ? WHERE kind = 'access'", (self.clock(),))
-
-    def refuse_element(self, request: Request) -> Request:
-        """Marked in a header, not in the body: the idempotency layer must see the request as it was sent."""
-        if request.method != "PUT":
-            return request
-        return dataclasses.replace(request, headers={**request.headers, "x-sandbox-fault": "refuse_element"})
+        self.desk.expire()
 
     def ledger(self) -> list[Entry]:
         rows = self.db.execute(
@@ -124,37 +115,18 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     # -- the door --------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Response:
-        return self._token(request) if request.path == "/connect/token" else self._authorised(request)
-
-    def _token(self, request: Request) -> Response:
-        """RFC 6749 sections 4.4 and 6. A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""
-        form, now = dict(request.form()), self.clock()
-        basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        in_form = (form.get("client_id"), form.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)  # as the SDK does
-        if request.headers.get("authorization") != f"Basic {basic}" and not in_form:
-            return Response.json(400, {"error": "invalid_client"})
-        answer: dict[str, Any] = {"expires_in": ACCESS_LIVES, "token_type": "Bearer", "scope": "accounting.invoices"}
-        if form.get("grant_type") == "refresh_token":
-            known = "SELECT expires, used FROM xero_tokens WHERE token = ? AND kind = 'refresh'"
-            row = self.db.execute(known, (form.get("refresh_token"),)).fetchone()
-            if row is None or now >= row[0] or (row[1] is not None and now >= row[1] + REFRESH_GRACE):
-                return Response.json(400, {"error": "invalid_grant"})
-            used = "UPDATE xero_tokens SET used = coalesce(used, ?) WHERE token = ?"
-            self.db.execute(used, (now, form.get("refresh_token")))
-            answer["refresh_token"] = self._grant(uuid4().hex, "refresh", REFRESH_LIVES)
-        elif form.get("grant_type") != "client_credentials":
-            return Response.json(400, {"error": "unsupported_grant_type"})
-        return Response.json(200, answer | {"access_token": self._grant(uuid4().hex, "access", ACCESS_LIVES)})
+        if request.path == "/identity/connect/authorize":
+            return self.desk.consent(request)
+        if request.path == "/connect/token":
+            return self.desk.token(request, scope="accounting.invoices")
+        return self._authorised(request)
 
     def _authorised(self, request: Request) -> Response:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        row = self.db.execute(
-            "SELECT expires FROM xero_tokens WHERE token = ? AND kind = 'access'", (token,)
-        ).fetchone()
-        if row is None:
-            return bodies.problem(401, "Unauthorized", "AuthenticationUnsuccessful")
-        if self.clock() >= row[0]:
-            return bodies.problem(401, "Unauthorized", "TokenExpired: token expired")
+        match self.desk.state(request.bearer):
+            case "unknown":
+                return bodies.problem(401, "Unauthorized", "AuthenticationUnsuccessful")
+            case "expired":
+                return bodies.problem(401, "Unauthorized", "TokenExpired: token expired")
         if request.path.lower() == "/connections":  # the SDK writes /Connections
             connection = {
                 "id": TENANT,
@@ -184,32 +156,18 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
 
     def _once(self, request: Request) -> Response:
         """The idempotency layer: the first answer under a key is given again for six minutes, errors included."""
-        key = request.headers.get("idempotency-key")
-        if request.method not in {"POST", "PUT", "PATCH"} or key is None:
-            return self._faulty(request)
-        if len(key) > 128:
+        key = request.headers.get("idempotency-key") if request.method in {"POST", "PUT", "PATCH"} else None
+        if key and len(key) > 128:
             return bodies.problem(400, "Bad Request", "The Idempotency-Key must not be longer than 128 characters")
-        digest = hashlib.sha256(f"{request.method} {request.target}\n".encode() + request.body).hexdigest()
-        scope, now = f"{TENANT}\n{key}", self.clock()
-        row = self.db.execute("SELECT request, at, status, body FROM xero_answers WHERE scope = ?", (scope,)).fetchone()
-        if row is not None and now < row[1] + KEY_LIVES:
-            if row[0] != digest:
-                return bodies.problem(400, "Bad Request", "The Idempotency-Key is used with a different request")
-            return Response(row[2], row[3], {"Content-Type": "application/json"})
-        response = self._faulty(request)
-        self.db.execute(
-            "INSERT OR REPLACE INTO xero_answers VALUES (?,?,?,?,?)",
-            (scope, digest, now, response.status, response.body),
-        )
-        return response
+        other = bodies.problem(400, "Bad Request", "The Idempotency-Key is used with a different request")
+        return self.replays.once(key, request, lambda: self._faulty(request), lambda: other)
 
     def _faulty(self, request: Request) -> Response:
-        fault = request.headers.get("x-sandbox-fault")
-        if fault == "error_stored":
+        if request.fault == "error_stored":
             return self.failure(500)
         parts = [unquote(part) for part in request.path.removeprefix(API).strip("/").split("/")]
         try:
-            return self._route(request, parts, fault == "refuse_element")
+            return self._route(request, parts, request.fault == "refuse_element")
         except Invalid as error:
             return bodies.refusal([{"ValidationErrors": [{"Message": text} for text in error.messages]}])
         except BadQuery as error:
@@ -240,9 +198,9 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
         match (request.method, rest[1:]):
             case "GET", []:
                 pdf = request.headers.get("accept") == "application/pdf"
-                return bodies.pdf(found) if pdf else self._answer("Invoices", [found])
+                return paper(found) if pdf else self._answer("Invoices", [found])
             case "GET", ["pdf"]:
-                return bodies.pdf(found)
+                return paper(found)
             case "GET", ["OnlineInvoice"]:
                 if found["Status"] in {"DRAFT", "SUBMITTED", "DELETED"}:
                     raise Invalid("There is no online invoice for a draft")
@@ -354,3 +312,7 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     def _answer(self, collection: str, elements: list[dict[str, Any]], **more: Any) -> Response:
         head = {"Id": str(uuid4()), "Status": "OK", "ProviderName": "Sandbox", "DateTimeUTC": ms_date(self.books.now())}
         return Response.json(200, {**head, **more, collection: elements})
+
+
+def paper(invoice: Mapping[str, Any]) -> Response:
+    return Response.pdf(invoice["InvoiceNumber"], f"{invoice['Total']:.2f}", invoice["CurrencyCode"])

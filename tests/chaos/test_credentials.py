@@ -116,7 +116,7 @@ def test_a_second_lost_answer_puts_the_account_on_hold_once(make_world: MakeWorl
     said = world.billhook("status").output
     assert "engraver/xero: on hold" in said
     assert "the answer was lost" in said
-    assert "billhook release engraver/xero" in said
+    assert "billhook connect engraver/xero" in said
     assert "is not on hold" in world.billhook("release", "engraver/stripe").output
     connect_again(world)
     assert "engraver/xero is released" in world.billhook("release", "engraver/xero").output
@@ -128,7 +128,7 @@ def test_a_second_lost_answer_puts_the_account_on_hold_once(make_world: MakeWorl
 
 def connect_again(world: World) -> None:
     """The merchant logs in at the platform and puts the new refresh token into billhook.toml."""
-    world.sandbox.ask("xero", lambda hosted: cast(Any, hosted.emulator)._grant("a-new-refresh-token", "refresh", 3600))
+    world.sandbox.ask("xero", lambda hosted: cast(Any, hosted.emulator).desk.grant("a-new-refresh-token", "refresh", 3600))
     text = world.config_file.read_text()
     world.config_file.write_text(text.replace(xero.REFRESH_TOKEN, "a-new-refresh-token"))
 

@@ -8,7 +8,10 @@ from functools import partial
 
 import pytest
 
+from connectors.auth import OAuth2
+from connectors.consent import Consent
 from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.http import Http
 from connectors.model import Status
 from connectors.platforms.documents import Request
 from connectors.sandbox.faults import Fault
@@ -279,3 +282,25 @@ def test_a_throttled_call_says_when_to_come_back(books: Books) -> None:
     assert type(outcome.error) is Throttled
     pause = books.platform.facts.pause
     assert outcome.error.retry_after in {7, pause.total_seconds() if pause else None}
+
+
+def test_a_merchant_consents_and_the_account_is_connected(books: Books) -> None:
+    """The browser is sent to the platform's page, agrees, comes back with a code, and the code becomes a token."""
+    grant, credentials = books.subject.grant(), books.subject.credentials()
+    if not isinstance(grant, OAuth2) or not grant.authorize_url:
+        return
+    http, here = Http(10), "http://localhost:8765/callback"
+    consent = Consent(grant.at(books.url), credentials, here)
+    page = http.send("GET", consent.url, unsafe=False)
+    assert page.status == 302, page
+    came_back = page.headers["Location"]
+    assert came_back.startswith(here)
+    with pytest.raises(Rejected):
+        Consent(grant.at(books.url), credentials, here).token(http, came_back)
+    token = consent.token(http, came_back)
+    assert token.refresh
+    assert books.connected(headers=books.subject.platform.proof(token.access, credentials)).whoami()
+    again = grant.at(books.url).obtain(http, credentials, token.refresh)
+    assert again.access != token.access
+    with pytest.raises(Unauthorized):
+        consent.token(http, came_back)

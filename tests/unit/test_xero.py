@@ -222,7 +222,8 @@ def test_a_strangers_and_a_voided_one_are_returned_as_they_are() -> None:
 
 
 def test_two_live_ones_are_not_a_choice() -> None:
-    assert isinstance(matched(raw(), raw()), Rejected)
+    with pytest.raises(Rejected, match="2 invoices"):
+        matched(raw(), raw())
 
 
 # -- customers -----------------------------------------------------------------------------------------------------

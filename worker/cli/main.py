@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli import services, store
+from worker.cli import accounts, services, store
 from worker.cli.doctor import doctor
-from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, plain, print_json, say, show
+from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, opened, plain, print_json, say, show
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -32,6 +32,8 @@ app = typer.Typer(
 app.add_typer(services.services)
 app.add_typer(store.orders)
 app.add_typer(store.audit, name="audit")
+app.add_typer(accounts.accounts)
+app.add_typer(accounts.account, name="account")
 app.command()(doctor)
 
 
@@ -90,7 +92,9 @@ def _banner(machine: Machine, seconds: float) -> str:
 
 
 @app.command()
-def check() -> None:
+def check(
+    online: Annotated[bool, typer.Option("--online", help="Also try each account with a harmless read.")] = False,
+) -> None:
     """Say what is wrong in the configuration, and where."""
     from worker import runtime
     from worker.config import ConfigError
@@ -104,6 +108,13 @@ def check() -> None:
 
     for place, what in advice(config):
         typer.echo(f"warning: {place}: {what}")
+    if online:
+        opened(create=True)
+        found = list(accounts.online(list(config.accounts())))
+        for place, what, well in found:
+            typer.echo(f"{'ok' if well else 'wrong'}: {place}: {what}")
+        if not all(well for _, _, well in found):
+            raise typer.Exit(1)
     typer.echo(f"ok: {summary(config)}")
 
 

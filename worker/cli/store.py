@@ -61,7 +61,7 @@ def _show_holds(holds: list[dict[str, Any]]) -> None:
         who, waiting = ", ".join(names) or hold["tenant"], f"{hold['waiting']} rows wait"
         say(f"{who}: on hold since {hold['since']}, {waiting}: {hold['reason']}")
         if names:
-            say(f"Connect it again (new refresh_token in billhook.toml), then `billhook release {names[0]}`.")
+            say(f"Connect it again: `billhook connect {names[0]}`.")
 
 
 def _show_held(rows: list[dict[str, Any]]) -> None:
@@ -82,12 +82,15 @@ def _show_held(rows: list[dict[str, Any]]) -> None:
 def show_order(
     order: Annotated[str, typer.Argument(help="By name, the source's id, or ours.")],
     as_json: AsJson = False,
+    bodies: Annotated[bool, typer.Option("--bodies", help="Also what was sent and answered.")] = False,
     shop: OfShop = None,
 ) -> None:
     """What happened to an order, entry by entry."""
     from worker.store import views
 
     found = views.order_view(opened(), shop, order)
+    if bodies:
+        views.add_bodies(opened(), found)
     if not found:
         fail(f"No order {order!r} is known" + (f" in shop {shop!r}." if shop else "."))
     if as_json:
@@ -118,6 +121,10 @@ def _show_order(one: dict[str, Any]) -> None:
         cells = (entry["at"], f"{subject} {entry['seq']}", entry["action"], entry["outcome"], who, took)
         table.add_row(*(plain(str(cell)) for cell in cells), plain(detail))
     show(table)
+    for entry in one["timeline"]:
+        if exchange := entry.get("exchange"):
+            say(f"\n{entry['subject']} {entry['seq']}: {exchange['url']}\n\n{exchange['request']}")
+            say(f"\nanswered:\n{exchange['response']}" if exchange["response"] else "\nnot sent")
 
 
 @audit.command()

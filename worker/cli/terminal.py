@@ -45,14 +45,16 @@ def listed(problems: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{place}: {what}" for place, what in problems)
 
 
-def opened() -> Store:
-    """The store that exists already, its tables up to date; ends the command if there is none."""
+def opened(*, create: bool = False) -> Store:
+    """The store, its tables up to date; ends the command if there is none yet, unless it may `create` one."""
     from worker import runtime
     from worker.embedded.machine import prepare_store
     from worker.embedded.supervisor import StartError
 
     config = configured()
-    if not config.billhook.database_url and not config.billhook.data_dir.exists():
+    if create:
+        config.billhook.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif not config.billhook.database_url and not config.billhook.data_dir.exists():
         fail(f"There is no store in {config.billhook.data_dir.absolute()} yet; `billhook up` creates it.")
     try:
         prepare_store(config)

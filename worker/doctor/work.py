@@ -103,7 +103,7 @@ def accounts(found: Still, refs: Sequence[AccountRef], standing: Mapping[str, St
 def _of_tenant(who: str, first: str, refused: tuple[str, datetime] | None, standing: State | None) -> Iterator[Finding]:
     if refused:
         says = f"{who} is on hold since {refused[1]:%Y-%m-%d %H:%M} UTC: {refused[0]}"
-        yield bad("accounts", says, f"connect it again (new refresh_token), then `billhook release {first}`")
+        yield bad("accounts", says, f"connect it again: `billhook connect {first}`")
     if standing and standing.broken:
         says = f"{who}: calls failed in a row; nothing is sent for another {lasting(standing.paused)}"
         yield warning("accounts", says, "nothing, if the platform is down; else read the reasons in a worker's log")

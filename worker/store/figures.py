@@ -11,7 +11,7 @@ from sqlalchemy import distinct, func, or_, select
 from worker.store.engine import Store
 from worker.store.schema import audit, inbox, invoices, jobs
 
-FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled"}
+FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled", "shadow"}
 
 
 @dataclass(frozen=True)

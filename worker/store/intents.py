@@ -28,6 +28,8 @@ from worker.store.schema import customers, documents, invoices, jobs, orders
 from worker.store.trail import Entry, append
 
 ACTOR = "handle_events"
+SHADOW = "<customer>"
+"""Stands for the customer's id where nothing is sent: an invoice for it is rendered and kept, never created."""
 
 
 def short_hash(*parts: object) -> str:
@@ -152,6 +154,8 @@ class Intent:
     """Not claimed before: rows gather for a bulk call."""
     one_currency: bool = False
     """On this platform a customer has one currency: who orders in two is two customers."""
+    customer_id: str | None = None
+    """The id there of the one customer whom all orders are invoiced to; `SHADOW` where nothing is to be sent."""
 
     @property
     def revision(self) -> int:
@@ -184,8 +188,20 @@ class Intent:
     @property
     def customer_identity(self) -> str:
         """The shop's customer reference, else the normalised e-mail, else this order; with the currency, where a
-        customer has one for ever."""
+        customer has one for ever; or the one customer of all orders."""
+        if self.customer_id is not None:
+            return f"house:{self.customer_id}"
         return f"{self._who}:{self.order.currency}" if self.one_currency else self._who
+
+    def customer_draft(self) -> CustomerDraft:
+        """The order's customer as a draft for the platform."""
+        return CustomerDraft(
+            key="bhc-" + short_hash(self.tenant, self.customer_identity),
+            party=self.order.customer,
+            billing_address=self.order.billing_address,
+            shipping_address=self.order.shipping_address,
+            currency=self.order.currency,
+        )
 
     @property
     def _who(self) -> str:
@@ -262,25 +278,28 @@ def _customers(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[
 
 
 def _insert_customer_jobs(connection: Connection, new: Sequence[tuple[str, Intent]]) -> None:
+    """Customers to be found or made; one whose id is known beforehand is done already."""
     at = now()
-    drafts = {
-        job_id: CustomerDraft(
-            key="bhc-" + short_hash(intent.tenant, intent.customer_identity),
-            party=intent.order.customer,
-            billing_address=intent.order.billing_address,
-            shipping_address=intent.order.shipping_address,
-            currency=intent.order.currency,
-        )
-        for job_id, intent in new
-    }
-    rows = [{"id": job_id, "key": draft.key, "draft": draft.model_dump_json()} for job_id, draft in drafts.items()]
-    insert_rows(connection, documents, rows)
-    job_rows = [
-        _job_row(job_id, "customer", intent, at) | {"label": drafts[job_id].party.display_name[:80], "due_at": at}
+    drafts = {job_id: intent.customer_draft() for job_id, intent in new}
+    rows = [
+        {
+            "id": job_id,
+            "key": drafts[job_id].key,
+            "draft": drafts[job_id].model_dump_json(),
+            "remote_id": intent.customer_id,
+        }
         for job_id, intent in new
     ]
+    insert_rows(connection, documents, rows)
+    job_rows = [_job_row(job_id, "customer", intent, at) | _customer_row(intent, at) for job_id, intent in new]
     insert_rows(connection, jobs, job_rows)
     append(connection, (_intended("customer", job_id, intent, {"key": drafts[job_id].key}) for job_id, intent in new))
+
+
+def _customer_row(intent: Intent, at: datetime) -> dict[str, object]:
+    if intent.customer_id is not None:
+        return {"label": f"customer {intent.customer_id}", "state": "done", "due_at": None}
+    return {"label": intent.order.customer.display_name[:80], "due_at": at}
 
 
 def _insert_invoice_jobs(
@@ -329,7 +348,8 @@ def _job_row(job_id: str, kind: str, intent: Intent, at: datetime) -> dict[str, 
 
 def _intended(kind: str, job_id: str, intent: Intent, detail: dict[str, Any]) -> Entry:
     order_id = intent.order_id if kind == "invoice" else None
-    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "intend", "pending", ACTOR, detail)
+    state = "done" if kind == "customer" and intent.customer_id is not None else "pending"
+    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "intend", state, ACTOR, detail)
 
 
 def draft_of(intent: Intent, reference: str) -> InvoiceDraft:

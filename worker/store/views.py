@@ -16,7 +16,19 @@ import orjson
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
 
 from worker.store.engine import Store
-from worker.store.schema import audit, customers, documents, holds, inbox, invoices, jobs, notices, orders, unsealed
+from worker.store.schema import (
+    audit,
+    audit_bodies,
+    customers,
+    documents,
+    holds,
+    inbox,
+    invoices,
+    jobs,
+    notices,
+    orders,
+    unsealed,
+)
 
 Answer = dict[str, Any]
 
@@ -143,6 +155,15 @@ def _entries(connection: Connection, which: ColumnElement[bool]) -> list[tuple[s
         | {"detail": orjson.loads(row.detail)})
         for row in connection.execute(query)
     ]  # fmt: skip
+
+
+def add_bodies(store: Store, answers: Sequence[Answer]) -> None:
+    """Puts what was sent and answered into each entry of the timelines (`exchange`), where it is kept."""
+    entries = {entry["id"]: entry for answer in answers for entry in answer["timeline"]}
+    kept = select(audit_bodies.c.entry_id, audit_bodies.c.body).where(audit_bodies.c.entry_id.in_(list(entries)))
+    with store.read() as connection:
+        for row in connection.execute(kept):
+            entries[row.entry_id]["exchange"] = orjson.loads(row.body)
 
 
 def event_view(store: Store, inbox_store: Store | None, shop: str, event_id: str) -> list[Answer]:
