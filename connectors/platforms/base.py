@@ -164,8 +164,11 @@ class Platform:
             proved = {self.facts.key.field: self.facts.key.fitting(key)}
             if self.facts.key.place == "query":
                 request = request.model_copy(update={"query": {**request.query, **proved}})
-            elif self.facts.key.place == "body":
-                request = request.model_copy(update={"body": f"{dump_json(proved)[:-1]},{request.body[1:]}"})
+            elif self.facts.key.place in {"body", "inner"}:
+                begins = 1 if self.facts.key.place == "inner" else 0
+                at = request.body.find("{", begins) + 1  # 0: there is nothing to put it in
+                body = f"{request.body[:at]}{dump_json(proved)[1:-1]},{request.body[at:]}" if at else request.body
+                request = request.model_copy(update={"body": body})
             else:
                 request = request.model_copy(update={"headers": {**request.headers, **proved}})
         return self._call(request, unsafe=True, begin=begin)

@@ -21,18 +21,20 @@ class Key:
     field: str
     max_length: int
     lives: timedelta
-    place: Literal["header", "query", "body"] = "header"
-    """In a body it is a field of the JSON object, which must not be empty."""
+    place: Literal["header", "query", "body", "inner"] = "header"
+    """In a body it is a field of the JSON object, which must not be empty; "inner": of the object in that object
+    (`{"invoice":{…}}`). A call without a body then carries none."""
 
     uuid: bool = False
-    """It must be a UUID (RFC 4122): ours is made into one, the same for ever."""
+    """It must be a UUID (RFC 4122): ours is made into one, the same for ever; without hyphens where 32 are the most."""
     packed: bool = False
     """Only a packed call carries it; the call of one document has none."""
 
     def fitting(self, key: str) -> str:
         """The key as it is sent: a longer one is shortened, to the same text for ever."""
         if self.uuid:
-            return str(uuid5(NAMESPACE_OID, key))
+            made = uuid5(NAMESPACE_OID, key)
+            return made.hex if self.max_length < 36 else str(made)
         if len(key) <= self.max_length:
             return key
         return hashlib.sha256(key.encode()).hexdigest()[: min(32, self.max_length)]
