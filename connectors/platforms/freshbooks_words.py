@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
 from connectors.platforms.base import PlatformSettings
+from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
-from connectors.platforms.freshbooks_countries import english
 from connectors.platforms.rows import Row, coded, priced, rounded_off, rows, without_tax
 from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, without_empty
 

@@ -1,4 +1,4 @@
-"""ISO 3166-1: the English short names of countries, as FreshBooks shows them ("United Kingdom", "Kenya")."""
+"""ISO 3166-1: the English short names of countries ("United Kingdom"), for platforms that want no codes."""
 
 from __future__ import annotations
 
