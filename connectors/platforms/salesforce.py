@@ -1,0 +1,220 @@
+"""Salesforce, REST API v67.0: invoices as records of an object of the merchant's, or of Revenue Cloud Billing.
+
+Sources: REST guide on developer.salesforce.com (composite graph and its limits: 500 nodes, 75 graphs, 15 kinds of
+nodes, after 14 failed graphs the rest is halted; one call whatever it holds; error responses; `Sforce-Limit-Info`;
+DUPLICATE_VALUE), Object Reference (lengths of the fields of Account and Contact), the guide to Revenue Management's
+invoice ingestion, and login.py of simple-salesforce (forms of the two grants).
+
+Traps: the standard Invoice object cannot be inserted as a record, only ingested. "@{" in a text is a reference in a
+graph. An upsert would write over a voided invoice, so records are inserted and the unique key refuses the second.
+A limit is a 403 without Retry-After. Tokens do not say how long they live.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+from urllib.parse import quote
+
+import jwt
+
+from connectors.auth import OAuth2, Token
+from connectors.errors import Duplicate, Rejected, Throttled, Unavailable, Uncertain
+from connectors.http import Answer, Http, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import salesforce_documents as documents
+from connectors.platforms import salesforce_words as words
+from connectors.platforms.base import Choice, Platform
+from connectors.platforms.documents import Request
+from connectors.platforms.facts import Facts, Reference, Refusal
+from connectors.platforms.salesforce_revenue import INVOICING, Ingested
+
+ASSERTED = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ASSERTION_LIVES = timedelta(minutes=3)
+
+
+@dataclass(frozen=True)
+class Login(OAuth2):
+    """The token endpoint, which takes a signed assertion too (RFC 7523): no refresh token, a new one each time."""
+
+    audience: str = "https://login.salesforce.com"
+
+    def of(self, host: str) -> Self:
+        """The endpoint on a merchant's own host; a sandbox's tokens are meant for another audience."""
+        audience = "https://test.salesforce.com" if ".sandbox." in host else self.audience
+        return dataclasses.replace(self.at(f"https://{host}"), audience=audience)
+
+    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
+        if refresh is not None or credentials.private_key is None:
+            return super().obtain(http, credentials, refresh)
+        claims = {
+            "iss": credentials.client_id,
+            "sub": credentials.username,
+            "aud": self.audience,
+            "exp": datetime.now(UTC) + ASSERTION_LIVES,
+        }
+        assertion = jwt.encode(claims, credentials.private_key.get_secret_value(), algorithm="RS256")
+        http.hide(assertion)
+        return self.ask(http, credentials, {"grant_type": ASSERTED, "assertion": assertion})
+
+    def proof(self, credentials: Any) -> tuple[dict[str, str], dict[str, str]]:
+        """An assertion proves the client by itself."""
+        return ({}, {}) if credentials.private_key is not None else super().proof(credentials)
+
+
+class Salesforce(Platform):
+    """Salesforce keeps invoices in one of three ways, chosen by `mode`.
+
+    With **`object`** (the usual one, for any edition that has the API) an invoice is a record of a custom object with
+    its lines in a second one. Billhook expects `Billhook_Invoice__c` and `Billhook_Invoice_Line__c`; other objects and
+    fields are named in `object`, `line_object`, `fields` and `statuses`. What must be there: on the invoice two text
+    fields of 255 characters, External ID, Unique and case-sensitive (`Billhook_Key__c`, `Order_Reference__c`), account,
+    dates, a status (Draft, Issued, Paid, Void) and the amounts; on the line its description (long text), quantity and
+    unit price (4 decimals), amount, tax, tax rate and tax code. Invoice and lines are saved together or not at all, up
+    to 25 invoices a call. All amounts are written without tax, tax beside them, and compared when they are read back.
+    Where net, tax and total are formulas or roll-ups set `computed`: then a draft is made, compared and only then
+    issued. `billhook check --online` says if the key could be given twice or a field keeps too few decimals.
+
+    **`package`** is the same for Salesforce Billing (`blng__Invoice__c`), whose sums are the package's own: it needs
+    `Billhook_Key__c` and `Billhook_Reference__c` on the invoice as above. **`revenue`** is Revenue Cloud Billing, whose
+    standard invoices are handed in through the ingestion API, with the order's discount spread over the lines and the
+    order's own tax on each of them; each tax rate needs a taxable tax treatment. Salesforce makes such an invoice in
+    its own time: one that is not there yet is looked up after 15 minutes and never handed in twice.
+
+    A customer is an account and a contact; the contact carries our key in a field of the same kind
+    (`Billhook_Key__c`), else the merchant's own contact with the same e-mail address is taken with its account.
+    Connect with a private key (JWT bearer), with client credentials, or through `billhook connect`. Salesforce mails no
+    invoices and has no page for the customer. Voiding sets the status, in `revenue` it is the platform's own void;
+    invoices of the package are credited there.
+
+    - **Proved with:** the emulator in all three modes; simple-salesforce, which logs in, creates, finds, changes and
+      reads records and sends composite calls to it. No machine-readable schema is published.
+    - **Open:** whether the package takes records from outside, and its void; in `revenue` the exact answers of the
+      ingestion API, its refusal of a second identifier, the states of an invoice beside Draft, Posted and Voided,
+      looking for an invoice by its number, drafts with stated taxes, and due dates in the past, which Salesforce
+      refuses. How many calls a day an org has is between it and Salesforce; no quota is kept, a refusal waits 15
+      minutes. The limit of 25 long calls at once is not verified.
+    """
+
+    facts = Facts(
+        slug="salesforce",
+        title=words.TITLE,
+        docs="https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/",
+        base_url="https://login.salesforce.com",
+        auth="OAuth 2: JWT bearer, client credentials, or consent",
+        oauth=Login(
+            "https://login.salesforce.com/services/oauth2/token",
+            authorize_url="https://login.salesforce.com/services/oauth2/authorize",
+            scopes=("api", "refresh_token"),
+            pkce=True,
+        ),
+        reference=Reference("Order_Reference__c", max_length=words.TEXT, unique=True),
+        key_field="Billhook_Key__c",
+        once=True,
+        concurrent=10,
+        bulk=25,
+        quiet=timedelta(minutes=15),
+        pause=timedelta(minutes=15),
+        can=frozenset({"draft", "issue", "void"}),
+    )
+    Settings = words.SalesforceSettings
+    Credentials = words.SalesforceCredentials
+    Customers = documents.Customers
+    Invoices = documents.Invoices
+    settings: words.SalesforceSettings
+    invoices: documents.Invoices
+    refusals = (
+        Refusal(Duplicate, contains="DUPLICATE_VALUE"),
+        Refusal(Duplicate, contains="niqueIdentifier"),
+        Refusal(Throttled, contains="REQUEST_LIMIT_EXCEEDED"),
+        Refusal(Unavailable, contains="UNABLE_TO_LOCK_ROW"),
+        Refusal(Unavailable, contains=words.HALTED),
+    )
+
+    def __init__(self, settings: Any, *given: Any, **options: Any) -> None:
+        super().__init__(settings, *given, **options)
+        if settings.mode == "revenue":
+            bulk, self.invoices = self.invoices.bulk, Ingested(self)
+            self.invoices.bulk = bulk
+
+    @classmethod
+    def tenant(cls, settings: words.SalesforceSettings, credentials: words.SalesforceCredentials) -> str:
+        return settings.my_domain.lower()
+
+    @classmethod
+    def address(cls, settings: words.SalesforceSettings) -> str:
+        return f"https://{settings.my_domain}"
+
+    @classmethod
+    def grant(cls, settings: words.SalesforceSettings, credentials: words.SalesforceCredentials) -> Login:
+        """On the org's own host, which client credentials need and which gives the tokens of this org only."""
+        assert isinstance(cls.facts.oauth, Login)
+        return cls.facts.oauth.of(settings.my_domain)
+
+    def error_message(self, answer: Answer) -> tuple[str, str | None]:
+        body = answer.json()
+        errors = body if isinstance(body, list) else [body]
+        return "; ".join(str(error["message"]) for error in errors), errors[0].get("errorCode")
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        found = self.invoices.records([remote_id])
+        if not found:
+            raise Rejected(f"{words.TITLE} has no invoice {remote_id}")
+        try:
+            return self.invoices.document(found[0])
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            said = f"{words.TITLE}: invoice {remote_id} cannot be read ({type(error).__name__}: {error})"
+            raise Unavailable(said) from None
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        found = self.read(remote_id)
+        if found.status is Status.VOID:
+            return found
+        if self.settings.mode == "package":
+            raise Rejected(f"invoices of Salesforce Billing are credited there, not voided: invoice {found.number}")
+        if self.settings.mode == "revenue":
+            path = f"{words.API}{INVOICING}/{quote(remote_id, safe='')}/actions/void"
+            self.execute(Request(step="void", path=path, headers=words.JSON, body="{}"))
+        else:
+            path = f"{words.API}/sobjects/{self.settings.objects[0]}/{quote(remote_id, safe='')}"
+            status = {self.settings.names["status"]: self.settings.value(Status.VOID)}
+            self.execute(Request(step="void", method="PATCH", path=path, headers=words.JSON, body=dump_json(status)))
+        after = self.read(remote_id)
+        if after.status is not Status.VOID:
+            raise Uncertain(f"Salesforce has not voided invoice {found.number} yet; look again later")
+        return after
+
+    def whoami(self) -> str:
+        """The organisation. Raises `Rejected` where invoices could not be kept as this connector needs them."""
+        (organisation,) = self.invoices.query("Id,Name", "Organization")
+        if self.settings.mode == "revenue":
+            self.invoices.records(["3tt000000000000"])  # without a licence there is no such object
+            return str(organisation["Name"])
+        names, (top, lines) = self.settings.names, self.settings.objects
+        found = self._fields(top)
+        for field in (names["key"], names["reference"]):
+            if found.get(field, {}).get("unique") is not True:
+                raise Rejected(
+                    f"{top}.{field} must be there and be Unique in {words.TITLE}, or an order is billed twice"
+                )
+        if self._fields("Contact").get(self.settings.customer_key, {}).get("unique") is not True:
+            raise Rejected(f"Contact.{self.settings.customer_key} must be there and be Unique in {words.TITLE}")
+        found = self._fields(lines)
+        for field in filter(None, (names["line_quantity"], names["line_price"])):
+            if found.get(field, {}).get("scale", 0) < words.PLACES:
+                raise Rejected(f"{lines}.{field} must be there and have {words.PLACES} decimals in {words.TITLE}")
+        return str(organisation["Name"])
+
+    def options(self) -> list[Choice]:
+        if self.settings.mode == "revenue":
+            found = self.invoices.query("Id,Name", "TaxTreatment", "IsTaxable = true AND Status = 'Active'")
+            return [Choice(setting="tax_treatments", value=raw["Id"], title=raw["Name"]) for raw in found]
+        field = self._fields(self.settings.objects[1]).get(self.settings.names["line_code"], {})
+        values = [value for value in field.get("picklistValues", ()) if value["active"]]
+        return [Choice(setting="tax", value=value["value"], title=value["label"]) for value in values]
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        answer = self.ask(f"{words.API}/sobjects/{quote(name, safe='')}/describe")
+        return self.told(answer, lambda body: {field["name"]: field for field in body["fields"]})

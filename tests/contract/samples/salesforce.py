@@ -1,0 +1,143 @@
+"""Salesforce: settings of the sandbox's org, and answers in the shapes that Salesforce published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
+from connectors.sandbox import salesforce as sandbox
+from tests.contract.samples.base import Recorded, Samples
+
+GUIDE = "developer.salesforce.com, REST API guide"
+SDK = "simple-salesforce/simple-salesforce, tests"
+ROLLED_BACK = "The transaction was rolled back since another operation in the same transaction failed."
+
+ISSUED = Recorded(
+    source=f"{GUIDE}, answer of Query (totalSize, done, records with attributes); the fields are a merchant's own",
+    status=200,
+    body={
+        "totalSize": 1,
+        "done": True,
+        "records": [
+            {
+                "attributes": {"type": "Billhook_Invoice__c", "url": "/services/data/v67.0/sobjects/…/a0XQy0000001AbC"},
+                "Id": "a0XQy0000001AbC",
+                "Name": "INV-00042",
+                "Billhook_Key__c": "shop-1/books/SO-1001/order/invoice/1",
+                "Order_Reference__c": "SO-1001",
+                "Account__c": "001Qy00000AeLtdIAF",
+                "Status__c": "Issued",
+                "Tax__c": 19.69,
+                "Total__c": 118.14,
+                "CurrencyIsoCode": "GBP",
+            }
+        ],
+    },
+)
+
+
+def errors(source: str, status: int, code: str, message: str) -> Recorded:
+    """The list of errors that every call which failed as a whole is answered with."""
+    return Recorded(source, status, [{"message": message, "errorCode": code, "fields": []}])
+
+
+def rolled_back(source: str, code: str, message: str) -> Recorded:
+    """A graph that was refused: the call itself is a 200 (guide, composite graph response)."""
+    parts = [
+        {
+            "body": [{"errorCode": "PROCESSING_HALTED", "message": ROLLED_BACK}],
+            "httpHeaders": {},
+            "httpStatusCode": 400,
+            "referenceId": "invoice",
+        },
+        {
+            "body": [{"errorCode": code, "message": message}],
+            "httpHeaders": {},
+            "httpStatusCode": 400,
+            "referenceId": "line1",
+        },
+    ]
+    graph = {"graphId": "g1", "graphResponse": {"compositeResponse": parts}, "isSuccessful": False}
+    return Recorded(source, 200, {"graphs": [graph]})
+
+
+TAKEN = "duplicate value found: Billhook_Key__c duplicates value on record with id: a0XQy0000001AbC"
+LOCKED = "unable to obtain exclusive access to this record or 1 records: 001Qy00000AeLtdIAF"
+
+REFUSALS = (
+    (rolled_back(f"{SDK}, text of DUPLICATE_VALUE", "DUPLICATE_VALUE", TAKEN), Duplicate),
+    (
+        rolled_back(
+            f"{GUIDE}, Status Codes and Error Responses", "REQUIRED_FIELD_MISSING", "Required fields are missing"
+        ),
+        Rejected,
+    ),
+    (rolled_back(f"{GUIDE}, Status Codes and Error Responses", "UNABLE_TO_LOCK_ROW", LOCKED), Unavailable),
+    (rolled_back(f"{GUIDE}, composite graph limits: after 14 failures", "PROCESSING_HALTED", ROLLED_BACK), Unavailable),
+    (
+        errors(f"{GUIDE}, Status Codes: a duplicate rule", 400, "DUPLICATES_DETECTED", "Use one of these records?"),
+        Rejected,
+    ),
+    (errors(f"{GUIDE}, Status Codes", 401, "INVALID_SESSION_ID", "Session expired or invalid"), Unauthorized),
+    (
+        errors(f"{GUIDE}, Status Codes", 403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+        Throttled,
+    ),
+    (errors(f"{GUIDE}, Status Codes", 403, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights"), Rejected),
+    (errors(f"{GUIDE}, Status Codes", 404, "NOT_FOUND", "The requested resource does not exist"), Rejected),
+    (
+        errors(f"{GUIDE}, Status Codes", 500, "UNKNOWN_EXCEPTION", "An unexpected error occurred"),
+        Uncertain,
+    ),
+    (errors(f"{GUIDE}, Status Codes", 503, "SERVER_UNAVAILABLE", "Too many requests waiting"), Uncertain),
+)
+
+
+def _unknown_tax(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**settings, "tax": {**settings["tax"], "20": "NOSUCHTAX"}}
+
+
+def _void_by_hand(emulator: Any, remote_id: str) -> None:
+    emulator.books.update("Billhook_Invoice__c", remote_id, {"Status__c": "Void"})
+
+
+def _steal_number(emulator: Any, reference: str) -> None:
+    books = emulator.books
+    account = books.insert("Account", {"Name": "Somebody Else Ltd"})
+    head = {"Order_Reference__c": reference, "Account__c": account, "Status__c": "Issued", "Total__c": 600}
+    invoice = books.insert("Billhook_Invoice__c", head)
+    line = {"Invoice__c": invoice, "Description__c": "typed in by hand", "Quantity__c": 1, "Unit_Price__c": 600}
+    books.insert("Billhook_Invoice_Line__c", line)
+
+
+SAMPLES = Samples(
+    slug="salesforce",
+    settings={
+        "my_domain": "sandbox.my.salesforce.com",
+        "tax": {"20": "GB-VAT-20", "5": "GB-VAT-5", "0": "GB-VAT-0"},
+    },
+    credentials={
+        "client_id": sandbox.CLIENT_ID,
+        "client_secret": sandbox.CLIENT_SECRET,
+        "refresh_token": sandbox.REFRESH_TOKEN,
+    },
+    token=sandbox.ACCESS_TOKEN,
+    required_settings=("my_domain", "tax"),
+    invoice=ISSUED,
+    invoice_expected={
+        "id": "a0XQy0000001AbC",
+        "number": "INV-00042",
+        "reference": "SO-1001",
+        "key": "shop-1/books/SO-1001/order/invoice/1",
+        "status": "issued",
+        "currency": "GBP",
+        "total": "118.14",
+        "tax": "19.69",
+        "customer_id": "001Qy00000AeLtdIAF",
+    },
+    refusals=REFUSALS,
+    unknown_tax=_unknown_tax,
+    void_by_hand=_void_by_hand,
+    steal_number=_steal_number,
+)

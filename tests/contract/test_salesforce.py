@@ -1,0 +1,277 @@
+"""What is particular to Salesforce: three ways of keeping invoices, graphs, two grants, a limit without a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import ValidationError
+
+from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.http import Http
+from connectors.model import Status
+from connectors.platforms.documents import PlannedInvoice
+from connectors.platforms.salesforce import Login, Salesforce
+from connectors.sandbox import salesforce as sandbox
+from tests.contract import orders
+from tests.contract.attempts import Try, found, settle
+from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.walking import attempt, customer_id, issued, packed
+
+FEW = ("two lines, discount, shipping", "tax included", "two tax rates", "250 lines", "decimals in the quantity",
+       "a free line", "no decimals", "only an e-mail")  # fmt: skip
+MODES: dict[str, dict[str, Any]] = {"package": {"mode": "package"}, "revenue": {"mode": "revenue"}}
+
+
+@pytest.fixture
+def org() -> Iterator[Books]:
+    sandbox_ = RunningSandbox([sandbox.Salesforce])
+    yield Books(subjects()["salesforce"], sandbox_)
+    sandbox_.close()
+
+
+def connected(org: Books, **settings: Any) -> Any:
+    return org.connected(settings=org.subject.settings(**settings))
+
+
+# -- the other two ways ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", FEW)
+def test_an_order_in_the_package_and_in_revenue_cloud(org: Books, mode: str, order: str) -> None:
+    platform, draft = connected(org, mode=mode), orders.ORDERS[order]()
+    if mode == "revenue" and order == "250 lines":
+        with pytest.raises(Rejected, match="needs 503 records"):
+            attempt(platform, draft)
+        return
+    document = issued(platform, draft)
+    assert (document.total, document.tax, document.status) == (draft.total, draft.tax_total, Status.ISSUED)
+    hit = found(platform.invoices, attempt(platform, draft).draft)
+    assert hit is not None
+    assert (hit.document, hit.resume_at) == (document, None)
+    assert platform.read(document.id) == document
+    (entry,) = org.ledger()
+    assert (Decimal(entry.total), entry.reference, entry.key) == (draft.total, draft.reference, draft.key)
+    assert all(line.description.split(",")[0] in " ".join(entry.lines) for line in draft.lines)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_many_at_once_in_the_package_and_in_revenue_cloud(org: Books, mode: str) -> None:
+    """One of them is refused, and the others are made."""
+    platform = connected(org, mode=mode)
+    customer = customer_id(platform, orders.simple("SO-1"))
+    drafts = [PlannedInvoice(draft=orders.simple(f"SO-{n}"), customer_id=customer) for n in range(4)]
+    tries = [Try(draft, platform.invoices.plan(draft)) for draft in drafts]
+    nobody = drafts[2].model_copy(update={"customer_id": "001Nobody/003Nobody"})
+    tries[2] = Try(nobody, platform.invoices.plan(nobody))
+    outcomes = packed(platform, tries)
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), type(None), Rejected, type(None)]
+    assert "001Nobody" in outcomes[2].error.message
+    assert [entry.status for entry in org.ledger()] == ["issued"] * 3
+    again = packed(platform, [Try(one.draft, one.plan) for one in tries[:2]])
+    assert [type(outcome.error) for outcome in again] == [Duplicate, Duplicate]
+
+
+def test_the_packages_own_sums_are_compared_before_an_invoice_is_posted(org: Books) -> None:
+    """And a draft that was left is found and posted."""
+    platform = connected(org, mode="package")
+    one = attempt(platform, orders.full("SO-1", "45.00"))
+    create, _ = one.plan
+    half = Try(one.draft, (create,))
+    platform.invoices.create(half)
+    hit = found(platform.invoices, one.draft)
+    assert hit is not None
+    assert (hit.resume_at, hit.document.status) == ("issue", Status.DRAFT)
+    changed = hit.document.model_copy(update={"total": Decimal("118.15")})
+    refused = platform.invoices.create(Try(one.draft, one.plan, made={"create": hit.document.id}, document=changed))
+    assert "+0.01 GBP" in refused.difference
+    assert settle(platform.invoices, one).document.status is Status.ISSUED
+    assert [entry.status for entry in org.ledger()] == ["issued"]
+
+
+def test_roll_ups_of_an_own_object_are_not_written(org: Books) -> None:
+    (create, post) = attempt(connected(org, computed=True), orders.simple("SO-1")).plan
+    head = json.loads(create.body)["graphs"][0]["compositeRequest"][0]["body"]
+    assert "Total__c" not in head
+    assert head["Status__c"] == "Draft"
+    assert post.issues
+
+
+def test_an_ingested_invoice_that_is_not_there_yet_is_uncertain_and_found_later(org: Books) -> None:
+    platform = connected(org, mode="revenue")
+    org.emulator.working = 12.0
+    one = attempt(platform, orders.simple("SO-1"))
+    outcome = platform.invoices.create(one)
+    assert type(outcome.error) is Uncertain
+    assert "still works on it" in outcome.error.message
+    org.sandbox.pass_time(15)
+    hit = found(platform.invoices, one.draft)
+    assert hit is not None
+    assert hit.document.key == one.draft.key
+    assert type(platform.invoices.create(Try(one.draft, one.plan)).error) is Duplicate
+    assert len(org.ledger()) == 1
+
+
+def test_revenue_cloud_spreads_the_discount_and_wants_a_whole_address(org: Books) -> None:
+    platform = connected(org, mode="revenue")
+    one = attempt(platform, orders.ORDERS["two lines, discount, shipping"]())
+    records = json.loads(one.plan[0].body, parse_float=Decimal)["invoices"][0]["graph"]["records"]
+    lines = [each["record"] for each in records if each["record"]["attributes"]["type"] == "InvoiceLine"]
+    assert [line["chargeAmount"] for line in lines] == [Decimal("85.29"), Decimal("5.21"), Decimal("7.95")]
+    nowhere = orders.simple("SO-2").model_copy(update={"billing_address": None})
+    with pytest.raises(Rejected, match="a whole address"):
+        platform.invoices.plan(PlannedInvoice(draft=nowhere, customer_id="001/003"))
+
+
+def test_an_invoice_of_revenue_cloud_is_voided_and_one_of_the_package_is_not(org: Books) -> None:
+    revenue, package = connected(org, mode="revenue"), connected(org, mode="package")
+    document = issued(revenue, orders.simple("SO-1"))
+    assert revenue.void(document.id, "void").status is Status.VOID
+    with pytest.raises(Rejected, match="credited there"):
+        package.void(issued(package, orders.simple("SO-2")).id, "void")
+
+
+# -- own objects -------------------------------------------------------------------------------------------------------
+
+
+def test_more_records_than_a_call_takes_go_in_several(org: Books) -> None:
+    platform = org.platform
+    customer = customer_id(platform, orders.simple("SO-1"))
+    lines = orders.ORDERS["250 lines"]().lines
+    drafts = [orders.simple(f"SO-{n}") for n in range(3)]
+    drafts = [
+        draft.model_copy(update={"lines": lines, "total": Decimal(0), "tax_total": Decimal(0)}) for draft in drafts
+    ]
+    planned = [PlannedInvoice(draft=draft, customer_id=customer) for draft in drafts]
+    outcomes = packed(platform, [Try(draft, platform.invoices.plan(draft)) for draft in planned])
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    graphs = [call for call in org.calls() if call["target"].endswith("/composite/graph")]
+    assert len(graphs) == 1 + 3, "the customer, and 251 records three times"
+
+
+def test_after_fourteen_failures_the_rest_of_a_call_may_be_tried_again(org: Books) -> None:
+    platform = org.platform
+    customer = customer_id(platform, orders.simple("SO-1"))
+    planned = [PlannedInvoice(draft=orders.simple(f"SO-{n}"), customer_id="001Nobody") for n in range(15)]
+    planned.append(PlannedInvoice(draft=orders.simple("SO-99"), customer_id=customer))
+    outcomes = packed(platform, [Try(draft, platform.invoices.plan(draft)) for draft in planned])
+    assert [type(outcome.error).__name__ for outcome in outcomes] == ["Rejected"] * 15 + ["Unavailable"]
+    assert org.ledger() == []
+
+
+def test_a_text_that_looks_like_a_reference_is_refused_in_words(org: Books) -> None:
+    draft = orders.draft("SO-1", [orders.line({**orders.PLAQUE, "description": "Plate @{engraved}"})])
+    with pytest.raises(Rejected, match="for a reference to another record"):
+        attempt(org.platform, draft)
+
+
+def test_a_contact_that_the_merchant_has_already_is_taken_with_its_account(org: Books) -> None:
+    def typed() -> str:
+        account = org.emulator.books.insert("Account", {"Name": "Analytical Engines"})
+        contact = {"LastName": "Lovelace", "Email": "ADA@example.com", "AccountId": account}
+        org.emulator.books.insert("Contact", contact)
+        return str(account)
+
+    theirs = org.sandbox.run(typed)
+    assert customer_id(org.platform, orders.simple("SO-1")) == theirs
+
+
+def test_an_org_of_one_currency_gets_no_currency_and_no_other(org: Books) -> None:
+    platform = connected(org, home_currency="GBP")
+    assert "CurrencyIsoCode" not in attempt(platform, orders.simple("SO-1")).plan[0].body
+    assert issued(platform, orders.simple("SO-1")).currency == "GBP"
+    with pytest.raises(Rejected, match="is in EUR, the Salesforce org has GBP only"):
+        attempt(platform, orders.simple("SO-2", currency="EUR"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"fields": {"key": "Total__c"}}, "Total__c must be there and be Unique"),
+        ({"customer_key": "Email"}, "Contact.Email must be there and be Unique"),
+        ({"fields": {"line_price": "Amount__c"}}, "have 4 decimals"),
+    ],
+)
+def test_an_object_that_cannot_keep_an_order_once_is_said_before_anything_is_sent(
+    org: Books, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Rejected, match=said):
+        connected(org, **settings).whoami()
+    assert connected(org, mode="revenue").whoami() == "Analytical Engines Org"
+
+
+def test_what_revenue_cloud_offers_are_its_tax_treatments(org: Books) -> None:
+    offered = connected(org, mode="revenue").options()
+    assert [(choice.setting, choice.title) for choice in offered] == [
+        ("tax_treatments", "Standard VAT"),
+        ("tax_treatments", "Reduced VAT"),
+    ]
+
+
+def test_fields_and_statuses_are_checked_when_they_are_configured(org: Books) -> None:
+    with pytest.raises(ValidationError, match=r"unknown names \['totl'\]"):
+        org.subject.settings(fields={"totl": "X__c"})
+    with pytest.raises(ValidationError, match="draft, issued and void"):
+        org.subject.settings(statuses={"Open": "issued"})
+
+
+def test_over_the_limit_of_a_day_it_is_asked_again_after_a_pause(org: Books) -> None:
+    one = attempt(org.platform, orders.simple("SO-1"))
+    org.emulator.per_day.calls = 0
+    outcome = org.platform.invoices.create(one)
+    assert type(outcome.error) is Throttled
+    assert outcome.error.retry_after == Salesforce.facts.pause.total_seconds()
+    assert org.ledger() == []
+
+
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+
+def signed(org: Books, username: str = sandbox.USERNAME) -> tuple[Any, Login]:
+    """Credentials with a fresh key whose certificate the app has, and the endpoint."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    org.emulator.certificate = public.decode()
+    given = {"client_id": sandbox.CLIENT_ID, "username": username, "private_key": pem.decode()}
+    credentials = Salesforce.Credentials.model_validate(given)
+    return credentials, Salesforce.grant(org.subject.settings(), credentials).at(org.url)
+
+
+def test_a_signed_assertion_gives_a_token_that_works(org: Books) -> None:
+    credentials, endpoint = signed(org)
+    token = endpoint.obtain(Http(10), credentials, None)
+    assert token.refresh is None
+    assert org.connected(headers=Salesforce.proof(token.access, credentials)).whoami()
+
+
+def test_an_assertion_for_a_user_who_has_not_agreed_is_refused(org: Books) -> None:
+    credentials, endpoint = signed(org, "somebody@else.example")
+    with pytest.raises(Unauthorized, match="invalid_grant"):
+        endpoint.obtain(Http(10), credentials, None)
+
+
+def test_the_apps_own_secret_gives_a_token(org: Books) -> None:
+    credentials = org.subject.credentials()
+    token = Salesforce.grant(org.subject.settings(), credentials).at(org.url).obtain(Http(10), credentials, None)
+    assert org.connected(headers=Salesforce.proof(token.access, credentials)).whoami()
+
+
+def test_tokens_are_asked_of_the_orgs_own_host_and_a_sandboxs_are_for_another_audience() -> None:
+    oauth = Salesforce.facts.oauth
+    assert isinstance(oauth, Login)
+    live, test = oauth.of("acme.my.salesforce.com"), oauth.of("acme--uat.sandbox.my.salesforce.com")
+    assert live.token_url == "https://acme.my.salesforce.com/services/oauth2/token"
+    assert (live.audience, test.audience) == ("https://login.salesforce.com", "https://test.salesforce.com")
+
+
+@pytest.mark.parametrize("given", [{}, {"username": "a@b.c"}, {"private_key": "PEM", "client_secret": "s"}])
+def test_half_a_set_of_credentials_is_said(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match=r"belong together|set client_secret"):
+        Salesforce.Credentials.model_validate({"client_id": "c", **given})
