@@ -19,6 +19,7 @@ from connectors.auth import Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform, platforms
 from connectors.platforms.facts import Key
+from connectors.platforms.inline import InlineCustomers
 from connectors.sandbox.base import Emulator, Entry, Rolling, emulators
 from connectors.sandbox.faults import Fault, Faults, Scripted
 from connectors.sandbox.server import Hosted, Sandbox
@@ -46,6 +47,11 @@ class Subject:
         """The idempotency key of a call for one document, where the platform has one."""
         key = self.platform.facts.key
         return None if key is None or key.packed else key
+
+    @property
+    def keeps_customers(self) -> bool:
+        """Not where who is billed stands in each invoice."""
+        return not issubclass(self.platform.Customers, InlineCustomers)
 
     def settings(self, **changed: Any) -> Any:
         return self.platform.Settings.model_validate({**self.samples.settings, **changed})

@@ -276,9 +276,9 @@ def test_over_its_quota_the_platform_refuses_and_says_when_to_come_back(books: B
 
 
 def test_a_throttled_call_says_when_to_come_back(books: Books) -> None:
+    one = attempt(books.platform, orders.simple("SO-1"))
     books.fault(Fault.THROTTLE, throttle_seconds=7)
-    one = orders.customer(orders.simple("SO-1"))
-    outcome = books.platform.customers.create(Try(one, books.platform.customers.plan(one)))
+    outcome = books.platform.invoices.create(one)
     assert type(outcome.error) is Throttled
     pause = books.platform.facts.pause
     assert outcome.error.retry_after in {7, pause.total_seconds() if pause else None}
