@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import urljoin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -211,6 +212,18 @@ class Platform:
             raise Unavailable(
                 f"{self.facts.title}: the answer is not a PDF", status=answer.status, sample=answer.sample
             )
+        return answer.body
+
+    def linked_pdf(self, url: str) -> bytes:
+        """The PDF at an address outside the API that is its own secret: our credentials are not sent there. Raises the
+        errors of a read, `Unavailable` for what is none."""
+        for _ in range(4):
+            answer = self.http.send("GET", url, unsafe=False)
+            if answer.status not in {301, 302, 303, 307, 308}:
+                break
+            url = urljoin(url, answer.headers["Location"])
+        if answer.status != 200 or not answer.body.startswith(b"%PDF"):
+            raise Unavailable(f"{self.facts.title} gave no PDF", status=answer.status, sample=answer.sample)
         return answer.body
 
     def _call(self, request: Request, *, unsafe: bool, begin: Callable[[], None] | None = None) -> Answer:

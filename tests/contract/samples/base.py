@@ -38,7 +38,9 @@ class Samples:
     """Error answers to an unsafe call, and the error each means."""
     unknown_tax: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     """From valid settings, settings that pass validation but which the platform refuses for tax 20 % (unknown code)."""
-    void_by_hand: Callable[[Any, str], None] = field(repr=False)
-    """(emulator, remote invoice id): as if a person voided it in the platform's own screens."""
+    void_by_hand: Callable[[Any, str], None] | None = field(repr=False)
+    """(emulator, remote invoice id): as if a person voided it in the platform's own screens. None where nobody can."""
     steal_number: Callable[[Any, str], None] = field(repr=False)
     """(emulator, reference): makes a document of somebody else's that carries this reference but not our key."""
+    asks_before_mail: bool = False
+    """Before it has an invoice mailed it must ask to whom."""
