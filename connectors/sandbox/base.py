@@ -197,6 +197,10 @@ class Emulator:
         """Every invoice in the books, drafts and voided ones too."""
         raise NotImplementedError
 
+    def customers(self) -> list[tuple[str, str]]:
+        """Every living customer in the books: name and e-mail address, as a stranger who counts sees them."""
+        raise NotImplementedError
+
 
 @cache
 def emulators() -> dict[str, type[Emulator]]:

@@ -72,7 +72,9 @@ class SandboxServer:
 
     def customers(self, slug: str) -> list[RemoteCustomer]:
         """The customers in the books."""
-        return self.ask(slug, lambda hosted: [*_CUSTOMERS[slug](hosted.emulator.db)])
+        if slug in _CUSTOMERS:
+            return self.ask(slug, lambda hosted: [*_CUSTOMERS[slug](hosted.emulator.db)])
+        return self.ask(slug, lambda hosted: [RemoteCustomer(*one) for one in hosted.emulator.customers()])
 
     def request(self, slug: str, request: Request) -> Response:
         """Carries a request out on the platform, as a person working there by hand would."""
