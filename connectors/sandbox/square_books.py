@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from connectors.sandbox.base import Response
+from connectors.sandbox.shapes import flaw
 from connectors.sandbox.shelf import Doc
 
 MONEY = {"amount": int, "currency": 3}
@@ -57,28 +58,17 @@ class Refused(Exception):
         self.response = Response.json(status, {"errors": [error]})
 
 
-def checked(value: Any, shape: Any, path: str = "") -> Any:
-    """The value, if it has that shape: a number is a text's greatest length, an object's fields are all known."""
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            raise Refused("EXPECTED_OBJECT", "Expected an object.", path)
-        for name, inner in value.items():
-            if name not in shape:
-                raise Refused("BAD_REQUEST", f"Invalid field: {name}", f"{path}.{name}".strip("."))
-            checked(inner, shape[name], f"{path}.{name}".strip("."))
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            raise Refused("EXPECTED_ARRAY", "Expected an array.", path)
-        for at, inner in enumerate(value):
-            checked(inner, shape[0], f"{path}[{at}]")
-    elif isinstance(shape, int):
-        if not isinstance(value, str):
-            raise Refused("EXPECTED_STRING", "Expected a string value.", path)
-        if len(value) > shape:
-            raise Refused("VALUE_TOO_LONG", f"Field must not be greater than {shape} in length", path)
-    elif type(value) is not shape:
-        raise Refused("INCORRECT_TYPE", f"Expected {shape.__name__}.", path)
-    return value
+def checked(value: Any, shape: Any) -> Any:
+    """The value, if it has that shape."""
+    wrong = flaw(value, shape)
+    if wrong is None:
+        return value
+    path = ".".join(map(str, wrong.path))
+    if wrong.kind == "unknown":
+        raise Refused("BAD_REQUEST", f"Invalid field: {wrong.path[-1]}", path)
+    if wrong.kind == "long":
+        raise Refused("VALUE_TOO_LONG", f"Field must not be greater than {wrong.wanted} in length", path)
+    raise Refused(f"EXPECTED_{wrong.wanted.upper()}", f"Expected {wrong.wanted}.", path)
 
 
 def metadata(given: Mapping[str, Any]) -> None:
