@@ -1,0 +1,293 @@
+"""Sage Business Cloud Accounting, API v3.1: drafts that are released, an idempotency id inside the resource.
+
+Sources: developer.sage.com, Accounting: authentication, invoicing concepts, idempotency (seven days), best practices
+(one writer, 5xx), response codes and frequently raised errors; the operations' schemas that
+openintegrationhub/Sage-Accounting-Component made of Sage's own v3.1 specification (fields, required fields, query
+parameters). The traps: an access token lives 300 s and a refresh token works once; without `X-Business` another
+company's books may be written; elements of a list have three fields unless `attributes` names more; amounts are text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, ClassVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from connectors.auth import OAuth2
+from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing, texts
+from connectors.platforms import sage_words as words
+from connectors.platforms.base import Choice, Platform
+from connectors.platforms.documents import (
+    CustomerDraft,
+    Documents,
+    Hit,
+    Plan,
+    PlannedInvoice,
+    RemoteCustomer,
+    Request,
+)
+from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
+
+API = "/v3.1"
+JSON = {"Content-Type": "application/json"}
+STATUSES = {
+    "DRAFT": Status.DRAFT,
+    "PRO_FORMA": Status.DRAFT,
+    "UNPAID": Status.ISSUED,
+    "PART_PAID": Status.ISSUED,
+    "PAID": Status.PAID,
+    "VOID": Status.VOID,
+}
+
+
+class SageCredentials(BaseModel):
+    """An app of developer.sage.com; a merchant's consent by `billhook connect`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_id: Annotated[str, Field(description="client id of the app (developerselfservice.sageone.com)")]
+    client_secret: Annotated[SecretStr, Field(description="client secret of the app")]
+    refresh_token: Annotated[
+        SecretStr | None, Field(description="of a consent got elsewhere; left out, `billhook connect` gets one")
+    ] = None
+
+
+class Customers(Documents[CustomerDraft, RemoteCustomer]):
+    """Contacts of the type CUSTOMER. `reference` is unique in a business and made of our key."""
+
+    look_first = True
+    platform: Sage
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        return (Request(step="create", path=f"{API}/contacts", headers=JSON, body=dump_json(words.contact(draft))),)
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        """By our reference, else by e-mail. A contact has one currency: those of another are not taken."""
+        ours = words.contact_reference(draft)
+        found = self._listed(search=ours)
+        if not (near := [raw for raw in found if raw.get("reference") == ours]) and draft.party.email:
+            near = self._listed(email=draft.party.email)
+        paths = (f"{API}/contacts/{quote(raw['id'], safe='')}" for raw in near)
+        raws = [self.platform.told(self.platform.ask(path), lambda body: {**body}) for path in paths]
+        fitting = [raw for raw in raws if (raw.get("currency") or {}).get("id", draft.currency) == draft.currency]
+        hit = choosing.customer(draft, [self.document(raw) for raw in fitting], words.TITLE)
+        return Hit(hit) if hit else None
+
+    def _listed(self, **query: str) -> list[words.Raw]:
+        return self.platform.listed("contacts", {"contact_type_id": "CUSTOMER", "attributes": "reference", **query})
+
+    def document(self, raw: words.Raw) -> RemoteCustomer:
+        email = (raw.get("main_contact_person") or {}).get("email") or raw.get("email")
+        name = raw.get("name") or raw.get("displayed_as")
+        return RemoteCustomer(id=raw["id"], key=texts.key_in(raw.get("notes")), name=name, email=email)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
+        document = self.document(answer.json())
+        return document.id, document
+
+
+class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
+    """Sales invoices: a draft, read back and compared, then released, which gives it its number."""
+
+    calls = 3
+    platform: Sage
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        settings: words.SageSettings = self.platform.settings
+        fields, remark = words.invoice(draft.draft, draft.customer_id, settings)
+        path = f"{API}/sales_invoices"
+        create = Request(step="create", path=path, headers=JSON, body=dump_json(fields), remark=remark)
+        release = Request(step="release", path=f"{path}/{{create}}/release", issues=True)
+        return (create, release) if settings.issue else (create,)
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """By `search`, which looks at several fields, and among all of the contact's: how soon a search shows what was
+        made is not documented. What has our reference is read whole."""
+        about = [{"search": draft.draft.reference}, {"contact_id": draft.customer_id}]
+        raws = [
+            raw for one in about for raw in self.platform.listed("sales_invoices", {"attributes": "reference", **one})
+        ]
+        near = {raw["id"]: None for raw in raws if raw.get("reference") == draft.draft.reference}
+        hit = choosing.invoice(draft, [self.platform.read(one) for one in near], words.TITLE)
+        if hit is None:
+            return None
+        lacking = hit.status is Status.DRAFT and hit.key == draft.key and self.platform.settings.issue
+        return Hit(hit, "release" if lacking else None)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        """The draft is shown to nobody from here, but read before it is released: under an id that was used before
+        Sage answers as it did then."""
+        found = document(answer.json())
+        if request.step != "create":
+            return found.id, found
+        if found.reference != json.loads(request.body)["sales_invoice"]["reference"]:
+            raise Uncertain("Sage answered for another invoice: was the idempotency id used before?")
+        return found.id, None if self.platform.settings.issue else found
+
+
+class Sage(Platform):
+    """An invoice is made as a draft, read back, compared with the order to the cent and then released, which gives it
+    its number; with `issue = false` it stays a draft. Our order stands in `reference` (at most 25 characters), our key
+    in the notes, which only the business sees. Creating carries an idempotency id, which Sage remembers for seven days;
+    after that an invoice is looked for by reference and among the contact's.
+
+    Every line's tax is stated as the order has it, so Sage rounds nothing. Shipping is a field of the invoice's own,
+    whose tax Sage computes; where that would not be the order's, shipping becomes a line. Sage has no discount on a
+    whole invoice: it is taken off the lines. Prices that include tax are shown without it. Currencies with three
+    decimals are refused.
+
+    Contacts are found by our key in `reference`, which is unique in a business, else by their e-mail address; a contact
+    has one currency. Sage asks for one writer at a time, so one call is made at a time. Voiding needs an unpaid
+    invoice; a draft is deleted. An access token lives five minutes and each refresh token works once: connect with
+    `billhook connect`, and no other program may use the same consent. A consent unused for 31 days is lost.
+
+    - **Proved with:** the emulator, written from developer.sage.com; the fields of every request against the schemas
+      made of Sage's v3.1 specification. Sage has no SDK for Python.
+    - **Open:** the limits of 100 calls a minute and 2,500 a day for a business come from third parties; what is
+      answered to an idempotency id that is used again for another body (the answer's reference is compared); how long
+      a `reference` may be; how soon a search shows what was made; whether a contact's and its invoices' currencies may
+      differ (they never do here); whether a plan without foreign currencies says so in words; businesses in Spain,
+      where no tax may be stated.
+    """
+
+    facts = Facts(
+        slug="sage",
+        title=words.TITLE,
+        docs="https://developer.sage.com/accounting/guides/concepts/invoicing",
+        base_url="https://api.accounting.sage.com",
+        auth="OAuth 2, refresh tokens that work once",
+        oauth=OAuth2(
+            "https://oauth.accounting.sage.com/token",
+            rotates=True,
+            client="body",
+            alone=False,
+            authorize_url="https://www.sageone.com/oauth2/auth/central",
+            scopes=("full_access",),
+            pkce=True,
+            consent=(("filter", "apiv3.1"),),
+            lifetime=timedelta(seconds=300),
+        ),
+        reference=Reference("reference", max_length=words.LONGEST, unique=False),
+        key_field="notes",
+        key=Key("idempotency_id", max_length=32, lives=timedelta(days=7), place="inner", uuid=True),
+        quotas=(Quota(100, timedelta(minutes=1)), Quota(2500, timedelta(days=1))),
+        concurrent=1,
+        one_currency=True,
+        pause=timedelta(minutes=1),
+        can=frozenset({"draft", "issue", "pdf", "void"}),
+    )
+    Settings = words.SageSettings
+    Credentials = SageCredentials
+    Customers = Customers
+    Invoices = Invoices
+    settings: words.SageSettings
+    headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
+    refusals = (
+        Refusal(Uncertain, contains="dempoten"),
+        Refusal(Duplicate, 422, "already been taken"),
+        Refusal(Unauthorized, 403),
+    )
+
+    @classmethod
+    def tenant(cls, settings: words.SageSettings, credentials: SageCredentials) -> str:
+        return settings.business
+
+    def tenant_headers(self) -> Mapping[str, str]:
+        return {"X-Business": self.settings.business}
+
+    def status(self, answer: Answer) -> int:
+        """An answer out of another business's books is no answer, and what it did there is not known."""
+        return 500 if self._elsewhere(answer) else answer.status
+
+    def error_message(self, answer: Answer) -> tuple[str, str | None]:
+        if other := self._elsewhere(answer):
+            return (
+                f"answered for business {other} instead of {self.settings.business}: see what was written there",
+                None,
+            )
+        found = answer.json()
+        said = (f"{one['$message']} ({one['$source']})" if one.get("$source") else one["$message"] for one in found)
+        return "; ".join(said), found[0].get("$dataCode")
+
+    def _elsewhere(self, answer: Answer) -> str | None:
+        business = answer.headers.get("X-Business")
+        return business if business and business != self.settings.business else None
+
+    def listed(self, kind: str, query: Mapping[str, str] | None = None) -> list[words.Raw]:
+        """Every element of a list, page by page (at most 200 each). Raises the errors of a read."""
+        found: list[words.Raw] = []
+        for page in range(1, 1000):
+            asked = {**(query or {}), "items_per_page": "200", "page": str(page)}
+            answer = self.ask(f"{API}/{kind}", asked)
+            items, following = self.told(answer, lambda body: (list(body["$items"]), body["$next"]))
+            found += items
+            if not following:
+                return found
+        raise Unavailable(f"Sage: the list of {kind} does not end")
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        return self.told(self.ask(_path(remote_id)), document)
+
+    def pdf(self, remote_id: str) -> bytes:
+        answer = self.ask(_path(remote_id), headers={"Accept": "application/pdf"})
+        if not answer.body.startswith(b"%PDF"):
+            raise Unavailable("Sage: the answer is not a PDF", status=answer.status, sample=answer.sample)
+        return answer.body
+
+    def whoami(self) -> str:
+        """Raises `Rejected` where the consent does not reach the business that is configured."""
+        found = {raw["id"]: str(raw["displayed_as"]) for raw in self.listed("businesses")}
+        if self.settings.business not in found:
+            reached = ", ".join(f"{name} ({ident})" for ident, name in found.items())
+            raise Rejected(f"Sage: this consent does not reach business {self.settings.business}, but: {reached}")
+        return found[self.settings.business]
+
+    def options(self) -> list[Choice]:
+        rates = self.listed("tax_rates", {"attributes": "percentage"})
+        accounts = self.listed("ledger_accounts", {"visible_in": "sales"})
+        shown = [(raw, f"{Decimal(raw.get('percentage') or 0).normalize():f}") for raw in rates]
+        taxes = [Choice(setting="tax", key=rate, value=raw["id"], title=raw["displayed_as"]) for raw, rate in shown]
+        title = "ledger_account"
+        return taxes + [Choice(setting=title, value=raw["id"], title=raw["displayed_as"]) for raw in accounts]
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        """An issued one becomes VOID, a draft is deleted; refused by Sage once a payment is allocated."""
+        found = self.read(remote_id)
+        if found.status is Status.VOID:
+            return found
+        if found.status is Status.PAID:
+            raise Rejected(f"Sage: invoice {found.number} is paid; make a credit note")
+        body = dump_json({"void_reason": "Voided by Billhook"})
+        self.execute(Request(step="void", method="DELETE", path=_path(remote_id), headers=JSON, body=body))
+        return (
+            found.model_copy(update={"status": Status.VOID}) if found.status is Status.DRAFT else self.read(remote_id)
+        )
+
+
+def _path(remote_id: str) -> str:
+    return f"{API}/sales_invoices/{quote(remote_id, safe='')}"
+
+
+def document(raw: words.Raw) -> RemoteInvoice:
+    """A sales invoice of an answer in our words."""
+    status = STATUSES[raw["status"]["id"]]
+    return RemoteInvoice(
+        id=raw["id"],
+        number=None if status is Status.DRAFT else raw["displayed_as"],
+        reference=raw.get("reference"),
+        key=texts.key_in(raw.get("notes")),
+        status=status,
+        currency=raw["currency"]["id"],
+        total=Decimal(raw["total_amount"]),
+        tax=Decimal(raw["tax_amount"]),
+        due=Decimal(raw["outstanding_amount"]),
+        customer_id=raw["contact"]["id"],
+    )

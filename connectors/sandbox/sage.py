@@ -1,0 +1,226 @@
+"""Sage Business Cloud Accounting v3.1, emulated: tokens of five minutes, idempotency ids, drafts and their release.
+
+Paths as in production, the three hosts on one: `/oauth2/auth/central` (www.sageone.com), `/token`
+(oauth.accounting.sage.com) and `/v3.1/…` (api.accounting.sage.com). From developer.sage.com (authentication,
+idempotency, invoicing, response codes, frequently raised errors). The limits for a business come from third parties; an
+id that is used again for another body is refused in words of our own, for Sage's are not documented, and errors are
+remembered too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.replays import Replays
+from connectors.sandbox.sage_books import LEDGER_ACCOUNTS, TAX_RATES, Books, Refused
+from connectors.sandbox.shelf import Doc, Shelf
+
+BUSINESS = "0d40342d0287cd6b13555c54afca6c90"
+APP = App(
+    client_id="sandbox-sage-client/0001",
+    client_secret="sandbox-sage-secret",  # noqa: S106 - opens nothing but this emulator
+    access_token="sandbox-sage-access",  # noqa: S106
+    refresh_token="sandbox-sage-refresh",  # noqa: S106
+    access_lives=300,
+    refresh_lives=31 * 86_400,
+    rotates=True,
+    client="body",
+    pkce=True,
+)
+API = "/v3.1/"
+SINGLE = {"sales_invoices": "sales_invoice", "contacts": "contact"}
+SEARCHED = {
+    "sales_invoices": ("reference", "displayed_as", "contact.displayed_as"),
+    "contacts": ("reference", "displayed_as", "main_contact_person.email"),
+}
+PARAMETERS = {
+    "sales_invoices": {"search", "contact_id", "status_id", "from_date", "to_date", "updated_or_created_since"},
+    "contacts": {"search", "email", "contact_type_id", "updated_or_created_since"},
+    "tax_rates": set[str](),
+    "ledger_accounts": {"visible_in", "search"},
+    "businesses": set[str](),
+}
+
+
+class Sage(Emulator):
+    """One business, one app, and one merchant's consent to it."""
+
+    slug = "sage"
+    keyed = True
+    sample = f"""
+client_id = "{APP.client_id}"
+client_secret = "{APP.client_secret}"
+refresh_token = "{APP.refresh_token}"
+[shop.myshop.account.sage.settings]
+business = "{BUSINESS}"
+ledger_account = "{next(iter(LEDGER_ACCOUNTS))}"
+tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
+"""
+    concurrent: ClassVar[int | None] = 150
+
+    def setup(self) -> None:
+        self.desk = Desk(self.db, self.slug, self.clock, APP)
+        self.shelf = Shelf(self.db, self.slug)
+        self.books = Books(self.shelf, self.clock)
+        self.replays = Replays(self.db, self.slug, self.clock, lives=7 * 86_400)
+        self.by_minute, self.by_day = Rolling(100, 60), Rolling(2500, 86_400)
+
+    # -- what the frame asks ---------------------------------------------------------------------------------------
+
+    def creates(self, request: Request) -> bool:
+        known = (f"{API}sales_invoices", f"{API}contacts")
+        return request.method in {"POST", "PUT", "DELETE"} and request.path.startswith(known)
+
+    def too_many(self, retry_after: float) -> Response:
+        return _problem(429, "TooManyRequests", "Too many requests have been made against the API.")
+
+    def failure(self, status: int) -> Response:
+        return _problem(status, "UnexpectedError", "An unexpected error occurred.")
+
+    def expire_tokens(self) -> None:
+        self.desk.expire()
+
+    def ledger(self) -> list[Entry]:
+        return [self._entry(found) for found in self.shelf.all("sales_invoice")]
+
+    def _entry(self, found: Doc) -> Entry:
+        state = found["status"]["id"]
+        lines = [
+            f"{line['description']} × {line['quantity']} @ {line['unit_price']}" for line in found["invoice_lines"]
+        ]
+        shipping = [f"Shipping × 1 @ {found['shipping_net_amount']}"] if float(found["shipping_net_amount"]) else []
+        return Entry(
+            id=found["id"],
+            reference=found["reference"] or "",
+            key=found["notes"] or "",
+            customer=found["contact"]["displayed_as"],
+            lines=(*lines, *shipping),
+            currency=found["currency"]["id"],
+            total=found["total_amount"],
+            status={"DRAFT": "draft", "PAID": "paid", "VOID": "void"}.get(state, "issued"),
+        )
+
+    # -- the door --------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Response:
+        match request.method, request.path:
+            case "GET", "/oauth2/auth/central":
+                central = request.query.get("filter") == "apiv3.1"
+                return self.desk.consent(request) if central else Response.json(400, {"error": "invalid_request"})
+            case "POST", "/token":
+                answer = self.desk.token(request, scope="full_access")
+                return Response.json(400, {"error": "invalid_client"}) if answer.status == 401 else answer
+        if self.desk.state(request.bearer) != "good":
+            return _problem(401, "AuthorizationFailure", "Authorization failed.")
+        if self.counted(self.by_minute, self.by_day):
+            return self.too_many(60)
+        if request.headers.get("x-business", BUSINESS) != BUSINESS:
+            return _problem(404, "RecordNotFound", "Record not found")
+        response = self._keyed(request)
+        response.headers["X-Business"] = BUSINESS
+        return response
+
+    def _keyed(self, request: Request) -> Response:
+        """The idempotency layer: any answer is given again for seven days."""
+        try:
+            body = request.json() if request.body else {}
+            inner: dict[str, Any] = next(iter(body.values())) if request.method == "POST" and body else {}
+            key = inner.get("idempotency_id")
+        except (ValueError, AttributeError):
+            return _problem(400, "RecordInvalid", "The body cannot be read.")
+        if key is not None and not re.fullmatch("[0-9a-f]{32}", str(key)):
+            return _problem(422, "RecordInvalid", "must be a GUID without hyphens", "idempotency_id")
+        return self.replays.once(key, request, lambda: self._answered(request, body), _reused)
+
+    def _answered(self, request: Request, body: Any) -> Response:
+        if request.fault == "error_stored":
+            return self.failure(500)
+        parts = [unquote(part) for part in request.path.removeprefix(API).split("/")]
+        try:
+            return self._route(request, parts, body)
+        except Refused as refused:
+            return _problem(refused.status, refused.code, refused.message, refused.source)
+
+    def _route(self, request: Request, parts: list[str], body: Any) -> Response:
+        match request.method, parts:
+            case "GET", [kind] if kind in PARAMETERS:
+                return Response.json(200, self._list(kind, request.query))
+            case "GET", ["sales_invoices", ident] if request.headers.get("accept") == "application/pdf":
+                found = self.books.need("sales_invoice", ident)
+                return Response.pdf(found["displayed_as"], found["reference"])
+            case "GET", ["sales_invoices" | "contacts" as kind, ident]:
+                return Response.json(200, self.books.need(SINGLE[kind], ident))
+            case "POST", ["contacts"]:
+                return Response.json(201, self.books.add_contact(_named(body, "contact")))
+            case "POST", ["sales_invoices"]:
+                return Response.json(201, self.books.add_invoice(_named(body, "sales_invoice")))
+            case "POST", ["sales_invoices", ident, "release"]:
+                return Response.json(200, self.books.release(ident))
+            case "DELETE", ["sales_invoices", ident]:
+                self.books.void(ident, body.get("void_reason"))
+                return Response(204)
+        raise Refused("Record not found", code="RecordNotFound", status=404)
+
+    def _list(self, kind: str, query: Mapping[str, str]) -> Any:
+        size, page = int(query.get("items_per_page", "20")), int(query.get("page", "1"))
+        if not 1 <= size <= 200 or set(query) - PARAMETERS[kind] - {"items_per_page", "page", "attributes"}:
+            raise Refused("parameter is invalid", status=400)
+        found = [one for one in self._all(kind) if _wanted(kind, one, query)]
+        shown = ["id", "displayed_as", "$path", *query.get("attributes", "").split(",")]
+        items = [{name: one[name] for name in shown if name in one} for one in found[size * (page - 1) : size * page]]
+        more = f"/{kind}?page={page + 1}&items_per_page={size}" if len(found) > size * page else None
+        return {
+            "$total": len(found),
+            "$page": page,
+            "$next": more,
+            "$back": None,
+            "$itemsPerPage": size,
+            "$items": items,
+        }
+
+    def _all(self, kind: str) -> list[Doc]:
+        if kind in SINGLE:
+            return self.shelf.all(SINGLE[kind])
+        if kind == "tax_rates":
+            return [{"id": rate, "displayed_as": rate, "percentage": share} for rate, share in TAX_RATES.items()]
+        if kind == "ledger_accounts":
+            return [{"id": ident, "displayed_as": name} for ident, name in LEDGER_ACCOUNTS.items()]
+        return [{"id": BUSINESS, "displayed_as": "Engraver Ltd", "$path": f"/businesses/{BUSINESS}"}]
+
+
+def _wanted(kind: str, doc: Doc, query: Mapping[str, str]) -> bool:
+    """Whether a list with these parameters shows it; `search` finds parts of several fields, in any case."""
+    words = [str(_at(doc, path) or "").lower() for path in SEARCHED.get(kind, ())]
+    kinds = {one["id"] for one in doc.get("contact_types", ())}
+    email = str(_at(doc, "main_contact_person.email") or "").lower()
+    return (
+        (not words or any(query.get("search", "").lower() in word for word in words))
+        and query.get("contact_id") in {None, _at(doc, "contact.id")}
+        and query.get("email", email).lower() == email
+        and ("contact_type_id" not in query or query["contact_type_id"] in kinds)
+    )
+
+
+def _at(doc: Any, path: str) -> Any:
+    for name in path.split("."):
+        doc = (doc or {}).get(name)
+    return doc
+
+
+def _named(body: Any, name: str) -> Any:
+    if set(body) != {name}:
+        raise Refused("is missing", name, status=400)
+    return body[name]
+
+
+def _reused() -> Response:
+    return _problem(422, "RecordInvalid", "The idempotency id was used for another request", "idempotency_id")
+
+
+def _problem(status: int, code: str, message: str, source: str = "") -> Response:
+    return Response.json(status, [{"$severity": "error", "$dataCode": code, "$message": message, "$source": source}])
