@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urljoin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connectors.auth import Auth, Grant
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
@@ -31,6 +31,18 @@ class PlatformSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     issue: Annotated[bool, Field(description="false leaves drafts for a person to approve")] = True
+
+
+class AppCredentials(BaseModel):
+    """An app registered with the vendor, and a merchant's consent to it (OAuth 2, authorization code)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_id: Annotated[str, Field(description="the app's client id")]
+    client_secret: Annotated[SecretStr, Field(description="the app's client secret")]
+    refresh_token: Annotated[
+        SecretStr | None, Field(description="of a consent given elsewhere; `billhook connect` stores its own")
+    ] = None
 
 
 class Choice(BaseModel):

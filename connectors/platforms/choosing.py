@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from connectors.errors import Rejected
 from connectors.model import RemoteInvoice, Status
-from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
+from connectors.platforms.documents import CustomerDraft, Hit, PlannedInvoice, RemoteCustomer
 
 
 def invoice(draft: PlannedInvoice, found: Iterable[RemoteInvoice], title: str) -> RemoteInvoice | None:
@@ -22,6 +22,17 @@ def invoice(draft: PlannedInvoice, found: Iterable[RemoteInvoice], title: str) -
             "then retry"
         )
     return hits[0] if hits else None
+
+
+def unfinished(
+    draft: PlannedInvoice, found: Iterable[RemoteInvoice], title: str, step: str | None
+) -> Hit[RemoteInvoice] | None:
+    """`invoice` as a point to resume from: at `step`, the one that issues, where ours is still a draft. For platforms
+    whose drafts come with all their lines; None as the step leaves drafts to a person."""
+    chosen = invoice(draft, found, title)
+    if chosen is None:
+        return None
+    return Hit(chosen, step if chosen.key == draft.key and chosen.status is Status.DRAFT else None)
 
 
 def customer(draft: CustomerDraft, found: Iterable[RemoteCustomer], title: str) -> RemoteCustomer | None:
