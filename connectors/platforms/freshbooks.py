@@ -93,11 +93,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         """Whether the search is exact is not documented: what it finds is compared."""
         query = {"search[invoice_number]": draft.draft.reference}
         listed = self.platform.pages(f"{_base(self)}/invoices/invoices", "invoices", query)
-        found = choosing.invoice(draft, map(words.document, listed), TITLE)
-        if found is None:
-            return None
-        unfinished = found.key == draft.key and found.status is Status.DRAFT and self.platform.settings.issue
-        return Hit(found, "issue" if unfinished else None)
+        step = "issue" if self.platform.settings.issue else None
+        return choosing.unfinished(draft, map(words.document, listed), TITLE, step)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
         document = words.document(answer.json()["response"]["result"]["invoice"])

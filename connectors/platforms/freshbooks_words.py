@@ -9,11 +9,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import AppCredentials, PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Row, coded, priced, rounded_off, rows, without_tax
@@ -41,19 +41,12 @@ class FreshBooksSettings(PlatformSettings):
     ] = "line"
 
 
-class FreshBooksCredentials(BaseModel):
+class FreshBooksCredentials(AppCredentials):
     """An app of my.freshbooks.com/#/developer, and a merchant's consent to it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    client_id: Annotated[str, Field(description="the app's client id")]
-    client_secret: Annotated[SecretStr, Field(description="the app's client secret")]
     redirect_uri: Annotated[
         str, Field(description="the app's redirect address (https), for `billhook connect` and for every refresh")
     ]
-    refresh_token: Annotated[
-        SecretStr | None, Field(description="of the consent; kept by Billhook after `billhook connect`")
-    ] = None
 
 
 def money(amount: Decimal, currency: str) -> dict[str, str]:

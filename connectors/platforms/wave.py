@@ -19,7 +19,7 @@ from typing import Any
 from connectors.auth import OAuth2
 from connectors.errors import Duplicate, Rejected, Unauthorized
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import RemoteInvoice
 from connectors.platforms import choosing
 from connectors.platforms import wave_words as words
 from connectors.platforms.base import Choice, Platform
@@ -91,11 +91,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         nodes = self.platform.nodes(words.FIND_INVOICES, "invoices", {"n": draft.draft.reference})
-        found = choosing.invoice(draft, map(words.document, nodes), TITLE)
-        if found is None:
-            return None
-        unfinished = found.key == draft.key and found.status is Status.DRAFT and self.platform.settings.issue
-        return Hit(found, "approve" if unfinished else None)
+        step = "approve" if self.platform.settings.issue else None
+        return choosing.unfinished(draft, map(words.document, nodes), TITLE, step)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
         step = "invoiceCreate" if request.step == "create" else "invoiceApprove"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, rounded
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import AppCredentials, PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Row, coded, priced, rounded_off, spread, without_tax
 from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, without_empty
@@ -95,16 +95,8 @@ class WaveSettings(PlatformSettings):
     ] = "line"
 
 
-class WaveCredentials(BaseModel):
+class WaveCredentials(AppCredentials):
     """An app of developer.waveapps.com, and a merchant's consent to it (needs a Wave Pro subscription)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    client_id: Annotated[str, Field(description="the app's client id")]
-    client_secret: Annotated[SecretStr, Field(description="the app's client secret")]
-    refresh_token: Annotated[
-        SecretStr | None, Field(description="of the consent; kept by Billhook after `billhook connect`")
-    ] = None
 
 
 def _address(given: Address | None) -> dict[str, Any]:
