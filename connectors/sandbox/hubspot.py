@@ -179,6 +179,11 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
         whole = {"status": "COMPLETE", "results": found, **_times(self.clock())}
         return Response.json(207 if errors else 200, whole | _errors(errors))
 
+    def customers(self) -> list[tuple[str, str]]:
+        known = [one["properties"] for one in self.shelf.all("contacts")]
+        names = [f"{one.get('firstname', '')} {one.get('lastname', '')}".strip() for one in known]
+        return [(name, one.get("email", "")) for name, one in zip(names, known, strict=True)]
+
     def ledger(self) -> list[Entry]:
         return [self._entry(raw) for raw in self.shelf.all("invoices")]
 

@@ -115,6 +115,9 @@ class Invoiced(Emulator):
         """The number of each invoice mailed, and to whom."""
         return [(mail["invoice"], mail["email"]) for mail in self.shelf.all("emails")]
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(one["name"], one["email"] or "") for one in self.shelf.all("customers")]
+
     def ledger(self) -> list[Entry]:
         return [self._entry(invoice) for invoice in self.shelf.all("invoices")]
 
