@@ -19,7 +19,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from connectors.errors import ConnectorError, Rejected
 from connectors.http import Http
 from connectors.model import InvoiceDraft, RemoteInvoice
-from connectors.platforms.base import Platform, platform
+from connectors.platforms.base import Platform, platform, platforms
 from connectors.platforms.documents import Plan, PlannedInvoice
 from connectors.platforms.facts import Key
 from tests.contract import orders
@@ -329,9 +329,9 @@ def test_the_example_totals_are_those_of_the_documentation() -> None:
 
 
 def test_an_unknown_platform_is_answered_with_the_nearest_name() -> None:
-    for slug in set(subjects()) - {"toy_bulk", "toy_steps"}:
+    for slug in platforms():
         with pytest.raises(LookupError, match=f"did you mean '{slug}'"):
             platform(slug[:-1] + slug[-1] * 2)
         assert platform(slug).facts.slug == slug
-    with pytest.raises(LookupError, match=r"no platform 'zzzzzz' \(known: odoo, "):
+    with pytest.raises(LookupError, match=r"no platform 'zzzzzz' \(known: .*, odoo, "):
         platform("zzzzzz")
