@@ -11,7 +11,7 @@ from tests.contract.running import Books, RunningSandbox, Subject, subjects
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" in metafunc.fixturenames:
-        metafunc.parametrize("subject", subjects().values(), ids=lambda subject: subject.slug)
+        metafunc.parametrize("subject", subjects().values(), ids=list(subjects()))
 
 
 @pytest.fixture

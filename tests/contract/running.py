@@ -89,12 +89,16 @@ def incomplete() -> dict[str, str]:
 
 @cache
 def subjects() -> dict[str, Subject]:
-    """Every platform that brings what it must, and two that exist only here."""
+    """Every platform that brings what it must, its variants (samples of their own), and two that exist only here."""
     found = {
         slug: Subject(kind, emulators()[slug], import_module(f"tests.contract.samples.{slug}").SAMPLES)
         for slug, kind in platforms().items()
         if slug not in incomplete()
     }
+    for slug in list(found):
+        variants = getattr(import_module(f"tests.contract.samples.{slug}"), "VARIANTS", {})
+        for name, (kind, samples) in variants.items():
+            found[f"{slug}_{name}"] = Subject(kind, found[slug].emulator, samples)
     found["toy_bulk"] = Subject(toy.ToyBulk, toy_emulator.ToyBulkBooks, toy.BULK_SAMPLES)
     found["toy_steps"] = Subject(toy.ToySteps, toy_emulator.ToyStepsBooks, toy.STEPS_SAMPLES)
     return found
