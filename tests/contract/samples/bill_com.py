@@ -35,9 +35,13 @@ ISSUED = Recorded(
 
 
 def problem(status: int, code: str, message: str, category: str = "REQUEST") -> Recorded:
-    """An error in the shape of "Common API error codes", v3; its text is that of the page."""
+    """An error in the shape of "Common API error codes", v3. BDC_1109, 1144, 1322, 1001, 1002 and 1150 are there with
+    these words; which status comes with a code is not documented, so it is tried with several."""
     error = {"timestamp": "2024-12-25T00:00:00.000+00:00", "code": code, "severity": "ERROR", "category": category}
-    return Recorded(f"{DOCS}, Common API error codes", status, [{**error, "message": message}])
+    known = "with a code and words made up" if code == "BDC_9999" else "with its words"
+    return Recorded(
+        f"{DOCS}, Common API error codes, the page's shape {known}", status, [{**error, "message": message}]
+    )
 
 
 HOURLY = "Max number of allowed requests per hour reached: 20000."

@@ -40,7 +40,8 @@ ISSUED = Recorded(
 
 
 def problem(status: int, code: str, message: str, source: str = "", page: str = "frequently raised errors") -> Recorded:
-    """An error in the shape of "frequently raised errors"."""
+    """An error in the shape of "frequently raised errors". That page has the words of the 401; of the others Sage
+    documents status or code, not the words, which are assumed."""
     body = [{"$severity": "error", "$dataCode": code, "$message": message, "$source": source}]
     return Recorded(f"{GUIDES}, {page}", status, body)
 
