@@ -82,6 +82,10 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
     def ledger(self) -> list[Entry]:
         return [self._entry(doc) for doc in self.shelf.all("invoice")]
 
+    def customers(self) -> list[tuple[str, str]]:
+        living = [doc for doc in self.shelf.all("client") if doc["vis_state"] == 0]
+        return [(doc["organization"] or f"{doc['fname']} {doc['lname']}".strip(), doc["email"]) for doc in living]
+
     def mails(self) -> list[tuple[str, str]]:
         """Every mail sent: invoice id, recipient."""
         return [(str(doc["invoice"]), doc["to"]) for doc in self.shelf.all("mail")]

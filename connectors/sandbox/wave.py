@@ -83,6 +83,9 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
     def expire_tokens(self) -> None:
         self.desk.expire()
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(doc["name"], doc.get("email", "")) for doc in self.shelf.all("customer")]
+
     def mails(self) -> list[tuple[str, str]]:
         """Every mail sent: invoice id, recipient."""
         return [(doc["invoice"], doc["to"]) for doc in self.shelf.all("mail")]

@@ -105,6 +105,7 @@ def test_a_draft_that_was_left_is_marked_as_sent_later(books: Books) -> None:
 
 def test_a_mail_goes_to_the_clients_address_and_a_paid_invoice_is_not_deleted(books: Books) -> None:
     document = issued(books.platform, orders.simple("SO-1"))
+    assert books.sandbox.run(books.emulator.customers) == [("Analytical Engines Ltd", "ada@example.com")]
     books.platform.send(document.id, "m")
     assert books.sandbox.run(books.emulator.mails) == [(document.id, "ada@example.com")]
 

@@ -137,6 +137,7 @@ def test_a_draft_that_was_left_is_approved_later(books: Books) -> None:
 
 def test_a_mail_goes_to_the_customers_address_and_its_own_faults_have_their_names(books: Books) -> None:
     document = issued(books.platform, orders.simple("SO-1"))
+    assert books.sandbox.run(books.emulator.customers) == [("Analytical Engines Ltd", "ada@example.com")]
     books.platform.send(document.id, "m")
     assert books.sandbox.run(books.emulator.mails) == [(document.id, "ada@example.com")]
     question = books.platform._raw(document.id)
