@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal, TypeVar
 
 from connectors.errors import Rejected
-from connectors.model import InvoiceDraft, Line, Tax, from_minor, rounded, to_minor
+from connectors.model import InvoiceDraft, Line, Tax, from_minor, minor_units, rounded, to_minor
 
 Kind = Literal["line", "shipping", "discount"]
 Rounding = Literal["line", "rate", "total"]
@@ -186,6 +186,19 @@ def rounded_off(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding, t
 def agrees(draft: InvoiceDraft, found: Sequence[Row], rounding: Rounding) -> bool:
     """Whether tax and total as the platform computes them from these rows are the order's."""
     return computed_tax(found, draft.currency, rounding) == draft.tax_total and not off_by(draft, found, rounding)
+
+
+def agrees_anyhow(draft: InvoiceDraft, found: Sequence[Row]) -> bool:
+    """Whether tax and total are the order's however a platform rounds, where its way is not documented: by line, by
+    rate or in total, halves up or to even."""
+    unit = Decimal(1).scaleb(-minor_units(draft.currency))
+    by_rate: dict[Decimal, Decimal] = {}
+    for row in found:
+        by_rate[row.rate] = by_rate.get(row.rate, NONE) + _part(row.amount, row)
+    ways = [_part(row.amount, row) for row in found], list(by_rate.values()), [sum(by_rate.values(), NONE)]
+    even = {sum((part.quantize(unit, ROUND_HALF_EVEN) for part in parts), NONE) for parts in ways}
+    roundings: tuple[Rounding, ...] = ("line", "rate", "total")
+    return even == {draft.tax_total} and all(agrees(draft, found, rounding) for rounding in roundings)
 
 
 def coded(table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title: str, setting: str = "tax") -> T:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -129,7 +128,7 @@ def order_body(planned: PlannedInvoice, settings: SquareSettings) -> tuple[dict[
     if any(row.amount < 0 for row in found):
         raise Rejected(f"order {draft.order_ref}: a line's discount is larger than the line, which Square cannot bill")
     rows.rounded_off(draft, found, "line", TITLE)
-    sure = rounds_alike(draft, found)
+    sure = rows.agrees_anyhow(draft, found)
     included = draft.tax_included or not sure
     names = {row.rate: row.tax_name for row in reversed(found) if row.rate}
     rates = sorted(names)
@@ -158,21 +157,6 @@ def order_body(planned: PlannedInvoice, settings: SquareSettings) -> tuple[dict[
         "metadata": {"billhook_order": short(draft.reference, 255), "billhook_key": short(draft.key, 255)},
     }
     return {"order": without_empty(body)}, _remark(draft, sure)
-
-
-def rounds_alike(draft: InvoiceDraft, found: Sequence[rows.Row]) -> bool:
-    """Whether tax and total are the order's however Square rounds: by line or by rate, halves up or to even."""
-    sums: dict[Decimal, Decimal] = {}
-    for row in found:
-        sums[row.rate] = sums.get(row.rate, Decimal(0)) + row.amount
-    even = _to_even([(row.rate, row.amount) for row in found], draft), _to_even(sums.items(), draft)
-    return set(even) == {draft.tax_total} and rows.agrees(draft, found, "line") and rows.agrees(draft, found, "rate")
-
-
-def _to_even(bases: Iterable[tuple[Decimal, Decimal]], draft: InvoiceDraft) -> Decimal:
-    unit = Decimal(1).scaleb(-minor_units(draft.currency))
-    taxes = (base * rate / (100 + rate if draft.tax_included else 100) for rate, base in bases)
-    return sum((tax.quantize(unit, ROUND_HALF_EVEN) for tax in taxes), Decimal(0))
 
 
 def _shown_off(row: rows.Row, included: bool) -> bool:
