@@ -15,6 +15,7 @@ from pydantic import Field
 from connectors.errors import Rejected
 from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
+from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Rounding, Row, coded, computed_tax, priced, rounded_off, spread
 from connectors.platforms.texts import BEFORE_KEY, distinct_name, first_and_last, fits, key_in, marked, without_empty
@@ -142,11 +143,10 @@ def contact(draft: CustomerDraft, settings: ZohoBooksSettings) -> dict[str, Any]
 
 
 def address(place: Address | None) -> dict[str, Any]:
-    """The country stays its two letters."""
     if place is None:
         return {}
     lines = {"address": place.line1, "street2": place.line2, "city": place.city}
-    return sized({**lines, "state": place.region, "zip": place.postcode, "country": place.country})
+    return sized({**lines, "state": place.region, "zip": place.postcode, "country": english(place.country or "")})
 
 
 def sized(fields: Mapping[str, str | None]) -> dict[str, Any]:
