@@ -1,0 +1,202 @@
+"""Our drafts in the words of Oracle Fusion: receivables invoices as JSON, customers as a party and an account."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated, Any, Self
+from xml.sax.saxutils import escape
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from connectors.errors import Rejected
+from connectors.model import Amount, InvoiceDraft
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import CustomerDraft, later
+from connectors.platforms.rows import ONE, Rounding, Row, agrees, coded, computed_tax, priced, spread
+from connectors.platforms.texts import fits, marked, without_empty
+
+TITLE = "Oracle Fusion"
+NUMBER, COMMENTS, DESCRIPTION = 20, 240, 240
+"""Characters; the first from the table behind the transactions, the others of columns of that size there."""
+PLACES = 6
+"""Decimals of quantities and unit prices that are sent."""
+HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService"
+
+
+class OracleErpCredentials(BaseModel):
+    """A confidential application of the identity domain, or the name and password of an integration user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    client_id: Annotated[str | None, Field(description="of the application in the identity domain")] = None
+    client_secret: Annotated[SecretStr | None, Field(description="of that application")] = None
+    username: Annotated[str | None, Field(description="integration user, where HTTP Basic is used instead")] = None
+    password: Annotated[SecretStr | None, Field(description="of the integration user")] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        by_app, by_user = (self.client_id, self.client_secret), (self.username, self.password)
+        if [all(by_app), all(by_user)].count(True) != 1 or (any(by_app) and any(by_user)):
+            raise ValueError("set client_id and client_secret, or username and password")
+        return self
+
+
+class OracleErpSettings(PlatformSettings):
+    """What the merchant configures; the names are those of Fusion's setup pages."""
+
+    host: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9.-]+$", description="the pod's host: servername.fa.us2.oraclecloud.com")
+    ]
+    business_unit: Annotated[str, Field(min_length=1, max_length=240, description="name of the business unit")]
+    transaction_source: Annotated[
+        str, Field(min_length=1, description="a source of our own with manual numbering: without it nothing is safe")
+    ]
+    transaction_type: Annotated[str, Field(min_length=1, description="type of class Invoice: Invoice")]
+    payment_terms: Annotated[str, Field(min_length=1, description="name of the payment terms: 14 Net")]
+    ledger_currency: Annotated[str, Field(min_length=3, max_length=3, description="currency of the ledger: GBP")]
+    tax: Annotated[
+        dict[Amount, str],
+        Field(min_length=1, description='rate in percent to the tax classification code: {"20": "VAT20"}'),
+    ]
+    tax_regime: Annotated[
+        str | None,
+        Field(description="tax regime, where a tax must be stated because Fusion would round it otherwise: GB VAT"),
+    ] = None
+    tax_rates: Annotated[
+        dict[Amount, str], Field(description="rate to the tax rate code of stated taxes; else the classification code")
+    ] = Field(default_factory=dict)
+    tax_rounding: Annotated[Rounding, Field(description="where the tax set-up rounds: line, rate or total")] = "line"
+    conversion_rate_type: Annotated[str, Field(description="for currencies other than the ledger's")] = "Corporate"
+    bill_to_site: Annotated[
+        str | None, Field(description="site of the one customer for all orders, where it has several")
+    ] = None
+    reference_set: Annotated[
+        str | None, Field(description="id of the set of customer sites (SetId); needed to make customers")
+    ] = None
+    further: Annotated[
+        dict[str, Any], Field(description="more fields of an invoice as JSON: flexfields your Fusion demands")
+    ] = Field(default_factory=dict)
+    identity_domain: Annotated[
+        str | None, Field(description="host of the identity domain, for client_id and client_secret")
+    ] = None
+    scope: Annotated[str | None, Field(description="scope of the Fusion application in the identity domain")] = None
+
+    @model_validator(mode="after")
+    def _issues(self) -> Self:
+        if not self.issue:
+            raise ValueError("issue: Oracle Fusion makes complete invoices only, no drafts")
+        if self.bill_to_site and self.reference_set:
+            raise ValueError("bill_to_site is for one customer for all orders: leave out reference_set")
+        return self
+
+
+def number(key: str) -> str:
+    """The number of a customer's party and account, of at most 30 characters, the same for ever."""
+    return f"BH-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+
+
+def party(draft: CustomerDraft) -> dict[str, Any]:
+    """An organisation with its address. Raises `Rejected` naming what does not fit or is missing."""
+    place = draft.billing_address or draft.shipping_address
+    name = fits("the customer's name", draft.party.display_name.strip(), 360, TITLE)
+    if place is None or not (place.line1 and place.country):
+        raise Rejected(f"{TITLE} needs an address with street and country to make the customer {name}")
+    address = {
+        "AddressType": "BILL_TO",
+        "Address1": fits("the first line of the address", place.line1, 240, TITLE),
+        "Address2": fits("the second line of the address", place.line2, 240, TITLE),
+        "City": fits("the city of the address", place.city, 60, TITLE),
+        "State": fits("the region of the address", place.region, 60, TITLE),
+        "PostalCode": fits("the postcode of the address", place.postcode, 60, TITLE),
+        "Country": place.country,
+    }
+    email = fits("the customer's e-mail address", draft.party.email, 320, TITLE)
+    fields = {"PartyNumber": number(draft.key), "OrganizationName": name, "EmailAddress": email}
+    return without_empty({**fields, "Address": [without_empty(address)]})
+
+
+def account(draft: CustomerDraft, reference_set: str) -> str:
+    """The SOAP call that makes the party a customer who can be billed. The step before leaves the ids of the party and
+    of its site, joined by a slash: `parted` puts each in its place."""
+    ids = later("party")
+    made = "<cus:CreatedByModule>HZ_WS</cus:CreatedByModule>"
+    name = escape(fits("the customer's name", draft.party.display_name.strip(), 240, TITLE) or "")
+    return (
+        '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
+        f'xmlns:typ="{HZ}/applicationModule/types/" xmlns:cus="{HZ}/"><soapenv:Header/><soapenv:Body>'
+        f"<typ:mergeCustomerAccount><typ:customerAccount><cus:PartyId>{ids}</cus:PartyId>"
+        f"<cus:AccountNumber>{number(draft.key)}</cus:AccountNumber><cus:AccountName>{name}</cus:AccountName>{made}"
+        f"<cus:CustomerAccountSite><cus:PartySiteId>{ids}</cus:PartySiteId>{made}"
+        f"<cus:SetId>{escape(reference_set)}</cus:SetId><cus:CustomerAccountSiteUse>"
+        f"<cus:SiteUseCode>BILL_TO</cus:SiteUseCode>{made}</cus:CustomerAccountSiteUse></cus:CustomerAccountSite>"
+        "</typ:customerAccount></typ:mergeCustomerAccount></soapenv:Body></soapenv:Envelope>"
+    )
+
+
+def invoice(draft: InvoiceDraft, customer_id: str, settings: OracleErpSettings) -> tuple[dict[str, Any], str]:
+    """A complete invoice, and what the trail should say of its taxes. Raises `Rejected` where it would not agree.
+
+    Amounts are sent without tax, as Fusion takes them unless a rate is set up otherwise."""
+    what = f"order {draft.order_ref}"
+    if any(sign in draft.reference for sign in "'\"\\"):
+        raise Rejected(f"{what}: {TITLE} cannot be asked for an invoice number with quotes: {draft.reference}")
+    found = [replace(row, amount=row.net, included=False) for row in spread(draft)]
+    stated = not agrees(draft.model_copy(update={"tax_included": False}), found, settings.tax_rounding)
+    if stated and not settings.tax_regime:
+        raise Rejected(
+            f"{what}: {TITLE} would make the tax {computed_tax(found, draft.currency, settings.tax_rounding)}, the "
+            f"order charges {draft.tax_total} {draft.currency}: set tax_regime in the account's settings, and the "
+            "tax of each line is stated"
+        )
+    foreign = draft.currency != settings.ledger_currency
+    head = {
+        "BusinessUnit": settings.business_unit,
+        "TransactionSource": settings.transaction_source,
+        "TransactionType": settings.transaction_type,
+        "TransactionNumber": fits(f"{what}: its number", draft.reference, NUMBER, TITLE),
+        "TransactionDate": draft.issued_on.isoformat(),
+        "AccountingDate": draft.issued_on.isoformat(),
+        "DueDate": draft.due_on.isoformat(),
+        "PaymentTerms": settings.payment_terms,
+        "InvoiceCurrencyCode": draft.currency,
+        "ConversionRateType": settings.conversion_rate_type if foreign else None,
+        "ConversionDate": draft.issued_on.isoformat() if foreign else None,
+        "BillToCustomerNumber": customer_id,
+        "BillToSite": settings.bill_to_site,
+        "Comments": marked(draft, COMMENTS, TITLE),
+        **settings.further,
+    }
+    lines = [_line(place, row, draft, settings, stated=stated) for place, row in enumerate(found, 1)]
+    remark = f"taxes are stated line by line: {TITLE} would have rounded them otherwise" if stated else ""
+    return {**without_empty(head), "receivablesInvoiceLines": lines}, remark
+
+
+def _line(place: int, row: Row, draft: InvoiceDraft, settings: OracleErpSettings, *, stated: bool) -> dict[str, Any]:
+    code = coded(settings.tax, row.rate, draft, TITLE)
+    exact = priced(row, row.amount, draft.currency, quantity_places=PLACES, unit_places=PLACES)
+    quantity, unit = exact or (ONE, row.amount)
+    as_ordered = exact is not None and unit == row.unit
+    text = row.description if as_ordered else f"{row.description}\n{_calculation(row, draft)}"
+    fields: dict[str, Any] = {
+        "LineNumber": place,
+        "Description": fits(f"order {draft.order_ref}: the description of line {place}", text, DESCRIPTION, TITLE),
+        "Quantity": quantity,
+        "UnitSellingPrice": unit,
+        "TaxClassificationCode": code,
+    }
+    if stated:
+        rate = settings.tax_rates.get(row.rate, code)
+        tax = {"TaxAmount": row.tax, "TaxRegimeCode": settings.tax_regime, "TaxRateCode": rate}
+        fields["receivablesInvoiceLineTaxLines"] = [tax]
+    return fields
+
+
+def _calculation(row: Row, draft: InvoiceDraft) -> str:
+    return replace(row, included=draft.tax_included).calculation()
+
+
+def total(value: Any) -> Decimal:
+    """An amount of an answer. Raises `ArithmeticError` or `TypeError` where there is none."""
+    return Decimal(value) if isinstance(value, int | Decimal) else Decimal(str(value))

@@ -1,0 +1,353 @@
+"""Oracle Fusion, emulated: Receivables invoices, parties and customer accounts of one pod with its identity domain.
+
+Paths as in production, hosts dropped: `/oauth2/v1/token` (identity domain), `/fscmRestApi/…`, `/crmRestApi/…` and the
+SOAP service `/crmService/CustomerAccountService`. Fields and lengths from the reference of release 25D; no limits are
+published for Fusion, and none are kept. Tax is rounded on each line; the period of 2020 is
+closed. The texts of refusals follow the names on the page of error messages, the shapes the REST framework version 4.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from html import unescape
+from typing import Any
+
+from connectors.sandbox.base import Emulator, Entry, Request, Response
+from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.sums import exact, half_up, places, total
+
+CLIENT_ID = "sandboxfusionclient"
+CLIENT_SECRET = "sandbox-fusion-secret"  # noqa: S105 - opens nothing but this emulator
+ACCESS_TOKEN = "sandbox-fusion-access-token"  # noqa: S105
+USERNAME, PASSWORD = "billhook.integration", "Sandbox#Fusion1"
+SCOPE = "urn:opc:resource:fusion:sandbox:api"
+UNIT, SOURCE, TYPE, TERMS, LEDGER = "Analytical UK BU", "Billhook", "Invoice", "14 Net", "GBP"
+FINANCIALS = "/fscmRestApi/resources/11.13.18.05/"
+PARTIES = "/crmRestApi/resources/11.13.18.05/hubOrganizations"
+SOAP = "/crmService/CustomerAccountService"
+HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService/applicationModule/types/"
+TAXES = {"VAT20": Decimal(20), "VAT5": Decimal(5), "VAT0": Decimal(0)}
+HEAD = {
+    "BusinessUnit": 240, "TransactionSource": 50, "TransactionType": 20, "TransactionNumber": 20, "TransactionDate": 10,
+    "AccountingDate": 10, "DueDate": 10, "PaymentTerms": 15, "InvoiceCurrencyCode": 15, "ConversionRateType": 30,
+    "ConversionDate": 10, "BillToCustomerNumber": 30, "BillToSite": 150, "Comments": 240, "InternalNotes": 1000,
+    "SpecialInstructions": 240, "CrossReference": 20, "InvoiceStatus": 20,
+}  # fmt: skip
+LINE = {"LineNumber", "Description", "Quantity", "UnitSellingPrice", "TaxClassificationCode"}
+LINE_TAXES = "receivablesInvoiceLineTaxLines"
+NEEDED = ("BusinessUnit", "TransactionSource", "TransactionType", "PaymentTerms", "InvoiceCurrencyCode")
+
+
+class Refused(Exception):
+    """What Fusion says no to."""
+
+    def __init__(self, detail: str, status: int = 400, code: str = "") -> None:
+        self.status, self.detail, self.code = status, detail, code
+
+
+class OracleErp(Emulator):
+    """The pod. A source with manual numbering exists, a customer set 202, and no customers."""
+
+    slug = "oracle_erp"
+    sample = f"""
+client_id = "{CLIENT_ID}"
+client_secret = "{CLIENT_SECRET}"
+[shop.myshop.account.oracle_erp.settings]
+host = "sandbox.fa.us2.oraclecloud.com"
+business_unit = "{UNIT}"
+transaction_source = "{SOURCE}"
+transaction_type = "{TYPE}"
+payment_terms = "{TERMS}"
+ledger_currency = "{LEDGER}"
+tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
+tax_regime = "GB VAT"
+reference_set = "202"
+identity_domain = "idcs-sandbox.identity.oraclecloud.com"
+scope = "{SCOPE}"
+"""
+
+    def setup(self) -> None:
+        self.shelf = Shelf(self.db, self.slug)
+        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, grants=("client_credentials",))
+        self.desk = Desk(self.db, self.slug, self.clock, app)
+
+    def creates(self, request: Request) -> bool:
+        return super().creates(request) and not request.path.startswith("/oauth2/")
+
+    def too_many(self, retry_after: float) -> Response:
+        return _problem(429, "Too Many Requests", "", {"Retry-After": f"{retry_after:g}"})
+
+    def failure(self, status: int) -> Response:
+        return _problem(status, "Internal Server Error", "JBO-29000: Unexpected exception caught")
+
+    def expire_tokens(self) -> None:
+        self.desk.expire()
+
+    # -- routes ----------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Response:
+        if request.path == "/oauth2/v1/token":
+            if dict(request.form()).get("scope") != SCOPE:
+                return Response.json(400, {"error": "invalid_scope"})
+            return self.desk.token(request)
+        basic = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+        known = request.headers.get("authorization") == f"Basic {basic}"
+        if not known and self.desk.state(request.bearer) != "good":
+            return Response(401, b"", {"WWW-Authenticate": 'Bearer realm="fusion"'})
+        try:
+            return self._route(request)
+        except Refused as refused:
+            if request.path == SOAP:
+                return _fault(refused.detail)
+            title = {400: "Bad Request", 404: "Not Found"}[refused.status]
+            return _problem(refused.status, title, refused.detail, code=refused.code)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            return _problem(400, "Bad Request", f"The request body cannot be read: {error!r}")
+
+    def _route(self, request: Request) -> Response:
+        if (request.method, request.path) == ("POST", SOAP):
+            return self._account(request.body.decode())
+        if request.path == PARTIES:
+            return self._party(request.json()) if request.method == "POST" else self._parties(request.query)
+        if not request.path.startswith(FINANCIALS):
+            raise Refused("The resource does not exist", 404)
+        match request.method, request.path.removeprefix(FINANCIALS).strip("/").split("/"):
+            case "POST", ["receivablesInvoices"]:
+                return Response.json(201, self._shown(self._created(request.json())))
+            case "GET", ["receivablesInvoices"]:
+                return self._invoices(request.query)
+            case "GET", ["receivablesInvoices", ident]:
+                return Response.json(200, self._shown(self._invoice(ident)))
+            case "PATCH", ["receivablesInvoices", ident]:
+                return Response.json(200, self._shown(self._changed(ident, request.json())))
+            case "DELETE", ["receivablesInvoices", ident]:
+                self._invoice(ident)
+                self.shelf.drop("invoice", ident)
+                return Response(204)
+            case "GET", ["finBusinessUnitsLOV"]:
+                return _page([{"BusinessUnitId": 204, "BusinessUnitName": UNIT}], request.query)
+            case "GET", ["outputTaxClassificationsLOV"]:
+                return _page(
+                    [{"LookupCode": code, "Meaning": f"VAT {rate} %"} for code, rate in TAXES.items()], request.query
+                )
+            case "GET", ["receivablesCustomerAccountSiteActivities"]:
+                return self._accounts(request.query)
+        raise Refused("The resource does not exist", 404)
+
+    # -- invoices --------------------------------------------------------------------------------------------------
+
+    def _created(self, body: dict[str, Any]) -> Doc:
+        lines = body.pop("receivablesInvoiceLines")
+        for name, value in body.items():
+            if name not in HEAD:
+                raise Refused(f"The attribute {name} is not valid", code="27014")
+            if not isinstance(value, str) or len(value) > HEAD[name]:
+                raise Refused(f"The value of {name} exceeds the maximum length of {HEAD[name]}")
+        self._known(body)
+        if body.get("InvoiceStatus", "Complete") != "Complete":
+            said = "You can only create a complete invoice. You can't create an incomplete or frozen invoice."
+            raise Refused(f"{said} (AR-857798)")
+        number = body.get("TransactionNumber")
+        if not number:
+            raise Refused("Enter a transaction number: the transaction source has manual numbering.")
+        if self.shelf.all("invoice", TransactionNumber=number, TransactionSource=body["TransactionSource"]):
+            raise Refused("The transaction number must be unique within the transaction source.")
+        digits = places(body["InvoiceCurrencyCode"])
+        made = [self._line(line, digits) for line in lines]
+        amount = total(line["amount"] + line["tax"] for line in made)
+        if amount < 0 or not made:
+            raise Refused("The sign of the transaction does not agree with its type.")
+        ident = str(300_100_170_996_427 + self.shelf.count("invoice"))
+        doc = {"InvoiceStatus": "Complete", **body, "lines": made, "EnteredAmount": amount}
+        return self.shelf.put("invoice", ident, {"CustomerTransactionId": ident, "InvoiceBalanceAmount": amount, **doc})
+
+    def _known(self, body: Mapping[str, Any]) -> None:
+        """What the names of a header stand for must be set up."""
+        for name in NEEDED:
+            if not body.get(name):
+                raise Refused(f"You must provide a value for {name}.")
+        for name, wanted, said in (
+            ("BusinessUnit", UNIT, "The business unit isn't valid. (AR_BU_NOT_FOUND)"),
+            ("TransactionSource", SOURCE, "The transaction source isn't valid. (AR_BATCH_SOURCE_NOT_FOUND)"),
+            ("TransactionType", TYPE, "The transaction type isn't valid."),
+            ("PaymentTerms", TERMS, "The payment terms aren't valid."),
+        ):
+            if body[name] != wanted:
+                raise Refused(said)
+        if not self.shelf.all("account", AccountNumber=body.get("BillToCustomerNumber", "")):
+            raise Refused("The bill-to customer isn't valid. (AR_BILL_TO_CUST_NOT_FOUND)")
+        foreign = body["InvoiceCurrencyCode"] != LEDGER
+        if foreign and not (body.get("ConversionRateType") == "Corporate" and body.get("ConversionDate")):
+            raise Refused("Enter a conversion rate type and a conversion date for a foreign currency.")
+        if body.get("AccountingDate", "2020").startswith("2020"):
+            raise Refused("The accounting date is not in an open accounting period.")
+
+    @staticmethod
+    def _line(line: dict[str, Any], digits: int) -> dict[str, Any]:
+        for name in line:
+            if name not in LINE and name != LINE_TAXES:
+                raise Refused(f"The attribute {name} is not valid", code="27014")
+        text, code = line.get("Description"), line.get("TaxClassificationCode")
+        if not text:
+            raise Refused("A line needs an item, a memo line or a description. (AR_LINE_ATTR_OPT_REQ)")
+        if len(text) > 240:
+            raise Refused("The value of Description exceeds the maximum length of 240")
+        if code not in TAXES:
+            raise Refused(f"The tax classification code {code} isn't valid.")
+        amount = half_up(exact(line["Quantity"]) * exact(line["UnitSellingPrice"]), digits)
+        if amount < 0:
+            raise Refused("The sign of the transaction line does not agree with its type.")
+        stated = line.get(LINE_TAXES)
+        for tax in stated or ():
+            if tax.get("TaxRegimeCode") != "GB VAT" or tax.get("TaxRateCode") not in TAXES:
+                raise Refused("The tax regime or the tax rate of the manual tax line isn't valid.")
+        taxes = total(exact(tax["TaxAmount"]) for tax in stated) if stated else amount * TAXES[code] / 100
+        return {**line, "amount": amount, "tax": half_up(taxes, digits)}
+
+    def _invoices(self, query: Mapping[str, str]) -> Response:
+        found = self.shelf.all("invoice")
+        if "q" in query:
+            asked = re.fullmatch(r"TransactionNumber='([^']*)'", query["q"])
+            if asked is None:
+                raise Refused(f"The filter {query['q']} is not valid")
+            found = [doc for doc in found if doc["TransactionNumber"].casefold() == asked[1].casefold()]
+        elif "finder" in query:
+            name, _, variables = query["finder"].partition(";")
+            wanted = dict(re.findall(r'(\w+)="([^"]*)"', variables))
+            if name != "invoiceSearch" or not wanted.keys() <= {"BusinessUnit", "TransactionSource"}:
+                raise Refused(f"The finder {query['finder']} is not valid")
+            found = [doc for doc in found if all(doc[field] == value for field, value in wanted.items())]
+        return _page([self._shown(doc) for doc in found], query)
+
+    def _invoice(self, ident: str) -> Doc:
+        found = self.shelf.get("invoice", ident)
+        if found is None:
+            raise Refused("The requested resource is not found", 404)
+        return found
+
+    def _changed(self, ident: str, body: Mapping[str, Any]) -> Doc:
+        doc = self._invoice(ident)
+        if not body.keys() <= {"InvoiceStatus", "PaymentTerms", "TransactionDate"}:
+            raise Refused("You can only update InvoiceStatus, PaymentTerms and TransactionDate.")
+        if doc["InvoiceBalanceAmount"] != doc["EnteredAmount"]:
+            raise Refused("You can't incomplete a transaction that has activity.")
+        return self.shelf.put("invoice", ident, doc | dict(body))
+
+    @staticmethod
+    def _shown(doc: Doc) -> Doc:
+        """Children are links unless expanded."""
+        fields = {name: value for name, value in doc.items() if name != "lines"}
+        nothing = dict.fromkeys(("CrossReference", "SpecialInstructions", "Comments", "BillToSite"))
+        return {**nothing, **fields, "CustomerTransactionId": int(doc["CustomerTransactionId"]), "DocumentNumber": None}
+
+    # -- customers -------------------------------------------------------------------------------------------------
+
+    def _party(self, body: Mapping[str, Any]) -> Response:
+        known = {"PartyNumber", "OrganizationName", "EmailAddress", "Address"}
+        if not body.keys() <= known or not body.get("OrganizationName") or len(body["OrganizationName"]) > 360:
+            raise Refused("An attribute of the organization is missing, too long or not valid")
+        number = body["PartyNumber"]
+        if len(number) > 30 or self.shelf.all("party", PartyNumber=number):
+            raise Refused(f"A party with the registry ID {number} already exists.")
+        for place in body["Address"]:
+            if not place.get("Address1") or len(place.get("Country", "")) != 2:
+                raise Refused("The address needs a first line and a country")
+        ident = 300_000_248_939_071 + 10 * self.shelf.count("party")
+        addresses = [{**place, "AddressId": ident + 1 + n} for n, place in enumerate(body["Address"])]
+        doc = {**body, "PartyId": ident, "Address": addresses}
+        return Response.json(201, self.shelf.put("party", str(ident), doc))
+
+    def _parties(self, query: Mapping[str, str]) -> Response:
+        asked = re.fullmatch(r"PartyNumber='([^']*)'", query.get("q", ""))
+        if asked is None:
+            raise Refused(f"The filter {query.get('q')} is not valid")
+        expanded = query.get("expand") == "Address"
+        found = self.shelf.all("party", PartyNumber=asked[1])
+        return _page([doc if expanded else {k: v for k, v in doc.items() if k != "Address"} for doc in found], query)
+
+    def _account(self, body: str) -> Response:
+        """`mergeCustomerAccount` makes an account where none is named by its id."""
+        if f'"{HZ}"' not in body or "mergeCustomerAccount>" not in body:
+            raise Refused("The operation is not supported")
+        given = dict(
+            re.findall(r"<cus:(PartyId|AccountNumber|AccountName|PartySiteId|SetId|SiteUseCode)>([^<]*)<", body)
+        )
+        party = self.shelf.get("party", given["PartyId"])
+        sites = [str(place["AddressId"]) for place in party["Address"]] if party else []
+        if given["PartySiteId"] not in sites or given["SetId"] != "202" or given["SiteUseCode"] != "BILL_TO":
+            raise Refused("JBO-FND:::HZ_API_INVALID_FK: a party, a party site, a set or a site use isn't valid")
+        if self.shelf.all("account", AccountNumber=given["AccountNumber"]):
+            raise Refused("JBO-HZ:::HZ_API_DUPLICATE_COLUMN: the account number must be unique")
+        assert party is not None
+        ident = str(300_100_590_899_663 + self.shelf.count("account"))
+        doc = {
+            "AccountId": int(ident), "AccountNumber": given["AccountNumber"], "CustomerName": party["OrganizationName"],
+            "AccountName": unescape(given["AccountName"]), "BillToSiteUseId": int(ident) + 1,
+            "BillToSiteNumber": given["PartySiteId"],
+        }  # fmt: skip
+        self.shelf.put("account", ident, doc)
+        value = f"<ns1:CustomerAccountId>{ident}</ns1:CustomerAccountId>"
+        value += f"<ns1:AccountNumber>{given['AccountNumber']}</ns1:AccountNumber>"
+        result = f"<ns0:result><ns1:Value>{value}</ns1:Value></ns0:result>"
+        name = "ns0:mergeCustomerAccountResponse"
+        return _envelope(200, f'<{name} xmlns:ns0="{HZ}">{result}</{name}>')
+
+    def _accounts(self, query: Mapping[str, str]) -> Response:
+        asked = re.fullmatch(r"CustomerAccountSiteActivitiesFinder;AccountNumber=([\w-]+)", query.get("finder", ""))
+        if asked is None:
+            raise Refused(f"The finder {query.get('finder')} is not valid")
+        return _page(self.shelf.all("account", AccountNumber=asked[1]), query)
+
+    # -- for strangers -----------------------------------------------------------------------------------------------
+
+    def ledger(self) -> list[Entry]:
+        names = {doc["AccountNumber"]: doc["CustomerName"] for doc in self.shelf.all("account")}
+        return [
+            Entry(
+                id=doc["CustomerTransactionId"],
+                reference=doc["TransactionNumber"],
+                key=doc.get("Comments", ""),
+                customer=names[doc["BillToCustomerNumber"]],
+                lines=tuple(
+                    f"{row['Description']} × {row['Quantity']} @ {row['UnitSellingPrice']}" for row in doc["lines"]
+                ),
+                currency=doc["InvoiceCurrencyCode"],
+                total=f"{half_up(exact(doc['EnteredAmount']), places(doc['InvoiceCurrencyCode']))}",
+                status="issued" if doc["InvoiceStatus"] == "Complete" else "void",
+            )
+            for doc in self.shelf.all("invoice")
+        ]
+
+
+def _page(found: list[Doc], query: Mapping[str, str]) -> Response:
+    limit = int(query.get("limit", 25))
+    shown = found[:limit]
+    page = {
+        "items": shown,
+        "count": len(shown),
+        "hasMore": len(found) > limit,
+        "limit": limit,
+        "offset": 0,
+        "links": [],
+    }
+    return Response.json(200, page)
+
+
+def _problem(
+    status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, code: str = ""
+) -> Response:
+    details = [{"detail": detail, "o:errorCode": code or "AR", "o:errorPath": ""}] if detail else []
+    return Response.json(status, {"title": title, "status": str(status), "o:errorDetails": details}, headers)
+
+
+def _fault(text: str) -> Response:
+    return _envelope(500, f"<env:Fault><faultcode>env:Server</faultcode><faultstring>{text}</faultstring></env:Fault>")
+
+
+def _envelope(status: int, inner: str) -> Response:
+    body = f'<env:Envelope xmlns:env="http://schemas.xmlsoap.org/soap/envelope/"><env:Body>{inner}</env:Body></env:Envelope>'
+    return Response(status, body.encode(), {"Content-Type": "text/xml;charset=UTF-8"})

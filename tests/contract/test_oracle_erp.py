@@ -1,0 +1,165 @@
+"""What is particular to Oracle Fusion: a refusal is believed only after a look, taxes stated by line, a SOAP step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.errors import Duplicate, Rejected, Unauthorized
+from connectors.http import Http
+from connectors.model import InvoiceDraft, Status
+from connectors.platforms.documents import PlannedInvoice
+from connectors.platforms.oracle_erp import OracleErp, parted
+from connectors.sandbox import oracle_erp as sandbox
+from tests.contract import orders
+from tests.contract.attempts import Try, found, look
+from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.walking import attempt, customer_id, issued
+
+
+@pytest.fixture
+def pod() -> Iterator[Books]:
+    running = RunningSandbox([sandbox.OracleErp])
+    yield Books(subjects()["oracle_erp"], running)
+    running.close()
+
+
+def connected(pod: Books, **settings: Any) -> Any:
+    return pod.connected(settings=pod.subject.settings(**settings))
+
+
+def pennies() -> InvoiceDraft:
+    """Three lines of 0.12: 20 % of each is 0.02, of all together 0.07."""
+    parts = [{"ref": str(n), "description": f"Pin {n}", "quantity": "1", "unit_price": "0.12"} for n in range(3)]
+    return orders.draft("SO-1", [orders.line(part) for part in parts])
+
+
+def test_a_refusal_of_a_number_that_is_there_is_a_duplicate_whatever_it_says(pod: Books) -> None:
+    one = attempt(pod.platform, orders.simple("SO-1"))
+    assert pod.platform.invoices.create(one).error is None
+    again = pod.platform.invoices.create(Try(one.draft, one.plan)).error
+    assert type(again) is Duplicate
+    assert "must be unique within the transaction source" in again.message
+    nobody = one.draft.model_copy(update={"customer_id": "nobody", "draft": orders.simple("SO-2")})
+    refused = pod.platform.invoices.create(Try(nobody, pod.platform.invoices.plan(nobody))).error
+    assert type(refused) is Rejected
+    assert "AR_BILL_TO_CUST_NOT_FOUND" in refused.message
+
+
+def test_the_same_number_in_another_transaction_source_is_not_ours(pod: Books) -> None:
+    def typed() -> None:
+        pod.subject.samples.steal_number(pod.emulator, "SO-1")
+        doc = pod.emulator.shelf.get("invoice", "77")
+        pod.emulator.shelf.put("invoice", "77", doc | {"TransactionSource": "Manual"})
+
+    pod.sandbox.run(typed)
+    assert found(pod.platform.invoices, attempt(pod.platform, orders.simple("SO-1")).draft) is None
+    assert issued(pod.platform, orders.simple("SO-1")).number == "SO-1"
+
+
+def test_a_tax_that_fusion_would_round_otherwise_is_stated_line_by_line(pod: Books) -> None:
+    (plain,) = attempt(pod.platform, pennies()).plan
+    assert plain.remark == ""
+    (request,) = attempt(connected(pod, tax_rounding="total"), pennies()).plan
+    lines = json.loads(request.body, parse_float=Decimal)["receivablesInvoiceLines"]
+    stated = {"TaxAmount": Decimal("0.02"), "TaxRegimeCode": "GB VAT", "TaxRateCode": "VAT20"}
+    assert [line["receivablesInvoiceLineTaxLines"] for line in lines] == [[stated]] * 3
+    assert "stated" in request.remark
+    assert issued(connected(pod, tax_rounding="total"), pennies()).total == Decimal("0.42")
+    with pytest.raises(Rejected, match=r"make the tax 0\.07, the order charges 0\.06 GBP: set tax_regime"):
+        attempt(connected(pod, tax_rounding="total", tax_regime=None), pennies())
+
+
+def test_another_currency_than_the_ledgers_has_a_rate_type_and_a_day(pod: Books) -> None:
+    euros = orders.simple("SO-2", currency="EUR")
+    (request,) = attempt(pod.platform, euros).plan
+    sent = json.loads(request.body)
+    assert (sent["ConversionRateType"], sent["ConversionDate"]) == ("Corporate", "2026-11-22")
+    assert issued(pod.platform, euros).currency == "EUR"
+    assert "ConversionRateType" not in attempt(pod.platform, orders.simple("SO-1")).plan[0].body
+
+
+def test_a_customer_whose_account_is_missing_gets_it_and_not_a_second_party(pod: Books) -> None:
+    customers, draft = pod.platform.customers, orders.customer(orders.simple("SO-1"))
+    plan = customers.plan(draft)
+    customers.create(Try(draft, plan[:1]))
+    hit = found(customers, draft)
+    assert hit is not None
+    assert hit.resume_at == "account"
+    number = customer_id(pod.platform, orders.simple("SO-1"))
+    assert found(customers, draft).resume_at is None
+    assert [one["AccountNumber"] for one in pod.sandbox.run(lambda: pod.emulator.shelf.all("account"))] == [number]
+    assert pod.sandbox.run(lambda: pod.emulator.shelf.count("party")) == 1
+
+
+def test_each_id_stands_in_its_place() -> None:
+    text = "<cus:PartyId>1003/3001</cus:PartyId><cus:PartySiteId>1003/3001</cus:PartySiteId>"
+    assert parted(text) == "<cus:PartyId>1003</cus:PartyId><cus:PartySiteId>3001</cus:PartySiteId>"
+
+
+def test_without_a_reference_set_customers_are_the_merchants_own(pod: Books) -> None:
+    platform = connected(pod, reference_set=None, bill_to_site="London")
+    with pytest.raises(Rejected, match="set reference_set in the account's settings, or one customer"):
+        customer_id(platform, orders.simple("SO-1"))
+    house = PlannedInvoice(draft=orders.simple("SO-1"), customer_id="1008")
+    sent = json.loads(platform.invoices.plan(house)[0].body)
+    assert (sent["BillToCustomerNumber"], sent["BillToSite"]) == ("1008", "London")
+
+
+def test_an_invoice_with_a_payment_cannot_be_taken_back(pod: Books) -> None:
+    document = issued(pod.platform, orders.simple("SO-1"))
+
+    def paid() -> None:
+        doc = pod.emulator.shelf.get("invoice", document.id)
+        pod.emulator.shelf.put("invoice", document.id, doc | {"InvoiceBalanceAmount": 0})
+
+    pod.sandbox.run(paid)
+    assert pod.platform.read(document.id).status is Status.PAID
+    with pytest.raises(Rejected, match="has activity"):
+        pod.platform.void(document.id, "void")
+
+
+def test_an_integration_user_needs_no_identity_domain(pod: Books) -> None:
+    given = {"username": sandbox.USERNAME, "password": sandbox.PASSWORD}
+    credentials = OracleErp.Credentials.model_validate(given)
+    settings = pod.subject.settings(identity_domain=None, scope=None)
+    assert OracleErp.grant(settings, credentials) is None
+    platform = pod.connected(settings=settings, headers=OracleErp.static_headers(credentials))
+    assert issued(platform, orders.simple("SO-1")).total == Decimal("108.00")
+
+
+def test_a_token_is_asked_of_the_identity_domain_with_its_scope(pod: Books) -> None:
+    credentials = pod.subject.credentials()
+    grant = OracleErp.grant(pod.subject.settings(), credentials)
+    assert grant is not None
+    assert grant.token_url == "https://idcs-sandbox.identity.oraclecloud.com/oauth2/v1/token"
+    assert grant.at(pod.url).obtain(Http(10), credentials, None).access
+    wrong = OracleErp.grant(pod.subject.settings(scope="urn:other"), credentials)
+    assert wrong is not None
+    with pytest.raises(Unauthorized, match="invalid_scope"):
+        wrong.at(pod.url).obtain(Http(10), credentials, None)
+    with pytest.raises(Unauthorized, match="set identity_domain and scope"):
+        OracleErp.grant(pod.subject.settings(scope=None), credentials)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"username": "u"}, {"client_id": "c", "client_secret": "s", "username": "u", "password": "p"}]
+)
+def test_credentials_are_of_one_kind_and_whole(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="or username and password"):
+        OracleErp.Credentials.model_validate(given)
+
+
+def test_drafts_are_refused_when_they_are_configured_and_numbers_with_quotes_when_they_come(pod: Books) -> None:
+    with pytest.raises(ValidationError, match="complete invoices only"):
+        pod.subject.settings(issue=False)
+    with pytest.raises(ValidationError, match="leave out reference_set"):
+        pod.subject.settings(bill_to_site="London")
+    with pytest.raises(Rejected, match="number with quotes"):
+        attempt(pod.platform, orders.simple("SO'1"))
+    assert look(pod.platform.invoices, attempt(pod.platform, orders.simple("SO-1")).draft) is None
