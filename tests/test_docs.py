@@ -20,6 +20,7 @@ from connectors.platforms.base import platforms
 from connectors.sandbox.faults import Fault
 from connectors.sources.base import kinds, source
 from worker import config
+from worker.cli import capabilities
 from worker.cli.main import app
 from worker.config import load
 from worker.ingest.answers import Problem
@@ -188,14 +189,25 @@ def test_every_option_of_a_source_is_described() -> None:
     assert all(f'`"{kind}"`' in part for kind in kinds())
 
 
+def test_the_sections_of_the_platforms_are_what_the_code_says() -> None:
+    made = CliRunner().invoke(app, ["platforms", "--pages"]).output
+    there = re.search(r"<!-- billhook platforms --pages -->\n(.*?)<!-- end -->", doc("platforms"), re.DOTALL)
+    assert there
+    assert there[1].strip() == made.strip(), "paste the output of `billhook platforms --pages` between the marks"
+
+
 @pytest.mark.parametrize("slug", platforms())
-def test_every_setting_of_a_platform_is_described_with_its_default(slug: str) -> None:
+def test_a_platform_says_what_its_settings_mean_what_is_proved_and_what_is_open(slug: str) -> None:
     kind = platforms()[slug]
-    part = section(doc("platforms"), f"## {kind.facts.title}")
-    there = {name: default for name, default in described(part).items() if name != "Credential"}
-    assert there == settings(kind.Credentials) | settings(kind.Settings)
-    assert "**Open:**" in part, "say what remains unverified"
-    assert "**Proved with:**" in part
+    part = capabilities.page(kind)
+    for model in (kind.Credentials, kind.Settings):
+        undescribed = [name for name, field in model.model_fields.items() if not field.description]
+        assert not undescribed, f"{model.__name__}: say in Field(description=…) what these mean"
+    assert "- **Open:**" in part, "say what remains unverified"
+    proved = part.partition("- **Proved with:**")[2].partition("- **Open:**")[0]
+    assert proved
+    proofs = (ROOT / "tests" / "contract" / f"test_{slug}_proof.py").is_file()
+    assert not (" drives " in proved and not proofs), "no claim without a test"
 
 
 def test_every_environment_variable_is_described() -> None:

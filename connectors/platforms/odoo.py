@@ -31,10 +31,36 @@ from connectors.platforms.odoo_server import Server
 
 
 class Odoo(Server):
-    """One database, by one of its users. Its quotas are the merchant's own server: two calls at once spare it.
+    """Odoo 19 and later are spoken to by JSON-2, 11 to 18 by JSON-RPC, or by XML-RPC where `protocol` says so;
+    invoices are `account.move`, up to Odoo 12 `account.invoice`. Everything is made by `load` under an external
+    id of ours (`billhook.inv_…`, `billhook.cust_…`), which the database keeps unique for ever: the same call
+    again changes the same draft and never makes a second one. Up to 50 drafts go in one call; what Odoo refuses
+    is taken out, and the rest is loaded without it. Before 19 lines are written in a second step, up to 12 the
+    taxes are computed in a third.
 
-    Look-ups see what is committed at once; a server ends a call after 120 s (`limit_time_real`), which the quiet
-    period outlasts."""
+    **Each draft is read and compared with the order to the cent; only then it is posted**, and gets its number.
+    One that differs stays a draft and is a `mismatch`: the usual reason is a company that rounds taxes globally.
+    The order's name becomes `ref` (up to 12: `name`); `invoice_origin` (up to 12: `origin`) ends in our business
+    key; an invoice is found by either.
+
+    Customers are found by their `ref`, which carries our key, else a contact of yours with the same e-mail
+    address is taken. A discount on a line is Odoo's percentage where two decimals hold it; else, and where a
+    price or a quantity has more than two decimals, the line becomes one of quantity 1 that says how it came
+    about.
+
+    The user needs the Invoicing group and "Contact/Creation". On Odoo Online the API is open only with the Custom
+    plan. Ids belong to one database: those of a copy are others. An API key of an ordinary user may end after
+    some months; `status` then shows the account as refused.
+
+    - **Proved with:** the emulator, as Odoo 12, 17 and 19, by all three protocols; the client library `odoorpc`
+      drives it (log in, create, `load`, search, post, reset, cancel, errors). What it does rests on servers of
+      Odoo 11.0 and 19.0 for `load` and external ids (also side by side, repeated, and after posting), totals,
+      error bodies, mail, PDF and portal link.
+    - **Open:** 12 to 18 as a whole were read in the source, not seen running; cancelling up to 12 (its journal
+      must allow it), and mailing but in 19; limits of Odoo Online (none are published; a 429 is heeded, and two
+      calls at once are the most); `company`, and databases whose decimal accuracy is not two digits. Before 13
+      there is no portal link, and no PDF without a login.
+    """
 
     facts = Facts(
         slug="odoo",

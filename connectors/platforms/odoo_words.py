@@ -36,22 +36,44 @@ STATES = {
 class OdooSettings(PlatformSettings):
     """What the merchant configures. Ids belong to one database: those of a copy are other ones."""
 
-    url: Annotated[str, Field(pattern=r"^https://[^/]", description="where Odoo is reached: https://acme.odoo.com")]
-    database: Annotated[str, Field(min_length=1, description="name of the database")]
-    version: Annotated[int, Field(ge=11, description='first number of "server_version" in GET /web/version')]
-    protocol: Annotated[Protocol | None, Field(description="json-2 from 19 on, json-rpc before")] = None
-    login: Annotated[str | None, Field(description="the user's login; JSON-2 needs none")] = None
+    url: Annotated[
+        str,
+        Field(
+            pattern=r"^https://[^/]",
+            description="where Odoo is reached: `https://acme.odoo.com`; an account's `base_url` wins over it",
+        ),
+    ]
+    database: Annotated[str, Field(min_length=1, description="its name")]
+    version: Annotated[
+        int,
+        Field(
+            ge=11,
+            description="the first number of `server_version` in `GET /web/version`",
+        ),
+    ]
+    protocol: Annotated[
+        Protocol | None,
+        Field(description="`json-2` (19 on), `json-rpc` or `xml-rpc`; left out, the first from 19 on, else the second"),
+    ] = None
+    login: Annotated[str | None, Field(description="the user's login; JSON-2 needs none, the others do")] = None
     tax: Annotated[
         dict[Amount, int],
-        Field(min_length=1, description='rate in percent to the id of a sales tax not included in prices: {"20": 5}'),
+        Field(
+            min_length=1,
+            description='rate in percent to the id of a sales tax that prices do not include: `{ "20" = 5 }`',
+        ),
     ]
-    inclusive_tax: Annotated[dict[Amount, int], Field(description="the same for taxes included in prices")] = Field(
-        default_factory=dict
+    inclusive_tax: Annotated[
+        dict[Amount, int], Field(description="the same for taxes that prices include; for shops whose prices do")
+    ] = Field(default_factory=dict)
+    journal: Annotated[int | None, Field(description="id of the sales journal; Odoo's own choice where left out")] = (
+        None
     )
-    journal: Annotated[int | None, Field(description="id of the sales journal; Odoo's default where left out")] = None
-    income_account: Annotated[int | None, Field(description="id of the income account; needed up to 12")] = None
-    company: Annotated[int | None, Field(description="id of the company, where the database has several")] = None
-    mail_template: Annotated[int | None, Field(description="id of the invoice's mail template; up to 16")] = None
+    income_account: Annotated[int | None, Field(description="id of the income account; needed up to Odoo 12")] = None
+    company: Annotated[int | None, Field(description="id of the company, in a database with several")] = None
+    mail_template: Annotated[
+        int | None, Field(description="id of the mail template of invoices; to mail from Odoo up to 16")
+    ] = None
 
     @model_validator(mode="after")
     def _what_the_version_needs(self) -> Self:
@@ -78,7 +100,7 @@ class OdooCredentials(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    api_key: SecretStr
+    api_key: Annotated[SecretStr, Field(description="an API key of the user (from Odoo 14 on), or its password")]
 
 
 @dataclass(frozen=True)

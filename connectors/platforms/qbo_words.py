@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
@@ -17,10 +16,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from connectors.errors import Rejected
 from connectors.http import Answer
-from connectors.model import Address, Amount, Currency, InvoiceDraft, Line, Party, Tax, minor_units, rounded
+from connectors.model import Address, Amount, Currency, InvoiceDraft, Party, minor_units, rounded
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft
 from connectors.platforms.qbo_countries import alpha_3
+from connectors.platforms.rows import Row, coded, priced, rows
 from connectors.platforms.texts import BEFORE_KEY, fits, marked, without_empty
 
 T = TypeVar("T")
@@ -36,26 +36,39 @@ class QuickBooksSettings(PlatformSettings):
     """What the merchant configures; ids come from queries in QuickBooks, named in the field's description."""
 
     realm_id: Annotated[
-        str, Field(pattern=r"^\d{1,25}$", description="the company's id, in the redirect after consent")
+        str, Field(pattern=r"^\d{1,25}$", description="the company, as `realmId` in the redirect after consent")
     ]
-    home_currency: Annotated[Currency, Field(description="Preferences.CurrencyPrefs.HomeCurrency of GET /preferences")]
-    multicurrency: Annotated[bool, Field(description="Preferences.CurrencyPrefs.MultiCurrencyEnabled")] = False
-    item: Annotated[str, Field(min_length=1, description="id of the item for everything: select * from Item")]
-    items: Annotated[dict[str, str], Field(description="SKU to item id, for those that have an item of their own")] = (
-        Field({})
-    )
+    home_currency: Annotated[Currency, Field(description="the company's currency")]
+    multicurrency: Annotated[
+        bool,
+        Field(description="as in `GET /preferences`; without it other currencies are held"),
+    ] = False
+    item: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="id of the item for everything without one of its own",
+        ),
+    ]
+    items: Annotated[dict[str, str], Field(description="SKU to item id")] = Field({})
     shipping_item: Annotated[str | None, Field(description="id; `item` where left out")] = None
-    discount_item: Annotated[str | None, Field(description="id; `item` where left out")] = None
+    discount_item: Annotated[str | None, Field(description="id, for a negative line; `item` where left out")] = None
     automated_sales_tax: Annotated[
-        bool, Field(description="a company in the US: QuickBooks takes the tax we state")
+        bool,
+        Field(description="true for a company in the US: the order's tax is stated"),
     ] = False
     tax: Annotated[
         dict[Amount, str],
-        Field(validate_default=True, description='rate to TaxCode id: {"20" = "6"}; not read with automated_sales_tax'),
+        Field(
+            validate_default=True,
+            description="outside the US required: rate in percent to the id of the tax code",
+        ),
     ] = Field({})
     tax_rates: Annotated[
         dict[Amount, str],
-        Field(description="rate to TaxRate id: lets a tax be stated that QuickBooks would round otherwise"),
+        Field(
+            description="rate in percent to the id of the tax *rate*: lets tax be stated where the shop rounds per line"
+        ),
     ] = Field({})
 
     @field_validator("tax")
@@ -230,9 +243,9 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: QuickBooksSettings)
         )
     if minor_units(draft.currency) > 2:
         raise Rejected(f"order {draft.order_ref}: QuickBooks keeps two decimals, {draft.currency} has more")
-    rows = list(_rows(draft, settings))
-    if len(rows) > MOST_LINES:
-        raise Rejected(f"order {draft.order_ref} has {len(rows)} lines; QuickBooks takes {MOST_LINES}")
+    found = rows(draft)
+    if len(found) > MOST_LINES:
+        raise Rejected(f"order {draft.order_ref} has {len(found)} lines; QuickBooks takes {MOST_LINES}")
     name = draft.customer.display_name
     email = fits(f"order {draft.order_ref}: the e-mail address", draft.customer.email, 100, TITLE)
     return without_empty(
@@ -247,8 +260,8 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: QuickBooksSettings)
             "BillAddr": address(name, draft.billing_address),
             "ShipAddr": address(name, draft.shipping_address) if draft.shipping_address else None,
             "PrivateNote": private_note(draft),
-            "Line": [_line(row, _tax_code(row, draft, settings)) for row in rows],
-            "TxnTaxDetail": _tax_detail(rows, draft, settings),
+            "Line": [_line(row, draft, settings) for row in found],
+            "TxnTaxDetail": _tax_detail(found, draft, settings),
         }
     )
 
@@ -258,99 +271,36 @@ def private_note(draft: InvoiceDraft) -> str:
     return marked(draft, 4000, TITLE)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A line as QuickBooks will see it: amounts without tax; `tax` as the order charged it."""
-
-    description: str
-    quantity: Decimal
-    unit: Decimal
-    amount: Decimal
-    item: str
-    rate: Decimal
-    tax: Decimal
-
-
-def _rows(draft: InvoiceDraft, settings: QuickBooksSettings) -> Iterator[_Row]:
-    for line in draft.lines:
-        rate, tax = _taxed(line.tax, 1)
-        net = line.amount(draft.currency) - (tax if draft.tax_included else NONE)
-        quantity, unit, how = _split(line, net, draft)
-        yield _Row(
-            _described(draft, line, how),
-            quantity,
-            unit,
-            net,
-            settings.items.get(line.sku or "", settings.item),
-            rate,
-            tax,
-        )
-    for extra, sign, item, word in (
-        (draft.shipping, 1, settings.shipping_item, "Shipping"),
-        (draft.discount, -1, settings.discount_item, "Order discount"),
-    ):
-        if extra and extra.amount:
-            rate, tax = _taxed(extra.tax, sign)
-            net = sign * extra.amount - (tax if draft.tax_included else NONE)
-            yield _Row(extra.description or word, ONE, net, net, item or settings.item, rate, tax)
-
-
-def _taxed(tax: Tax | None, sign: int) -> tuple[Decimal, Decimal]:
-    return (tax.rate, sign * tax.amount) if tax else (NONE, NONE)
-
-
-def _split(line: Line, net: Decimal, draft: InvoiceDraft) -> tuple[Decimal, Decimal, str]:
-    """Quantity and unit price whose product is the amount ("Amount is not equal to UnitPrice * Qty" is a refusal), and
-    words for what they do not show. Both have at most five decimals."""
-    short = line.quantity == round(line.quantity, 5)
-    for unit in (line.unit_price, net / line.quantity):
-        if short and unit == round(unit, 5) and rounded(line.quantity * unit, draft.currency) == net:
-            return line.quantity, round(unit, 5), "" if unit == line.unit_price else _how(line, draft)
-    return ONE, net, _how(line, draft)
-
-
-def _how(line: Line, draft: InvoiceDraft) -> str:
-    discount = f", discount {line.discount:f}" if line.discount else ""
-    tax = " including tax" if draft.tax_included else ""
-    return f"{line.quantity:f} × {line.unit_price:f}{discount}{tax}"
-
-
-def _described(draft: InvoiceDraft, line: Line, how: str) -> str:
-    """Description, SKU, attributes (an engraving) and, where the columns do not show it, how the amount came about."""
-    text = f"{line.description} ({line.sku})" if line.sku else line.description
-    parts = [text, *(f"{name}: {value}" for name, value in line.attributes.items()), *([how] if how else [])]
-    return fits(f"order {draft.order_ref}: the description of line {line.ref}", "\n".join(parts), 4000, TITLE) or ""
-
-
-def _line(row: _Row, tax_code: str) -> dict[str, Any]:
+def _line(row: Row, draft: InvoiceDraft, settings: QuickBooksSettings) -> dict[str, Any]:
+    """Quantity × unit price must be the amount ("Amount is not equal to UnitPrice * Qty" is a refusal); both have at
+    most five decimals. Where the columns do not show how the amount came about, the description does."""
+    quantity, unit = priced(row, row.net, draft.currency, quantity_places=5, unit_places=5) or (ONE, row.net)
+    if unit != row.unit and quantity * unit != row.net:
+        quantity, unit = ONE, row.net  # the product must not need rounding
+    text = row.description if row.kind != "line" or unit == row.unit else f"{row.description}\n{row.calculation()}"
+    item = {"shipping": settings.shipping_item, "discount": settings.discount_item}.get(row.kind)
     detail = {
-        "ItemRef": {"value": row.item},
-        "Qty": row.quantity,
-        "UnitPrice": row.unit,
-        "TaxCodeRef": {"value": tax_code},
+        "ItemRef": {"value": item or settings.items.get(row.sku or "", settings.item)},
+        "Qty": quantity,
+        "UnitPrice": unit,
+        "TaxCodeRef": {"value": _tax_code(row, draft, settings)},
     }
     return {
         "DetailType": "SalesItemLineDetail",
-        "Amount": row.amount,
-        "Description": row.description,
+        "Amount": row.net,
+        "Description": fits(f"order {draft.order_ref}: a line's description", text, 4000, TITLE),
         "SalesItemLineDetail": detail,
     }
 
 
-def _tax_code(row: _Row, draft: InvoiceDraft, settings: QuickBooksSettings) -> str:
+def _tax_code(row: Row, draft: InvoiceDraft, settings: QuickBooksSettings) -> str:
     """In the US a line is TAX or NON; elsewhere it names the company's tax code."""
     if settings.automated_sales_tax:
         return "TAX" if row.rate or row.tax else "NON"
-    if row.rate not in settings.tax:
-        rate = f"{row.rate.normalize():f}"
-        raise Rejected(
-            f'order {draft.order_ref}: no QuickBooks tax code is configured for {rate} % tax: set tax."{rate}" in the '
-            "account's settings (a query of TaxCode lists them)"
-        )
-    return settings.tax[row.rate]
+    return coded(settings.tax, row.rate, draft, TITLE)
 
 
-def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksSettings) -> dict[str, Any] | None:
+def _tax_detail(found: Sequence[Row], draft: InvoiceDraft, settings: QuickBooksSettings) -> dict[str, Any] | None:
     """The tax, stated only where it must be.
 
     In the US always: the engine "honors the amount" (Intuit's developer blog, 11 December 2017; minor version 70).
@@ -359,10 +309,10 @@ def _tax_detail(rows: Sequence[_Row], draft: InvoiceDraft, settings: QuickBooksS
     """
     if settings.automated_sales_tax:
         return {"TotalTax": draft.tax_total}
-    net = {row.rate: NONE for row in rows}
+    net = {row.rate: NONE for row in found}
     charged = dict(net)
-    for row in rows:
-        net[row.rate] += row.amount
+    for row in found:
+        net[row.rate] += row.net
         charged[row.rate] += row.tax
     if all(_to_cents(net[rate] * rate / 100) == tax for rate, tax in charged.items()):
         return None

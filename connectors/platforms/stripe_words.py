@@ -30,21 +30,28 @@ TaxRateId = Annotated[str, Field(pattern="^txr_")]
 
 
 class StripeSettings(PlatformSettings):
-    """`tax_rates` has each tax percentage you charge and the id of that tax rate on Stripe ("txr_…")."""
+    """What the merchant configures: each tax percentage and the id of that tax rate on Stripe."""
 
-    tax_rates: dict[Decimal, TaxRateId]
-    inclusive_tax_rates: dict[Decimal, TaxRateId] = Field(default_factory=dict)
-    """The same for shops whose prices include tax: on Stripe these are tax rates of their own (`inclusive`)."""
-    days_until_due: Annotated[int, Field(ge=0)] = 14
-    """Where the draft names no later day than its own."""
-    account: Annotated[str, Field(pattern="^acct_")] | None = None
-    """The connected account to act for (Stripe Connect); sent as `Stripe-Account`."""
+    tax_rates: Annotated[
+        dict[Decimal, TaxRateId], Field(description='rate in percent to the id of that tax rate: `{ "20" = "txr_…" }`')
+    ]
+    inclusive_tax_rates: Annotated[
+        dict[Decimal, TaxRateId],
+        Field(
+            default_factory=dict, description="the same for prices that include tax: tax rates of their own on Stripe"
+        ),
+    ]
+    days_until_due: Annotated[int, Field(ge=0, description="where the shop's `payment_days` is 0")] = 14
+    account: Annotated[
+        str | None,
+        Field(pattern="^acct_", description="the connected account to act for (`acct_…`), by Stripe Connect"),
+    ] = None
 
 
 class StripeCredentials(BaseModel):
     """A secret key (`sk_live_…`, `sk_test_…`) or a restricted one (`rk_…`)."""
 
-    api_key: SecretStr
+    api_key: Annotated[SecretStr, Field(description="a secret key (`sk_…`) or a restricted one (`rk_…`)")]
 
 
 class TaxRate(BaseModel):

@@ -22,15 +22,21 @@ BEFORE_KEY = " · "
 class XeroSettings(PlatformSettings):
     """What the merchant configures; each comes from a look-up in Xero, named in the field's description."""
 
-    tenant: Annotated[str, Field(min_length=1, description="tenantId of GET https://api.xero.com/connections")]
-    sales_account: Annotated[str, Field(min_length=1, description='Code of GET /Accounts?where=Class=="REVENUE"')]
-    shipping_account: Annotated[str | None, Field(description="the sales account where left out")] = None
+    tenant: Annotated[
+        str, Field(min_length=1, description="the organisation's tenantId, from `GET https://api.xero.com/connections`")
+    ]
+    sales_account: Annotated[str, Field(min_length=1, description="code of the sales account")]
+    shipping_account: Annotated[
+        str | None, Field(description="code for shipping; the sales account where left out")
+    ] = None
     tax: Annotated[
         dict[Amount, str],
-        Field(min_length=1, description='rate in percent to TaxType of GET /TaxRates: {"20": "OUTPUT2", "0": "NONE"}'),
+        Field(min_length=1, description='rate in percent to tax type: `{ "20" = "OUTPUT2", "0" = "NONE" }`'),
     ]
-    payment_days: Annotated[int, Field(ge=0, le=365, description="from issue to due date, for who makes drafts")] = 14
-    branding_theme: Annotated[str | None, Field(description="BrandingThemeID of GET /BrandingThemes")] = None
+    payment_days: Annotated[
+        int, Field(ge=0, le=365, description="not read by the pipeline: the shop's `payment_days` counts")
+    ] = 14
+    branding_theme: Annotated[str | None, Field(description="BrandingThemeID")] = None
 
 
 CHOICES = ("Accounts", "TaxRates", "BrandingThemes")

@@ -14,8 +14,10 @@ from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Uncer
 from connectors.http import Answer, Http
 from connectors.model import InvoiceDraft, Party
 from connectors.platforms import xero_words as words
+from connectors.platforms.base import AppCredentials
 from connectors.platforms.documents import CustomerDraft, Hit, PlannedInvoice
-from connectors.platforms.xero import Contacts, Invoices, Xero, XeroCredentials
+from connectors.platforms.xero import Xero
+from connectors.platforms.xero_documents import Contacts, Invoices
 from tests.contract import orders
 from tests.contract.samples.xero import SAMPLES
 
@@ -293,4 +295,4 @@ def test_two_contacts_with_our_number_are_not_a_choice() -> None:
 
 
 def test_credentials_are_not_shown() -> None:
-    assert "sandbox-client-secret" not in repr(XeroCredentials.model_validate(SAMPLES.credentials))
+    assert "sandbox-client-secret" not in repr(AppCredentials.model_validate(SAMPLES.credentials))

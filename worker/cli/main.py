@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,6 @@ from worker.cli.doctor import doctor
 from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, opened, plain, print_json, say, show
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from connectors.sandbox.faults import Faults
     from worker.embedded.machine import Machine
 
@@ -146,16 +144,19 @@ def init(
 def platforms(
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table that stands in the docs.")] = False,
+    pages: Annotated[bool, typer.Option("--pages", help="Print each platform's section of the docs.")] = False,
 ) -> None:
     """What each platform can do."""
     from connectors.platforms.base import platforms as all_platforms
+    from worker.cli import capabilities
 
-    rows = [_capabilities(kind.facts, kind.Invoices.bulk) for kind in all_platforms().values()]
+    every = sorted(all_platforms().values(), key=lambda kind: str(kind.facts.title).casefold())
+    rows = [capabilities.capabilities(kind) for kind in every]
     if as_json:
         print_json(rows)
         return
-    if markdown:
-        typer.echo(_markdown(rows))
+    if markdown or pages:
+        typer.echo(capabilities.markdown(rows) if markdown else "\n\n".join(map(capabilities.page, every)))
         return
     from rich.table import Table
 
@@ -167,52 +168,6 @@ def platforms(
             row["key_lives"] or "none", str(row["bulk"]), ", ".join(row["quotas"]) or "none known",
         )  # fmt: skip
     show(table)
-
-
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    """The same table for README.md and deploy/docs/platforms.md; tests/test_docs.py compares."""
-    lines = [
-        "| Platform | Login | Can | Our reference is in | Its key lives | Invoices a call | Quota | Quiet period |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = (
-            f"[{row['title']}]({row['docs']}) (`{row['platform']}`)",
-            row["auth"],
-            ", ".join(row["can"]),
-            f"`{row['reference']}`" + (", unique" if row["reference_unique"] else ""),
-            row["key_lives"] or "none",
-            str(row["bulk"]),
-            ", ".join((*row["quotas"], f"{row['concurrent']} at once")),
-            f"{row['quiet_seconds']:g} s",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _capabilities(facts: Any, bulk: int) -> dict[str, Any]:
-    return {
-        "platform": facts.slug,
-        "title": facts.title,
-        "docs": facts.docs,
-        "auth": facts.auth,
-        "can": sorted(facts.can),
-        "reference": facts.reference.field,
-        "reference_unique": facts.reference.unique,
-        "key_lives": _span(facts.key.lives) if facts.key else "for ever" if facts.once else None,
-        "bulk": bulk,
-        "quotas": [f"{quota.calls}{quota.of and f' {quota.of} calls'} in {_span(quota.per)}" for quota in facts.quotas],
-        "concurrent": facts.concurrent,
-        "quiet_seconds": facts.quiet.total_seconds(),
-    }
-
-
-def _span(time: timedelta) -> str:
-    seconds = round(time.total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds % length == 0:
-            return f"{seconds // length} {unit}" + ("" if seconds == length else "s")
-    return f"{seconds} s"
 
 
 @app.command()

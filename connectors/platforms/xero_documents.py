@@ -1,0 +1,282 @@
+"""Contacts and invoices in Xero: many in one PUT, each answered for itself, looked for by number, name and e-mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from connectors.errors import ConnectorError, Rejected, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing
+from connectors.platforms import xero_words as words
+from connectors.platforms.documents import (
+    CustomerDraft,
+    D,
+    Documents,
+    Hit,
+    Outcome,
+    Plan,
+    PlannedInvoice,
+    R,
+    RemoteCustomer,
+    Request,
+    reading,
+)
+
+API = "/api.xro/2.0"
+JSON = {"Content-Type": "application/json"}
+STATUSES = {
+    "DRAFT": Status.DRAFT,
+    "SUBMITTED": Status.DRAFT,
+    "AUTHORISED": Status.ISSUED,
+    "PAID": Status.PAID,
+    "VOIDED": Status.VOID,
+    "DELETED": Status.VOID,
+}
+QUERY_LENGTH = 1800
+"""Characters of one look-up's list, encoded: keeps the whole address under the 2,048 that common servers take."""
+
+
+class Elements(Documents[D, R]):
+    """What contacts and invoices share: one PUT of a list, answered element by element.
+
+    With `summarizeErrors=false` the good elements are saved and each bad one carries its own messages; the answer is
+    a 200 even if all are bad (Xero-OpenAPI, parameter summarizeErrors).
+    """
+
+    bulk = 50
+    collection: ClassVar[str]
+    id_field: ClassVar[str]
+    match_field: ClassVar[str]
+    """The field of an element that says which draft it answers."""
+
+    def reference(self, draft: D) -> str:
+        """What `match_field` is for this draft."""
+        raise NotImplementedError
+
+    def document(self, raw: Mapping[str, Any]) -> R:
+        """An element of an answer in our words."""
+        raise NotImplementedError
+
+    def terms(self, draft: D) -> list[str]:
+        """What a look-up for this draft asks for, to be joined by `query` with that of others; nothing if it cannot
+        be written in a list."""
+        raise NotImplementedError
+
+    def query(self, terms: Sequence[str]) -> Mapping[str, str]:
+        """One look-up for many terms."""
+        raise NotImplementedError
+
+    def search_term(self, draft: D) -> str | None:
+        """What only `searchTerm` can look for, because a list or a `where` cannot quote it: one call a draft."""
+        raise NotImplementedError
+
+    def match(self, draft: D, raws: Iterable[Mapping[str, Any]]) -> Hit[R] | None | ConnectorError:
+        """Which of the elements found is the draft's."""
+        raise NotImplementedError
+
+    def put(self, element: Mapping[str, Any], issues: bool = False) -> Plan:
+        """The plan: one PUT of one element; `unitdp=4` keeps unit prices at four decimals."""
+        return (
+            Request(
+                step="create",
+                method="PUT",
+                path=f"{API}/{self.collection}",
+                query={"summarizeErrors": "false", "unitdp": "4"},
+                headers=JSON,
+                body=dump_json({self.collection: [element]}),
+                issues=issues,
+            ),
+        )
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        head, tail = f'{{"{self.collection}":[', "]}"
+        elements = [plan[0].body.removeprefix(head).removesuffix(tail) for plan in plans]
+        return plans[0][0].model_copy(update={"body": head + ",".join(elements) + tail})
+
+    def unpack(self, answer: Answer, drafts: Sequence[D]) -> list[Outcome[R]]:
+        shown: dict[Any, list[Mapping[str, Any]]] = {}
+        for raw in answer.json()[self.collection]:
+            shown.setdefault(raw.get(self.match_field), []).append(raw)
+        return [self._outcome(shown.get(self.reference(draft), []), answer) for draft in drafts]
+
+    def _outcome(self, raws: Sequence[Mapping[str, Any]], answer: Answer) -> Outcome[R]:
+        try:
+            if len(raws) != 1:
+                raise Uncertain(f"Xero's answer has {len(raws)} elements for this document", status=answer.status)
+            return Outcome(reading(lambda: self._accepted(raws[0], answer), answer), sample=answer.sample)
+        except ConnectorError as error:
+            return Outcome(error=error, sample=answer.sample)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
+        (raw,) = answer.json()[self.collection]
+        document = self._accepted(raw, answer)
+        return str(raw[self.id_field]), document
+
+    def _accepted(self, raw: Mapping[str, Any], answer: Answer) -> R:
+        """The element's document. Raises what its messages mean where Xero did not save it."""
+        failed = raw.get("HasErrors") is True or raw.get("HasValidationErrors") is True
+        if failed or raw.get("StatusAttributeString") == "ERROR":
+            text = words.messages(raw) or "refused without a reason"
+            kind = self.platform.refusal(400, text) or Rejected
+            raise kind(f"Xero: {self.platform.http.redact(text)}", status=answer.status, sample=answer.sample)
+        return self.document(raw)
+
+    def find(self, drafts: Sequence[D]) -> list[Hit[R] | None | ConnectorError]:
+        """Looks for many drafts in few calls; a call that fails speaks only for the drafts it was about."""
+        results: list[Hit[R] | None | ConnectorError] = []
+        for group in groups(drafts, self.terms):
+            try:
+                wanted = [term for draft in group for term in self.terms(draft)]
+                common = self.listed(self.query(wanted)) if wanted else []
+            except ConnectorError as error:
+                results.extend(error for _ in group)
+                continue
+            results.extend(self._found(draft, common) for draft in group)
+        return results
+
+    def _found(self, draft: D, common: Sequence[Mapping[str, Any]]) -> Hit[R] | None | ConnectorError:
+        def read() -> Hit[R] | None | ConnectorError:
+            term: str | None = self.search_term(draft)
+            every = [*common, *(self.listed({"searchTerm": term}) if term else ())]
+            return self.match(draft, {raw[self.id_field]: raw for raw in every}.values())
+
+        return self.looked(read)
+
+    def listed(self, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Every element a look-up gives, page by page (at most 1,000 each). Raises the errors of a read."""
+        found: list[Mapping[str, Any]] = []
+        for page in range(1, 1000):
+            answer = self.platform.ask(f"{API}/{self.collection}", {**query, "page": str(page), "pageSize": "1000"})
+            elements = self.platform.told(answer, lambda body: body[self.collection])
+            found.extend(elements)
+            if len(elements) < 1000:
+                break
+        return found
+
+
+class Contacts(Elements[CustomerDraft, RemoteCustomer]):
+    """Customers. `ContactNumber`, which only the API can write, carries our key.
+
+    A contact is ours by its number; else a merchant's contact with the same e-mail is adopted; else one of the same
+    name, because Xero wants names to be unique among active contacts and would refuse ours. A company is one contact
+    whoever orders for it; the name of a person is made unique by the customer's number or e-mail ("Ada Lovelace
+    (C-9)"), for two people of one name must not get each other's invoices.
+    """
+
+    look_first = True
+    collection = "Contacts"
+    id_field = "ContactID"
+    match_field = "ContactNumber"
+
+    def reference(self, draft: CustomerDraft) -> str:
+        return words.contact_number(draft.key)
+
+    def document(self, raw: Mapping[str, Any]) -> RemoteCustomer:
+        return RemoteCustomer(
+            id=raw["ContactID"], key=raw.get("ContactNumber"), name=raw.get("Name"), email=raw.get("EmailAddress")
+        )
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        return self.put(words.contact(draft))
+
+    def terms(self, draft: CustomerDraft) -> list[str]:
+        """By number, name and e-mail at once: `where` takes `==` on any element (Xero-OpenAPI) and OR."""
+        wanted = {"ContactNumber": self.reference(draft), "Name": words.contact_name(draft)}
+        if draft.party.email:
+            wanted["EmailAddress"] = draft.party.email
+        return [f'{field}=="{value}"' for field, value in wanted.items() if words.quotable(value)]
+
+    def query(self, terms: Sequence[str]) -> Mapping[str, str]:
+        return {"where": " OR ".join(terms)}
+
+    def search_term(self, draft: CustomerDraft) -> str | None:
+        name = words.contact_name(draft)
+        return None if words.quotable(name) else name
+
+    def match(
+        self, draft: CustomerDraft, raws: Iterable[Mapping[str, Any]]
+    ) -> Hit[RemoteCustomer] | None | ConnectorError:
+        active = sorted(
+            (raw for raw in raws if raw.get("ContactStatus", "ACTIVE") == "ACTIVE"), key=lambda raw: raw["ContactID"]
+        )
+        number, name = self.reference(draft), words.contact_name(draft).casefold()
+        ours = [raw for raw in active if raw.get("ContactNumber") == number]
+        if len(ours) > 1:
+            return Rejected(f"Xero has {len(ours)} contacts with the contact code {number}: merge them, then retry")
+        email = (draft.party.email or "").casefold()
+        alike = [raw for raw in active if email and (raw.get("EmailAddress") or "").casefold() == email]
+        alike.sort(key=lambda raw: (raw.get("Name") or "").casefold() != name)
+        named = [raw for raw in active if (raw.get("Name") or "").casefold() == name]
+        best = ours or alike or named
+        if not best:
+            return None
+        found = self.document(best[0])
+        return Hit(found.model_copy(update={"key": draft.key}) if ours else found)
+
+
+class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
+    """Sales invoices (ACCREC), issued by the call that creates them: their rounding is computed before."""
+
+    collection = "Invoices"
+    id_field = "InvoiceID"
+    match_field = "InvoiceNumber"
+
+    def reference(self, draft: PlannedInvoice) -> str:
+        return draft.draft.reference
+
+    def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
+        return RemoteInvoice(
+            id=raw["InvoiceID"],
+            number=raw.get("InvoiceNumber"),
+            reference=raw.get("InvoiceNumber"),
+            key=words.key_in(raw.get("Reference")),
+            status=STATUSES[raw["Status"]],
+            currency=raw["CurrencyCode"],
+            total=raw["Total"],
+            tax=raw.get("TotalTax"),
+            due=raw.get("AmountDue"),
+            customer_id=(raw.get("Contact") or {}).get("ContactID"),
+        )
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        settings: words.XeroSettings = self.platform.settings
+        return self.put(words.invoice(draft.draft, draft.customer_id, settings), issues=settings.issue)
+
+    def terms(self, draft: PlannedInvoice) -> list[str]:
+        """By number: `InvoiceNumbers` is a comma list (Xero-OpenAPI)."""
+        number = self.reference(draft)
+        return [number] if words.quotable(number) and "," not in number else []
+
+    def query(self, terms: Sequence[str]) -> Mapping[str, str]:
+        return {"InvoiceNumbers": ",".join(terms)}
+
+    def search_term(self, draft: PlannedInvoice) -> str | None:
+        return None if self.terms(draft) else self.reference(draft)
+
+    def match(
+        self, draft: PlannedInvoice, raws: Iterable[Mapping[str, Any]]
+    ) -> Hit[RemoteInvoice] | None | ConnectorError:
+        """Whether `InvoiceNumbers` shows deleted and voided ones is not documented: both are sorted out here, and so
+        are bills, whose numbers need not be unique."""
+        sales = [raw for raw in raws if raw.get("Type") == "ACCREC" and raw.get("Status") != "DELETED"]
+        same = [self.document(raw) for raw in sales if raw.get("InvoiceNumber") == self.reference(draft)]
+        chosen = choosing.invoice(draft, same, "Xero")
+        return Hit(chosen) if chosen else None
+
+
+def groups(drafts: Sequence[D], terms: Callable[[D], list[str]]) -> Iterator[list[D]]:
+    """The drafts in order, in groups whose terms fit into one address."""
+    group: list[D] = []
+    length = 0
+    for draft in drafts:
+        size = sum(len(quote(term)) + 4 for term in terms(draft))
+        if group and length + size > QUERY_LENGTH:
+            yield group
+            group, length = [], 0
+        group.append(draft)
+        length += size
+    if group:
+        yield group
