@@ -1,0 +1,302 @@
+"""Business Central, API v2.0: customers, and invoices that are drafted, compared and posted, each with what it shows.
+
+Every unsafe call on invoices is a JSON `$batch` of pairs: do something, and read the invoice after it, so that one call
+makes many and shows them. Without `Isolation` each inner request stands alone; a batch has at most 100 of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from itertools import islice
+from textwrap import wrap
+from typing import Any
+from urllib.parse import quote
+
+from connectors.errors import ConnectorError, Rejected, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import Address, RemoteInvoice, Status
+from connectors.platforms import choosing
+from connectors.platforms import dynamics365_words as words
+from connectors.platforms.documents import (
+    Attempt,
+    CustomerDraft,
+    Documents,
+    Hit,
+    Outcome,
+    Plan,
+    PlannedInvoice,
+    RemoteCustomer,
+    Request,
+    filled,
+    later,
+    reading,
+)
+from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, short, without_empty
+
+JSON = {"Content-Type": "application/json"}
+CURRENT = {"Data-Access-Intent": "ReadWrite"}
+"""Not from a replica that lags behind."""
+LINES = "$expand=salesInvoiceLines"
+TEXT = 100
+STATES = {
+    "Draft": Status.DRAFT, "In Review": Status.DRAFT, "Open": Status.ISSUED, "Corrective": Status.ISSUED,
+    "Paid": Status.PAID, "Canceled": Status.VOID,
+}  # fmt: skip
+ASKED_FOR = 20
+"""References in one filter: the address stays short."""
+
+
+def root(settings: words.DynamicsSettings) -> str:
+    """Where the API of an environment begins."""
+    return f"/v2.0/{quote(settings.tenant_id)}/{quote(settings.environment)}/api/v2.0"
+
+
+def company(settings: words.DynamicsSettings) -> str:
+    return f"companies({settings.company_id})"
+
+
+def rows_of(body: Any) -> list[Any]:
+    """The rows of a list. Raises `ValueError` for a page that is not the last."""
+    if "@odata.nextLink" in body:
+        raise ValueError("there is more")
+    found: list[Any] = body["value"]
+    return found
+
+
+class Customers(Documents[CustomerDraft, RemoteCustomer]):
+    """Customers: found by e-mail address; who has none by a name that tells two of one name apart."""
+
+    look_first = True
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        party, place = draft.party, draft.billing_address or draft.shipping_address or Address()
+        raw = {
+            "displayName": fits(
+                "the customer's name", party.display_name if party.email else distinct_name(draft), TEXT, words.TITLE
+            ),
+            "type": "Company" if party.company else "Person",
+            **address("", place, "postalCode"),
+            "phoneNumber": fits("the customer's telephone", party.phone, 30, words.TITLE),
+            "email": fits("the customer's e-mail address", party.email, 80, words.TITLE),
+            "taxRegistrationNumber": fits("the customer's tax number", party.tax_id, 20, words.TITLE),
+        }
+        path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/customers"
+        return (Request(step="create", path=path, headers=JSON, body=dump_json(without_empty(raw))),)
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        email, name = draft.party.email, None if draft.party.email else distinct_name(draft)
+        asked = {("email", email), ("email", email.lower())} if email else {("displayName", name or "")}
+        wanted = " or ".join(f"{field} eq {words.literal(value)}" for field, value in sorted(asked))
+        path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/customers"
+        answer = self.platform.ask(path, {"$filter": wanted}, CURRENT)
+        found = self.platform.told(answer, lambda body: [customer(raw) for raw in rows_of(body)])
+        best = words.chosen(draft, found, name)
+        return Hit(best) if best else None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
+        found = customer(answer.json())
+        return found.id, found
+
+
+def customer(raw: Any) -> RemoteCustomer:
+    """By its number, which people know it by."""
+    return RemoteCustomer(id=raw["number"], name=raw["displayName"], email=raw["email"] or None)
+
+
+def address(before: str, place: Address, postcode: str = "PostCode") -> dict[str, str | None]:
+    """The fields of an address, which begin with `before`. Raises `Rejected` for what is too long."""
+    parts = {
+        "addressLine1": (place.line1, 100), "addressLine2": (place.line2, 50), "city": (place.city, 30),
+        "state": (place.region, 30), postcode: (place.postcode, 20), "country": (place.country, 10),
+    }  # fmt: skip
+    return {
+        (before + name[0].upper() + name[1:] if before else name): fits(
+            f"the address ({name})", text, most, words.TITLE
+        )
+        for name, (text, most) in parts.items()
+    }
+
+
+class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
+    """Drafted in one batch, compared, posted in the next; each part of a batch is named by its document's key."""
+
+    bulk = 50
+    calls = 2
+    look_first = True
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        raw, remark = invoice(draft, self.platform.settings)
+        path = f"{company(self.platform.settings)}/salesInvoices"
+        wanted = f"$filter={quote(f'externalDocumentNumber eq {words.literal(coded(draft.draft.reference))}')}&{LINES}"
+        make = {"method": "POST", "url": path, "headers": JSON, "body": raw}
+        first = self._pair("draft", draft.key, make, f"{path}?{wanted}", remark=remark)
+        if not self.platform.settings.issue:
+            return (first,)
+        post = {"method": "POST", "url": f"{path}(DRAFT)/Microsoft.NAV.post", "headers": {}}
+        issue = self._pair("issue", draft.key, post, f"{path}(DRAFT)?{LINES}", issues=True)
+        return first, issue.model_copy(update={"body": issue.body.replace("(DRAFT)", f"({later('draft')})")})
+
+    def _pair(self, step: str, key: str, act: dict[str, Any], see: str, **more: Any) -> Request:
+        """One unsafe request, and after it the invoice is read."""
+        name = words.mark(key)
+        read = {"id": f"{name}-see", "method": "GET", "url": see, "headers": CURRENT}
+        body = dump_json({"requests": [{"id": f"{name}-do", **act}, read]})
+        return Request(step=step, path=f"{root(self.platform.settings)}/$batch", headers=JSON, body=body, **more)
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        return self._together([plan[0] for plan in plans])
+
+    @staticmethod
+    def _together(requests: Sequence[Request]) -> Request:
+        parts = (request.body.removeprefix('{"requests":[').removesuffix("]}") for request in requests)
+        return requests[0].model_copy(update={"body": f'{{"requests":[{",".join(parts)}]}}', "remark": ""})
+
+    def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
+        parts = {part["id"]: part for part in answer.json()["responses"]}
+        return [self._outcome(parts, draft.key, answer) for draft in drafts]
+
+    def _outcome(self, parts: dict[str, Any], key: str, answer: Answer) -> Outcome[RemoteInvoice]:
+        try:
+            document = reading(lambda: self._seen(parts, words.mark(key), answer)[1], answer)
+            if document is None:
+                raise Uncertain(f"{words.TITLE}'s answer does not show what was made", status=answer.status)
+            return Outcome(document.model_copy(update={"key": key}), sample=answer.sample)
+        except ConnectorError as error:
+            return Outcome(error=error, sample=error.sample or answer.sample)
+
+    def _seen(self, parts: dict[str, Any], name: str, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        """What a pair did: the invoice's id ("" where the answer to the act has none) and the invoice after it, None
+        where it was not read. Raises what the answer to the act means."""
+        if f"{name}-do" not in parts:
+            raise Uncertain(f"{words.TITLE}'s answer does not speak of this invoice", status=answer.status)
+        act, see = parts[f"{name}-do"], parts.get(f"{name}-see", {"status": 0})
+        self.platform._refuse(inner(answer, act), int(act["status"]), True)
+        made = act["body"]["id"] if act.get("body") else ""
+        if see["status"] != 200:
+            return made, None
+        rows = see["body"]["value"] if "value" in see["body"] else [see["body"]]
+        return made, next((document(raw) for raw in rows if made in {"", raw["id"]}), None)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        asked = json.loads(request.body)["requests"]
+        parts = {part["id"]: part for part in answer.json()["responses"]}
+        made, shown = self._seen(parts, asked[0]["id"].removesuffix("-do"), answer)
+        if request.step == "draft":
+            return (made or document(None).id), shown
+        return "", self.final(shown)
+
+    def create_packed(
+        self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
+    ) -> list[Outcome[RemoteInvoice]]:
+        """Drafts in one call; those that agree with their orders are posted in the next."""
+        outcomes = super().create_packed(request, attempts, key)
+        ready: dict[int, str] = {}
+        for place, (attempt, outcome) in enumerate(zip(attempts, outcomes, strict=True)):
+            if outcome.document is not None and not outcome.error:
+                attempt.done("draft", outcome.document.id)
+                if attempt.plan[1:] and not outcome.difference:
+                    ready[place] = outcome.document.id
+        if not ready:
+            return outcomes
+        some = [attempts[place] for place in ready]
+        posts = self._together([filled(attempts[place].plan[1], {"draft": made}) for place, made in ready.items()])
+        for place, posted in zip(ready, super().create_packed(posts, some, f"{key}-issue"), strict=True):
+            outcomes[place] = dataclasses.replace(posted, document=self.final(posted.document))
+            if posted.document and not posted.error:
+                attempts[place].done("issue", ready[place])
+        return outcomes
+
+    def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
+        """Drafts and posted ones are in one set."""
+        found: list[RemoteInvoice] = []
+        references = iter(sorted({coded(draft.draft.reference) for draft in drafts}))
+        path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/salesInvoices"
+        while some := list(islice(references, ASKED_FOR)):
+            wanted = " or ".join(f"externalDocumentNumber eq {words.literal(one)}" for one in some)
+            try:
+                answer = self.platform.ask(path, {"$filter": wanted, "$expand": "salesInvoiceLines"}, CURRENT)
+                found += self.platform.told(answer, lambda body: [document(raw) for raw in rows_of(body)])
+            except ConnectorError as error:
+                return [error for _ in drafts]
+        return [self.looked(lambda draft=draft: self._hit(draft, found)) for draft in drafts]  # type: ignore[misc]
+
+    def _hit(self, draft: PlannedInvoice, found: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
+        hit = choosing.invoice(draft, words.known(draft.draft, found), words.TITLE)
+        half_built = hit and hit.key == draft.key and hit.status is Status.DRAFT and self.platform.settings.issue
+        return Hit(hit, "issue" if half_built else None) if hit else None
+
+
+def inner(answer: Answer, part: dict[str, Any]) -> Answer:
+    """A part of a batch's answer as an answer of its own."""
+    body = dump_json(part.get("body") or {}).encode()
+    return dataclasses.replace(answer, status=int(part["status"]), body=body, headers=part.get("headers") or {})
+
+
+def coded(text: str) -> str:
+    """As a Code field keeps it."""
+    return text.strip().upper()
+
+
+def document(raw: Any) -> RemoteInvoice:
+    """An invoice of an answer, with its lines where they were asked for: our key is on one of them. A tax that a line
+    of ours evens out is not the order's, and left out."""
+    lines = raw.get("salesInvoiceLines") or []
+    keys = [key_in(line["description"]) for line in lines if line["lineType"] == "Comment"]
+    even = any(line["description"] == words.ROUNDING for line in lines)
+    status = STATES[raw["status"]]
+    return RemoteInvoice(
+        id=raw["id"],
+        number=raw["number"],
+        reference=raw["externalDocumentNumber"],
+        key=next((key for key in keys if key), None),
+        status=status,
+        currency=raw["currencyCode"],
+        total=raw["totalAmountIncludingTax"],
+        tax=None if even else raw["totalTaxAmount"],
+        due=raw["remainingAmount"] if status in {Status.ISSUED, Status.PAID} else None,
+        customer_id=raw["customerNumber"],
+    )
+
+
+def invoice(draft: PlannedInvoice, settings: words.DynamicsSettings) -> tuple[dict[str, Any], str]:
+    """The invoice with its lines, and a remark for the trail. Raises `Rejected` for what does not fit."""
+    order, billing, shipping = draft.draft, draft.draft.billing_address, draft.draft.shipping_address
+    if order.reference != order.reference.strip() or len(order.reference) > 35:
+        raise Rejected(f"order {order.order_ref}: {words.TITLE} takes external document numbers of up to 35 characters")
+    found, remark = words.items(order, settings, "rate", off=True)
+    about = f"Order {order.order_ref}"[: TEXT - words.KEY - len(BEFORE_KEY)]
+    raw = {
+        "externalDocumentNumber": coded(order.reference),
+        "customerNumber": draft.customer_id,
+        "invoiceDate": order.issued_on.isoformat(),
+        "postingDate": order.issued_on.isoformat(),
+        "dueDate": order.due_on.isoformat(),
+        "currencyCode": order.currency,
+        "email": fits(f"order {order.order_ref}: the e-mail address", order.customer.email, 80, words.TITLE),
+        **(address("sellTo", billing) if billing else {}),
+        **(address("shipTo", shipping) if shipping else {}),
+        "salesInvoiceLines": [
+            *(part for item in found for part in written(item, settings)),
+            {"lineType": "Comment", "description": f"{about}{BEFORE_KEY}{short(order.key, words.KEY)}"},
+        ],
+    }
+    return without_empty(raw), remark
+
+
+def written(item: words.Item, settings: words.DynamicsSettings) -> list[dict[str, Any]]:
+    """A line, and comment lines below it for what its description has no room for."""
+    texts = [part for text in item.text.splitlines() for part in wrap(text, TEXT)] or ["-"]
+    number = settings.items.get(item.sku or "")
+    line = {
+        "lineType": "Item" if number else "Account",
+        "lineObjectNumber": number or item.account,
+        "description": texts[0],
+        "quantity": item.quantity,
+        "unitPrice": item.unit,
+        "taxCode": item.code,
+    }
+    if item.discount:
+        line["discountAmount"] = item.discount
+    return [line, *({"lineType": "Comment", "description": text} for text in texts[1:])]
