@@ -1,0 +1,215 @@
+"""Customers and invoices in SAP Business One: lists page by page, change sets of an invoice and its key's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from connectors.errors import ConnectorError, Rejected, Uncertain
+from connectors.http import Answer, dump_json
+from connectors.model import RemoteInvoice
+from connectors.platforms import choosing
+from connectors.platforms import sap_business_one_batch as batch
+from connectors.platforms import sap_business_one_words as words
+from connectors.platforms.base import Platform
+from connectors.platforms.documents import (
+    CustomerDraft,
+    Documents,
+    Hit,
+    Outcome,
+    Plan,
+    PlannedInvoice,
+    RemoteCustomer,
+    Request,
+)
+
+API = "/b1s/v2"
+JSON = {"Content-Type": "application/json"}
+T = TypeVar("T")
+PAGE = {"Prefer": "odata.maxpagesize=200"}
+ASKED_FOR = 5
+"""Drafts in one look-up: keeps the address under the 8,190 characters that Apache takes."""
+
+
+class Customers(Documents[CustomerDraft, RemoteCustomer]):
+    """Customers. The code is made of our key, and unique; else the merchant's own with that e-mail address."""
+
+    look_first = True
+
+    def plan(self, draft: CustomerDraft) -> Plan:
+        path = f"{API}/BusinessPartners"
+        return (Request(step="customer", path=path, headers=JSON, body=dump_json(words.customer(draft))),)
+
+    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
+        """Only customers that may be billed in the order's currency are adopted. Whether texts are compared with their
+        case depends on the database, so it is asked not to."""
+        known = [f"CardCode eq {words.literal(words.card_code(draft.key))}"]
+        if draft.party.email:
+            known.append(f"EmailAddress eq {words.literal(draft.party.email)}")
+        query = {
+            "$filter": f"CardType eq 'cCustomer' and ({' or '.join(known)})",
+            "$select": "CardCode,CardName,EmailAddress,Currency",
+        }
+        raws = listed(self.platform, "BusinessPartners", query, dict, {"B1S-CaseInsensitive": "true"})
+        codes = {words.ALL_CURRENCIES, self.platform.settings.currencies.get(draft.currency or "")}
+        fit = [raw for raw in raws if raw.get("Currency") in codes]
+        found = choosing.customer(draft, [words.read_customer(raw, draft) for raw in fit], words.TITLE)
+        return Hit(found) if found else None
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
+        code = str(answer.json()["CardCode"])
+        return code, RemoteCustomer(id=code)
+
+
+class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
+    """Invoices, each in a change set with the row of its key: a key that is there already undoes the invoice."""
+
+    bulk = 20
+    calls = 2
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        fields, remark = words.invoice(draft, self.platform.settings)
+        code = words.row_code(draft.key)
+        key = dump_json({"Code": code, "Name": code})
+        body = batch.change_set([(f"{API}/U_BILLHOOK_KEY", key), (f"{API}/Invoices", dump_json(fields))])
+        return (
+            Request(step="create", path=f"{API}/$batch", headers=batch.HEADERS, body=body, issues=True, remark=remark),
+        )
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        return plans[0][0].model_copy(update={"body": batch.joined([plan[0].body for plan in plans])})
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        (answers,) = batch.parts(answer.body.decode())
+        if error := self._refused(answers, answer):
+            raise error
+        document = self._made(answers)
+        if not (shown := self._confirmed([document]).get(document.key or "")):
+            raise self._not_there(answer)
+        return shown.id, shown
+
+    @staticmethod
+    def _not_there(answer: Answer) -> Uncertain:
+        text = f"{words.TITLE} answered with an invoice that is not there: it may wait for approval"
+        return Uncertain(text, status=answer.status, sample=answer.sample)
+
+    def _made(self, answers: Sequence[batch.Part]) -> RemoteInvoice:
+        """The invoice that a change set made, as its last answer shows it."""
+        return words.read_invoice(answers[-1].body, self.platform.settings)
+
+    def _refused(self, answers: Sequence[batch.Part], answer: Answer) -> ConnectorError | None:
+        """What a change set was refused for, as a whole."""
+        failed = next((part for part in answers if not 200 <= part.status < 300), None)
+        if failed is None:
+            return None
+        message, code = said(failed.body)
+        known = Rejected if 400 <= failed.status < 500 else Uncertain
+        kind = self.platform.refusal(failed.status, f"{code} {message}") or known
+        text = f"{words.TITLE}: {self.platform.http.redact(message)}"
+        return kind(text, status=failed.status, code=code, sample=answer.sample)
+
+    def _confirmed(self, documents: Sequence[RemoteInvoice]) -> dict[str, RemoteInvoice]:
+        """Those that are there, by key, read anew: what an approval procedure keeps back was answered, but is none."""
+        try:
+            found = self._listed([f"DocEntry eq {one.id}" for one in documents])
+        except ConnectorError as error:
+            text = f"{words.TITLE} made invoices, but they could not be read back: {error.message}"
+            raise Uncertain(text, status=error.status, sample=error.sample) from error
+        return {one.key: one for one in found if one.key}
+
+    def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
+        """What was made is known by its key; reasons belong, in their order, to those that were not."""
+        sets = [(answers, self._refused(answers, answer)) for answers in batch.parts(answer.body.decode())]
+        reasons = [error for _, error in sets if error]
+        made = [self._made(answers) for answers, error in sets if not error]
+        shown, known = self._confirmed(made) if made else {}, {one.key for one in made}
+        refused = [draft.key for draft in drafts if draft.key not in known]
+        if len(refused) != len(reasons):
+            raise Uncertain(f"{words.TITLE}'s batch does not say what became of which invoice")
+        why = dict(zip(refused, reasons, strict=True))
+        return [
+            Outcome(shown[key], sample=answer.sample)
+            if key in shown
+            else Outcome(error=why.get(key) or self._not_there(answer), sample=answer.sample)
+            for key in (draft.key for draft in drafts)
+        ]
+
+    # -- look-ups --------------------------------------------------------------------------------------------------
+
+    def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
+        results: list[Hit[RemoteInvoice] | None | ConnectorError] = []
+        for start in range(0, len(drafts), ASKED_FOR):
+            some = drafts[start : start + ASKED_FOR]
+            try:
+                shown = self._shown(some)
+            except ConnectorError as error:
+                results += [error for _ in some]
+                continue
+            results += [self._found(draft, shown) for draft in some]
+        return results
+
+    def _shown(self, drafts: Sequence[PlannedInvoice]) -> list[RemoteInvoice]:
+        fields = [("U_BillhookRef", draft.key) for draft in drafts]
+        fields += [("NumAtCard", draft.draft.reference) for draft in drafts]
+        return self._listed([f"{name} eq {words.literal(value)}" for name, value in fields])
+
+    def _listed(self, conditions: Sequence[str]) -> list[RemoteInvoice]:
+        """Invoices that meet one of the conditions; not the cancellations of others."""
+        query = {"$filter": f"CancelStatus ne 'csCancellation' and ({' or '.join(conditions)})"}
+        settings = self.platform.settings
+        return listed(self.platform, "Invoices", query, lambda raw: words.read_invoice(raw, settings))
+
+    def _found(
+        self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]
+    ) -> Hit[RemoteInvoice] | None | ConnectorError:
+        """Nothing is there only where the key has no row either."""
+        try:
+            hit = choosing.invoice(draft, shown, words.TITLE)
+            if (hit is None or hit.key != draft.key) and self._keyed(draft):
+                hit = choosing.invoice(draft, self._shown([draft]), words.TITLE)  # made between the two questions
+                if hit is None or hit.key != draft.key:
+                    raise Rejected(
+                        f"order {draft.draft.order_ref}: its key is in the table BILLHOOK_KEY of {words.TITLE}, but "
+                        "its invoice is not there. It may wait for approval as a draft: approve it and retry; or "
+                        f"delete the row {words.row_code(draft.key)} where there is no such draft"
+                    )
+        except ConnectorError as error:
+            return error
+        return Hit(hit) if hit else None
+
+    def _keyed(self, draft: PlannedInvoice) -> bool:
+        """Whether the key has its row. Raises the errors of a read, so also where there is no such table."""
+        try:
+            answer = self.platform.ask(f"{API}/U_BILLHOOK_KEY({words.literal(words.row_code(draft.key))})")
+        except Rejected as error:
+            if error.status == 404 and error.code == "-2028":
+                return False
+            raise
+        return self.platform.told(answer, lambda raw: bool(raw["Code"]))
+
+
+def listed(
+    platform: Platform,
+    collection: str,
+    query: Mapping[str, str],
+    read: Callable[[Mapping[str, Any]], T],
+    headers: Mapping[str, str] = PAGE,
+) -> list[T]:
+    """Every element that a query gives, page by page, each as `read` takes it. Raises the errors of a read."""
+    found: list[T] = []
+    while True:
+        skipped = {**query, "$skip": str(len(found))} if found else query
+        answer = platform.ask(f"{API}/{collection}", skipped, {**PAGE, **headers})
+        page, more = platform.told(
+            answer, lambda body: ([read(raw) for raw in body["value"]], "@odata.nextLink" in body)
+        )
+        found += page
+        if not more or not page:
+            return found
+
+
+def said(body: Any) -> tuple[str, str]:
+    """The words and the code of an error; v1 has the words in an object of its own, v2 may have the code as a text."""
+    error = body["error"]
+    message = error["message"]
+    return str(message["value"] if isinstance(message, dict) else message), str(error["code"])

@@ -1,0 +1,217 @@
+"""SAP Business One in its own words: settings, customers and invoices of the Service Layer, answers as our documents.
+
+Names are those of the live metadata of `/b1s/v2` as published (gregorwolf/sap-business-one-odata-cap, SAPB1.edmx).
+Amounts in a foreign currency stand in fields of their own (`DocTotalFc`), which are 0 in the company's own. Tax is
+computed by Business One from a line's `VatGroup`, half up on each line as taken here; what that leaves is put into a
+rounding line without tax. Lengths are those of the database: CardCode 15, CardName 100, Dscription 100, OINV.NumAtCard
+100, alphanumeric user fields 254, the Code of a user table 50.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from connectors.errors import Rejected
+from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
+from connectors.platforms.base import PlatformSettings
+from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
+from connectors.platforms.rows import ONE, Row, coded, priced, rounded_off, spread, without_tax
+from connectors.platforms.texts import fits, without_empty
+
+TITLE = "SAP Business One"
+OURS = "BH"
+CODE, NAME, REFERENCE, KEY, TEXT = 15, 100, 100, 254, 100
+ALL_CURRENCIES = "##"
+
+
+class SapBusinessOneSettings(PlatformSettings):
+    """Codes are those of the company, as `billhook account options` lists them."""
+
+    server: Annotated[str, Field(description="address of the Service Layer: https://b1.example.com:50000")]
+    company: Annotated[str, Field(description="the company database (CompanyDB), such as SBODEMOGB", min_length=1)]
+    currencies: Annotated[
+        dict[str, str], Field(description="for each currency (GBP) the company's own code", min_length=1)
+    ]
+    item: Annotated[str, Field(description="code of the item that lines are sold as, where `items` has none; no stock")]
+    items: Annotated[dict[str, str], Field(description="for a SKU the code of its item", default_factory=dict)]
+    tax: Annotated[dict[Decimal, str], Field(description="for each tax rate in percent its tax group (VatGroup)")]
+    freight: Annotated[int, Field(description="code of the additional expense that shipping is")]
+    payment_terms: Annotated[int | None, Field(description="number of the payment terms, else the customer's own")] = (
+        None
+    )
+    series: Annotated[int | None, Field(description="numbering series of invoices, else the default")] = None
+
+    @field_validator("issue")
+    @classmethod
+    def _no_drafts(cls, issue: bool) -> bool:
+        if not issue:
+            raise ValueError("Billhook makes posted invoices in SAP Business One, not drafts; issue must be true")
+        return issue
+
+
+def card_code(key: str) -> str:
+    """Our key as the code of a customer: 15 letters and digits, the same for ever."""
+    return OURS + base64.b32encode(hashlib.sha256(key.encode()).digest()).decode()[: CODE - len(OURS)]
+
+
+def row_code(key: str) -> str:
+    """Our key as the code of a row in the table of keys: of 40 characters that are safe in an address, whatever case a
+    database minds."""
+    return hashlib.sha256(key.encode()).hexdigest()[:40]
+
+
+def literal(value: str) -> str:
+    """A text in a filter or an address."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def currency(code: str, settings: SapBusinessOneSettings) -> str:
+    """The company's code of a currency. Raises `Rejected` naming the setting that lacks it."""
+    if minor_units(code) != 2:
+        raise Rejected(
+            f"{TITLE} rounds {code} by the company's display settings, which Billhook cannot see: only currencies of "
+            "two decimals are invoiced there"
+        )
+    if code not in settings.currencies:
+        raise Rejected(
+            f"no code is configured for {code} on {TITLE}: set currencies.{code} in the account's settings (`billhook "
+            "account options` lists the choices)"
+        )
+    return settings.currencies[code]
+
+
+def customer(draft: CustomerDraft) -> dict[str, Any]:
+    party = draft.party
+    return without_empty(
+        {
+            "CardCode": card_code(draft.key),
+            "CardName": fits("the customer's name", party.display_name.strip(), NAME, TITLE),
+            "CardType": "cCustomer",
+            "Currency": ALL_CURRENCIES,
+            "EmailAddress": fits("the e-mail address", party.email, NAME, TITLE),
+            "Phone1": party.phone,
+            "BPAddresses": [_bp_address(draft.billing_address)] if draft.billing_address else None,
+        }
+    )
+
+
+def _bp_address(address: Address) -> dict[str, Any]:
+    parts = {"Street": address.line1, "Block": address.line2, "City": address.city, "ZipCode": address.postcode}
+    kind = {"AddressName": "Bill to", "AddressType": "bo_BillTo"}
+    return without_empty({**kind, **parts, "State": address.region, "Country": address.country})
+
+
+def _extension(draft: InvoiceDraft) -> dict[str, Any]:
+    """Both addresses as they are on this invoice."""
+    parts: dict[str, Any] = {}
+    for prefix, address in (("BillTo", draft.billing_address), ("ShipTo", draft.shipping_address)):
+        found = _bp_address(address) if address else {}
+        parts |= {prefix + name: value for name, value in found.items() if not name.startswith("Address")}
+    return parts
+
+
+def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[dict[str, Any], str]:
+    """An invoice, and what the trail should say of it. Raises `Rejected` for what Business One cannot do."""
+    draft = planned.draft
+    found = without_tax(spread(draft))
+    off = rounded_off(draft, found, "line", TITLE)
+    lines = [_line(row, draft, settings) for row in found if row.kind == "line"]
+    if off:
+        lines.append(_rounding(off, draft, settings))
+    shipping = [_expense(row, draft, settings) for row in found if row.kind == "shipping"]
+    remarks = {
+        "amounts are shown without tax": draft.tax_included,
+        "the order's discount is spread over its lines": draft.discount,
+        f"a rounding line of {off} {draft.currency} makes the total that of the order": off,
+    }
+    fields = {
+        "CardCode": planned.customer_id,
+        "DocDate": draft.issued_on.isoformat(),
+        "TaxDate": draft.issued_on.isoformat(),
+        "DocDueDate": draft.due_on.isoformat(),
+        "DocCurrency": currency(draft.currency, settings),
+        "NumAtCard": fits("the reference", draft.reference, REFERENCE, TITLE),
+        "U_BillhookRef": fits("Billhook's key of this order", draft.key, KEY, TITLE),
+        "Comments": f"Order {draft.order_ref}",
+        "PaymentGroupCode": settings.payment_terms,
+        "Series": settings.series,
+        "AddressExtension": _extension(draft),
+        "DocumentLines": lines,
+        "DocumentAdditionalExpenses": shipping,
+    }
+    return without_empty(fields), "; ".join(text for text, said in remarks.items() if said)
+
+
+def _line(row: Row, draft: InvoiceDraft, settings: SapBusinessOneSettings) -> dict[str, Any]:
+    quantity, unit = priced(row, row.amount, draft.currency, quantity_places=2, unit_places=2) or (ONE, row.amount)
+    text = (
+        row.description if (quantity, unit) == (row.quantity, row.unit) else f"{row.description}\n{row.calculation()}"
+    )
+    return {
+        "ItemCode": settings.items.get(row.sku or "", settings.item),
+        **_described(text),
+        "Quantity": quantity,
+        "UnitPrice": unit,
+        "VatGroup": coded(settings.tax, row.rate, draft, TITLE),
+    }
+
+
+def _described(text: str) -> dict[str, str]:
+    """A longer text stands whole in the item's details, and its beginning where there is room for no more."""
+    return {"ItemDescription": text} if len(text) <= TEXT else {"ItemDescription": text[:TEXT], "ItemDetails": text}
+
+
+def _rounding(off: Decimal, draft: InvoiceDraft, settings: SapBusinessOneSettings) -> dict[str, Any]:
+    group = coded(settings.tax, Decimal(0), draft, TITLE)
+    return {
+        "ItemCode": settings.item,
+        "ItemDescription": "Rounding",
+        "Quantity": ONE,
+        "UnitPrice": off,
+        "VatGroup": group,
+    }
+
+
+def _expense(row: Row, draft: InvoiceDraft, settings: SapBusinessOneSettings) -> dict[str, Any]:
+    group = coded(settings.tax, row.rate, draft, TITLE)
+    text = fits("the name of the shipping", row.description, TEXT, TITLE)
+    return {"ExpenseCode": settings.freight, "LineTotal": row.amount, "VatGroup": group, "Remarks": text}
+
+
+def read_invoice(raw: Mapping[str, Any], settings: SapBusinessOneSettings) -> RemoteInvoice:
+    codes = {own: code for code, own in settings.currencies.items()}
+    foreign = bool(raw.get("DocTotalFc"))
+    total = Decimal(raw["DocTotalFc"] if foreign else raw["DocTotal"])
+    paid = Decimal((raw.get("PaidToDateFC") if foreign else raw.get("PaidToDate")) or 0)
+    return RemoteInvoice(
+        id=str(raw["DocEntry"]),
+        number=str(raw["DocNum"]),
+        reference=raw.get("NumAtCard"),
+        key=raw.get("U_BillhookRef"),
+        status=_status(raw),
+        currency=codes.get(raw["DocCurrency"], raw["DocCurrency"]),
+        total=total,
+        tax=raw.get("VatSumFc") if foreign else raw.get("VatSum"),
+        due=total - paid,
+        customer_id=raw["CardCode"],
+    )
+
+
+def _status(raw: Mapping[str, Any]) -> Status:
+    if raw["CancelStatus"] != "csNo":
+        return Status.VOID
+    return {"bost_Open": Status.ISSUED, "bost_Close": Status.PAID, "bost_Paid": Status.PAID}[raw["DocumentStatus"]]
+
+
+def read_customer(raw: Mapping[str, Any], draft: CustomerDraft) -> RemoteCustomer:
+    code = str(raw["CardCode"])
+    key = draft.key if code == card_code(draft.key) else code
+    return RemoteCustomer(
+        id=code, key=key if code.startswith(OURS) else None, name=raw.get("CardName"), email=raw.get("EmailAddress")
+    )

@@ -1,0 +1,170 @@
+"""What only SAP Business One has: a key's row beside its invoice, two cookies, rounding lines, approval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connectors.errors import Duplicate, Rejected, Unauthorized, Uncertain
+from connectors.http import Http
+from connectors.platforms import sap_business_one_batch as batch
+from connectors.platforms.sap_business_one import SapBusinessOne, SapBusinessOneCredentials
+from connectors.sandbox import sap_business_one as sandbox
+from tests.contract import orders
+from tests.contract.attempts import Try, found, look
+from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.test_platforms import planned
+from tests.contract.walking import attempt, customer_id, issued, packed
+
+
+@pytest.fixture
+def company() -> Iterator[Books]:
+    running = RunningSandbox([sandbox.SapBusinessOne])
+    yield Books(subjects()["sap_business_one"], running)
+    running.close()
+
+
+def keys(company: Books) -> int:
+    return company.sandbox.run(lambda: company.emulator.shelf.count("U_BILLHOOK_KEY"))
+
+
+def test_a_refused_invoice_leaves_no_key_and_a_taken_key_no_invoice(company: Books) -> None:
+    settings = company.subject.samples.unknown_tax(company.subject.samples.settings)
+    wrong = company.connected(settings=SapBusinessOne.Settings.model_validate(settings))
+    assert type(wrong.invoices.create(attempt(wrong, orders.simple("SO-1"))).error) is Rejected
+    assert (keys(company), company.ledger()) == (0, [])
+    issued(company.platform, orders.simple("SO-1"))
+    again = attempt(company.platform, orders.simple("SO-1"), generation=2)
+    assert type(company.platform.invoices.create(again).error) is Duplicate
+    assert (keys(company), len(company.ledger())) == (1, 1)
+
+
+def test_in_a_batch_what_exists_already_does_not_hold_up_the_others(company: Books) -> None:
+    issued(company.platform, orders.simple("SO-1"))
+    tries = [attempt(company.platform, orders.simple(f"SO-{number}")) for number in range(4)]
+    outcomes = packed(company.platform, tries)
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), Duplicate, type(None), type(None)]
+    assert [entry.reference for entry in company.ledger()] == ["SO-1", "SO-0", "SO-2", "SO-3"]
+
+
+def test_content_ids_are_unique_in_a_batch() -> None:
+    one, two = (batch.change_set([("/a", f'{{"n":{n}}}'), ("/b", "{}")]) for n in (1, 2))
+    whole = batch.joined([one, two])
+    assert [line for line in whole.split("\r\n") if line.startswith("Content-ID")] == [
+        f"Content-ID: {number}" for number in (1, 2, 3, 4)
+    ]
+    assert whole.count('{"n":1}') == whole.count('{"n":2}') == 1
+    assert batch.joined([one]) == one
+
+
+@pytest.mark.parametrize("cut", [10, 60, -1, -5])
+def test_half_a_batch_is_no_answer(cut: int) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        batch.parts("--a\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad\r\n\r\n{}\r\n--a--"[:cut])
+
+
+def test_a_key_without_its_invoice_is_for_a_person(company: Books) -> None:
+    """As where an approval procedure keeps the invoice back: it is answered, but it is none."""
+    one = attempt(company.platform, orders.simple("SO-1"))
+    create = company.emulator.books._invoice
+
+    def kept_back(raw: Any) -> Any:
+        made = create(raw)
+        company.emulator.shelf.drop("Invoices", str(made["DocEntry"]))
+        return made
+
+    company.emulator.books._invoice = kept_back
+    outcome = company.platform.invoices.create(one)
+    assert type(outcome.error) is Uncertain
+    assert "approval" in outcome.error.message
+    held = look(company.platform.invoices, one.draft)
+    assert isinstance(held, Rejected)
+    assert "approve it" in held.message
+
+
+def test_a_cent_of_rounding_is_a_line_that_says_so(company: Books) -> None:
+    line = orders.line(orders.PLAQUE)
+    draft = orders.draft("SO-1", [{**line, "tax": {**line["tax"], "amount": "18.01"}}])
+    one = attempt(company.platform, draft)
+    assert one.plan[0].remark == "a rounding line of 0.01 GBP makes the total that of the order"
+    outcome = company.platform.invoices.create(one)
+    assert (outcome.error, outcome.difference) == (None, None)
+    (entry,) = company.ledger()
+    assert entry.lines[-1] == "Rounding × 1 @ 0.01"
+    wrong = orders.draft("SO-2", [{**line, "tax": {**line["tax"], "amount": "19.00"}}])
+    with pytest.raises(Rejected, match="correct the order's taxes"):
+        company.platform.invoices.plan(planned(wrong))
+
+
+def test_an_invoice_in_a_foreign_currency_is_read_in_it(company: Books) -> None:
+    draft = orders.simple("SO-1", currency="EUR")
+    document = issued(company.platform, draft)
+    assert (document.currency, document.total, document.tax, document.due) == (
+        "EUR", Decimal("108.00"), Decimal("18.00"), Decimal("108.00"),
+    )  # fmt: skip
+
+
+def test_a_long_description_stands_whole_in_the_items_details(company: Books) -> None:
+    part = {**orders.PLAQUE, "description": "Brass plaque, " + "engraved " * 20}
+    issued(company.platform, orders.draft("SO-1", [orders.line(part)]))
+    assert part["description"] in company.ledger()[0].lines[0]
+
+
+def test_the_merchants_own_customer_is_taken_where_its_currency_fits(company: Books) -> None:
+    for code, currency in (("C1", "EUR"), ("C2", "£")):
+        raw = {"CardCode": code, "CardName": "Engines", "CardType": "cCustomer", "EmailAddress": "ADA@example.com"}
+        company.sandbox.run(
+            lambda made={**raw, "Currency": currency}: company.emulator.books.create("BusinessPartners", made)
+        )
+    assert customer_id(company.platform, orders.simple("SO-1")) == "C2"
+
+
+def test_a_session_is_two_cookies_and_ends_when_idle(company: Books) -> None:
+    grant, credentials = company.subject.grant(), company.subject.credentials()
+    assert grant is not None
+    token = grant.at(company.url).obtain(Http(10), credentials, None)
+    assert token.access.endswith("; ROUTEID=.node1")
+    platform = company.connected(headers=SapBusinessOne.proof(token.access, credentials))
+    for _ in range(3):
+        company.sandbox.pass_time(20 * 60)
+        assert platform.whoami() == "Engraver Ltd (SBODEMOGB)", "each call keeps it open"
+    with pytest.raises(Unauthorized):
+        company.connected(headers={"Cookie": token.access.partition(";")[0]}).whoami()
+    company.sandbox.pass_time(31 * 60)
+    with pytest.raises(Unauthorized, match="already timeout"):
+        platform.whoami()
+    wrong = SapBusinessOneCredentials.model_validate({"username": sandbox.USER, "password": "wrong"})
+    with pytest.raises(Unauthorized, match=f"login of {sandbox.USER} to SBODEMOGB"):
+        grant.at(company.url).obtain(Http(10), wrong, None)
+
+
+def test_a_cancelled_invoice_is_voided_and_its_cancellation_is_nobodys_invoice(company: Books) -> None:
+    document = issued(company.platform, orders.simple("SO-1"))
+    company.platform.void(document.id, "void-1")
+    assert company.platform.void(document.id, "void-2").status.value == "void", "once more changes nothing"
+    hit = found(company.platform.invoices, attempt(company.platform, orders.simple("SO-1")).draft)
+    assert hit is not None
+    assert hit.document.id == document.id
+    assert len(company.ledger()) == 1
+
+
+def test_a_page_has_twenty_rows_and_the_next_ones_are_read_too(company: Books) -> None:
+    """More than two hundred invoices of one reference: only ours is ours."""
+    one = attempt(company.platform, orders.simple("SO-1"))
+    company.sandbox.run(lambda: company.subject.samples.steal_number(company.emulator, "SO-1"))
+    first = company.sandbox.run(lambda: company.emulator.shelf.all("Invoices")[0])
+
+    def many() -> None:
+        for number in range(250):
+            entry = 9000 + number
+            company.emulator.shelf.put("Invoices", str(entry), {**first, "DocEntry": entry})
+
+    company.sandbox.run(many)
+    outcome = company.platform.invoices.create(Try(one.draft, one.plan))
+    hit = found(company.platform.invoices, one.draft)
+    assert hit is not None
+    assert outcome.document is not None
+    assert hit.document.id == outcome.document.id
