@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,15 @@ def fits(what: str, text: str | None, most: int, title: str) -> str | None:
 def without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that have a value: neither None nor an empty text, list or object."""
     return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def sized(fields: Mapping[str, str | None], longest: Mapping[str, int], whose: str, title: str) -> dict[str, Any]:
+    """The fields of a platform that have a value, texts all. `longest`: characters that each holds. Raises `Rejected`
+    naming one that is longer, and `whose` it is: nothing is ever cut."""
+    named = {name: re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in fields}
+    return without_empty(
+        {name: fits(f"{whose} {named[name]}", text, longest[name], title) for name, text in fields.items()}
+    )
 
 
 def marked(draft: InvoiceDraft, most: int, title: str) -> str:
