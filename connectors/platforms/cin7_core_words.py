@@ -20,10 +20,16 @@ from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
 from connectors.platforms.rows import Row, coded, spread, without_tax
-from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, short, without_empty
+from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, short, sized, without_empty
 
 TITLE = "Cin7 Core"
 Raw = Mapping[str, Any]
+LONGEST = {
+    **dict.fromkeys(("Name", "Contact", "Company", "Email", "CustomerReference", "ExternalID"), 256),
+    **dict.fromkeys(("Line1", "Line2", "City", "State", "Postcode", "Country"), 256),
+    **{"Phone": 50, "Note": 1024},
+}
+"""Characters that fields hold; of an address what the display lines hold."""
 Code = Annotated[str, Field(min_length=1)]
 FINAL = {"AUTHORISED": Status.ISSUED, "PAID": Status.PAID}
 OPEN = ("DRAFT", "NOT AVAILABLE")
@@ -123,13 +129,8 @@ def customer_name(draft: CustomerDraft, settings: Cin7CoreSettings) -> str:
 def new_customer(draft: CustomerDraft, settings: Cin7CoreSettings) -> dict[str, Any]:
     """For POST /customer. Raises `Rejected` naming what is longer than Cin7 Core takes; nothing is cut."""
     party = draft.party
-    person = without_empty(
-        {
-            "Name": fits("the customer's name", party.name or party.display_name, 256, TITLE),
-            "Phone": fits("the customer's telephone", party.phone, 50, TITLE),
-            "Email": fits("the customer's e-mail address", party.email, 256, TITLE),
-        }
-    )
+    names = {"Name": party.name or party.display_name, "Phone": party.phone, "Email": party.email}
+    person = sized(names, LONGEST, "the customer's", TITLE)
     places = (("Billing", draft.billing_address), ("Shipping", draft.shipping_address or draft.billing_address))
     return without_empty(
         {
@@ -160,7 +161,7 @@ def address(place: Address | None) -> dict[str, Any]:
         return {}
     fields = {"Line1": place.line1, "Line2": place.line2, "City": place.city, "State": place.region}
     fields |= {"Postcode": place.postcode, "Country": english(place.country or "")}
-    return without_empty({name: fits("a part of the address", text, 256, TITLE) for name, text in fields.items()})
+    return sized(fields, LONGEST, "the customer's", TITLE)
 
 
 # -- the steps of a sale -----------------------------------------------------------------------------------------------
@@ -168,37 +169,29 @@ def address(place: Address | None) -> dict[str, Any]:
 
 def sale(planned: PlannedInvoice, settings: Cin7CoreSettings) -> str:
     """The body of POST /sale: the header, which carries our reference and our key."""
-    draft = planned.draft
-    order, billing = f"order {draft.order_ref}", draft.billing_address or draft.shipping_address
-    goods_to, parties = draft.shipping_address or billing, draft.customer
-    to: dict[str, Any] = address(goods_to)
-    if to:
-        to |= {"Contact": parties.name, "Company": parties.company, "ShipToOther": True}
-    loose = ", ".join(str(part) for part in vars(billing).values() if part) if billing and not complete(billing) else ""
-    return dump_json(
-        without_empty(
-            {
-                "CustomerID": planned.customer_id,
-                "Contact": fits(f"{order}: the customer's name", parties.name, 256, TITLE),
-                "Phone": fits(f"{order}: the customer's telephone", parties.phone, 50, TITLE),
-                "Email": fits(f"{order}: the customer's e-mail address", parties.email, 256, TITLE),
-                "DefaultAccount": settings.revenue_account,
-                "Location": settings.location,
-                "CurrencyRate": currency_rate(draft, settings),
-                "SkipQuote": True,
-                "SaleType": "Simple",
-                "TaxInclusive": False,
-                "Terms": settings.payment_term,
-                "PriceTier": settings.price_tier,
-                "SaleOrderDate": f"{draft.issued_on}T00:00:00",
-                "CustomerReference": fits(f"{order}: the reference", draft.reference, 256, TITLE),
-                "ExternalID": fits(f"{order}: its key", draft.key, 256, TITLE),
-                "Note": fits(f"{order}: the address", loose, 1024, TITLE),
-                "BillingAddress": address(billing),
-                "ShippingAddress": without_empty(to),
-            }
-        )
-    )
+    draft, party = planned.draft, planned.draft.customer
+    billing = draft.billing_address or draft.shipping_address
+    to = address(draft.shipping_address or billing)
+    loose = [str(part) for part in vars(billing).values() if part] if billing and not complete(billing) else []
+    who = {"Contact": party.name, "Company": party.company}
+    texts = {"Contact": party.name, "Phone": party.phone, "Email": party.email, "Note": ", ".join(loose)}
+    texts |= {"CustomerReference": draft.reference, "ExternalID": draft.key}
+    head = {
+        "CustomerID": planned.customer_id,
+        "DefaultAccount": settings.revenue_account,
+        "Location": settings.location,
+        "CurrencyRate": currency_rate(draft, settings),
+        "SkipQuote": True,
+        "SaleType": "Simple",
+        "TaxInclusive": False,
+        "Terms": settings.payment_term,
+        "PriceTier": settings.price_tier,
+        "SaleOrderDate": f"{draft.issued_on}T00:00:00",
+        **sized(texts, LONGEST, f"order {draft.order_ref}: the", TITLE),
+        "BillingAddress": address(billing),
+        "ShippingAddress": to and {**to, **sized(who, LONGEST, "the customer's", TITLE), "ShipToOther": True},
+    }
+    return dump_json(without_empty(head))
 
 
 def currency_rate(draft: InvoiceDraft, settings: Cin7CoreSettings) -> Decimal:
@@ -249,12 +242,14 @@ def contents(draft: InvoiceDraft, settings: Cin7CoreSettings) -> tuple[list[dict
         )
     lines: list[dict[str, Any]] = []
     charges: list[dict[str, Any]] = []
-    for row in without_tax(spread(draft)):
+    whole = spread(draft)
+    for charged, row in zip(whole, without_tax(whole), strict=True):
         name, _, text = row.description.partition("\n")
         sku = row.sku if row.sku in settings.products else settings.product
         rule = coded(settings.tax, row.rate, draft, TITLE)
         for quantity, price, tax in pieces(row, draft.currency):
-            shown = f"{text}\n{row.calculation()}".strip() if (quantity, price) != (row.quantity, row.unit) else text
+            plain = (quantity, price) == (row.quantity, row.unit)
+            shown = text if plain else f"{text}\n{charged.calculation()}".strip()
             if row.kind == "shipping":
                 shown = row.description if row.description != settings.shipping else ""
             amounts = {

@@ -18,7 +18,16 @@ from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Rounding, Row, coded, computed_tax, priced, rounded_off, spread
-from connectors.platforms.texts import BEFORE_KEY, distinct_name, first_and_last, fits, key_in, marked, without_empty
+from connectors.platforms.texts import (
+    BEFORE_KEY,
+    distinct_name,
+    first_and_last,
+    fits,
+    key_in,
+    marked,
+    sized,
+    without_empty,
+)
 
 TITLE = "Zoho Books"
 Raw = Mapping[str, Any]
@@ -120,6 +129,10 @@ def currency_id(currency: str | None, settings: ZohoBooksSettings, what: str) ->
     return settings.currencies[currency]
 
 
+def personal(fields: Mapping[str, str | None]) -> dict[str, Any]:
+    return sized(fields, LONGEST, "the customer's", TITLE)
+
+
 def contact(draft: CustomerDraft, settings: ZohoBooksSettings) -> dict[str, Any]:
     """A contact for POST /contacts. Raises `Rejected` naming what is longer than Zoho takes; nothing is cut.
 
@@ -128,8 +141,8 @@ def contact(draft: CustomerDraft, settings: ZohoBooksSettings) -> dict[str, Any]
     party = draft.party
     first, last = first_and_last(party)
     billing = draft.billing_address or draft.shipping_address
-    person = sized({"first_name": first, "last_name": last, "email": party.email, "phone": party.phone})
-    names = sized({"contact_name": contact_name(draft, settings), "company_name": party.company})
+    person = personal({"first_name": first, "last_name": last, "email": party.email, "phone": party.phone})
+    names = personal({"contact_name": contact_name(draft, settings), "company_name": party.company})
     facts = {
         "contact_type": "customer",
         "customer_sub_type": "business" if party.company else "individual",
@@ -146,15 +159,7 @@ def address(place: Address | None) -> dict[str, Any]:
     if place is None:
         return {}
     lines = {"address": place.line1, "street2": place.line2, "city": place.city}
-    return sized({**lines, "state": place.region, "zip": place.postcode, "country": english(place.country or "")})
-
-
-def sized(fields: Mapping[str, str | None]) -> dict[str, Any]:
-    """Those that have a value. Raises `Rejected` naming one that is longer than Zoho takes."""
-    words = {name: name.replace("_", " ").replace("contact name", "name") for name in fields}
-    return without_empty(
-        {name: fits(f"the customer's {words[name]}", text, LONGEST[name], TITLE) for name, text in fields.items()}
-    )
+    return personal({**lines, "state": place.region, "zip": place.postcode, "country": english(place.country or "")})
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings) -> tuple[dict[str, Any], str]:

@@ -99,6 +99,16 @@ def test_where_no_price_comes_out_even_the_last_thing_has_a_price_of_its_own(com
     assert issued(company.platform, draft).total == Decimal("251.99")
 
 
+def test_prices_that_include_tax_go_without_it_and_are_told() -> None:
+    draft = orders.draft(
+        "SO-1", [orders.line({**orders.PLAQUE, "unit_price": "54.00"}, included=True)], tax_included=True
+    )
+    sent = body(draft)
+    assert [(line["Price"], line["Tax"], line["Comment"]) for line in sent["Lines"]] == [
+        (45, 18, "2 × 54.00 including tax")
+    ]
+
+
 @pytest.mark.parametrize("quantity", ["0.5", "2.5"])
 def test_less_than_one_and_parts_that_do_not_divide_become_one(quantity: str) -> None:
     part = {**orders.PLAQUE, "quantity": quantity, "unit_price": "33.33"}

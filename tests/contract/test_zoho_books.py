@@ -132,6 +132,12 @@ def test_a_name_too_long_to_be_searched_for_is_found_again(organisation: Books) 
     assert ids[0] != ids[1]
 
 
+def test_a_name_longer_than_its_field_is_refused_in_words() -> None:
+    draft = orders.simple("SO-1", customer={"name": f"{'W' * 101} Smith", "company": "Bits"})
+    with pytest.raises(Rejected, match="the customer's first name is 101 characters long, Zoho Books takes 100"):
+        SUBJECT.at("http://127.0.0.1:1").customers.plan(orders.customer(draft))
+
+
 @pytest.mark.parametrize(
     ("centre", "accounts", "api"),
     [
