@@ -3,7 +3,8 @@
 Sources: github.com/MicrosoftDocs/dynamics365smb-devitpro-pb (salesInvoice, salesInvoiceLine, customer, "Using OData
 transactional $batch requests", filter expressions, error codes, operational limits, service-to-service authentication);
 dynamics-365-unified-operations-public (odata.md, service-protection-api-limits.md); recorded answers of July 2026 in
-NangoHQ/integration-templates (FreeTextInvoiceHeaders, FreeTextInvoiceLines, CustomersV3, LegalEntities, TaxGroups).
+NangoHQ/integration-templates (FreeTextInvoiceHeaders, FreeTextInvoiceLines, CustomersV3, LegalEntities, TaxGroups);
+Common Data Model, TaxItemGroupEntity.
 
 Traps: neither has a key for repeated calls nor refuses a second document, hence look first; Code fields turn into
 capitals; "or" joins conditions on one field only; in F&O `*` in a filter is a wildcard and a header has no total.
@@ -219,6 +220,7 @@ class FinanceOperations(_FinanceOperationsFacts, Dynamics365):
             return self.told(self.ask(f"/data/{name}", finops.EVERYWHERE), central.rows_of)
 
         accounts = [(raw["MainAccountId"], raw["Name"]) for raw in rows("MainAccounts")]
-        found = _choices(accounts, [(raw["TaxItemGroupCode"], raw["Description"]) for raw in rows("TaxItemGroups")])
+        codes = {raw["TaxItemGroupCode"]: raw["Description"] for raw in rows("TaxItemGroups")}  # a row a tax code of it
+        found = _choices(accounts, list(codes.items()))
         groups = [(raw["TaxGroupCode"], raw["Description"]) for raw in rows("TaxGroups")]
         return found + [Choice(setting="sales_tax_group", value=code, title=said or code) for code, said in groups]
