@@ -153,10 +153,10 @@ class Intuit(Company):
     invoices in the next; each is accepted or refused by itself. What a job costs is owed by its customer, or by the job
     (`bill_with_parent = false`). Choose `quickbooks` if you do not work with jobs: it is one call less.
 
-    Customers are found as in `quickbooks`. A job that you have made yourself, of that very name and under that customer,
-    is used. Custom transaction numbers must be on (Account and settings, Sales). There are no drafts: an invoice is
-    posted by the call that makes it, so its tax is computed before; where the order rounded otherwise it is stated,
-    which needs `tax_rates`.
+    Customers are found as in `quickbooks`. A job that you have made yourself, of that very name and under that
+    customer, is used. Custom transaction numbers must be on (Account and settings, Sales). There are no drafts: an
+    invoice is posted by the call that makes it, so its tax is computed before; where the order rounded otherwise it is
+    stated, which needs `tax_rates`.
 
     - **Proved with:** the emulator, also where the company numbers by itself, half of a batch is refused, or the answer
       of either batch is lost; python-quickbooks drives it: customer, job, invoices in a batch, find, read, void.
