@@ -94,8 +94,8 @@ class SapBusinessOne(Platform):
     - **Proved with:** the emulator; the names of all fields against the published metadata of `/b1s/v2`.
     - **Open:** nothing has met a live company. Not documented, and so to be tried on a test company first: that a
       change set holds a user table's row and a document together; the status of the batch's answer; what an invoice
-      that needs approval is answered with (it is read anew, and held); rounding as your company sets it (half up on
-      each line is assumed; another total is a mismatch); the longest customer reference; the currency `##` of a new
+      that needs approval is answered with (it is read anew, and held); how your company rounds (half up where
+      `rounding` says; another total is a mismatch); the longest customer reference; the currency `##` of a new
       customer; the name of the cancelling action. A certificate of your own must be trusted by the machine that
       Billhook runs on.
     """

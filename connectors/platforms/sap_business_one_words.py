@@ -2,9 +2,9 @@
 
 Names are those of the live metadata of `/b1s/v2` as published (gregorwolf/sap-business-one-odata-cap, SAPB1.edmx).
 Amounts in a foreign currency stand in fields of their own (`DocTotalFc`), which are 0 in the company's own. Tax is
-computed by Business One from a line's `VatGroup`, half up on each line as taken here; what that leaves is put into a
-rounding line without tax. Lengths are those of the database: CardCode 15, CardName 100, Dscription 100, OINV.NumAtCard
-100, alphanumeric user fields 254, the Code of a user table 50.
+computed by Business One from a line's `VatGroup`, rounded where the company's settings say, which cannot be read: so
+`rounding` says it too. What that leaves is put into a rounding line without tax. Lengths are those of the database:
+CardCode 15, CardName 100, Dscription 100, OINV.NumAtCard 100, alphanumeric user fields 254.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
-from connectors.platforms.rows import ONE, Row, coded, priced, rounded_off, spread, without_tax
+from connectors.platforms.rows import ONE, Rounding, Row, coded, priced, rounded_off, spread, without_tax
 from connectors.platforms.texts import fits, without_empty
 
 TITLE = "SAP Business One"
@@ -42,6 +42,9 @@ class SapBusinessOneSettings(PlatformSettings):
     items: Annotated[dict[str, str], Field(description="for a SKU the code of its item", default_factory=dict)]
     tax: Annotated[dict[Decimal, str], Field(description="for each tax rate in percent its tax group (VatGroup)")]
     freight: Annotated[int, Field(description="code of the additional expense that shipping is")]
+    rounding: Annotated[
+        Rounding, Field(description="where the company rounds tax: on each line, by tax rate or in total")
+    ] = "line"
     payment_terms: Annotated[int | None, Field(description="number of the payment terms, else the customer's own")] = (
         None
     )
@@ -120,7 +123,7 @@ def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[
     """An invoice, and what the trail should say of it. Raises `Rejected` for what Business One cannot do."""
     draft = planned.draft
     found = without_tax(spread(draft))
-    off = rounded_off(draft, found, "line", TITLE)
+    off = rounded_off(draft, found, settings.rounding, TITLE)
     lines = [_line(row, draft, settings) for row in found if row.kind == "line"]
     if off:
         lines.append(_rounding(off, draft, settings))

@@ -1,7 +1,8 @@
 """The books of an emulated SAP Business One company: business partners, invoices, keys; lists with filters.
 
 Property names from the live metadata of `/b1s/v2` (gregorwolf/sap-business-one-odata-cap). The company's own currency
-is GBP; totals of a foreign one stand in the `…Fc` fields and need a rate. Tax: by a line's group, half up on each line.
+is GBP; totals of a foreign one stand in the `…Fc` fields and need a rate. Tax: by a line's group, half up, on each line
+or (`rounding`) once a group.
 Texts of refusals as published by integrators, as far as they are ("This entry already exists in the following tables").
 """
 
@@ -71,6 +72,7 @@ class Books:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.shelf = Shelf(db, "sap_business_one")
+        self.rounding = "line"
 
     def one(self, collection: str, ident: str) -> Doc:
         found = self.shelf.get(collection, ident) if collection in KEYS else None
@@ -103,7 +105,7 @@ class Books:
             raise Refused(400, -5002, "Document must contain at least one line  [OINV]")
         lines = [self._line(at, line) for at, line in enumerate(raw["DocumentLines"])]
         extras = [_expense(extra) for extra in raw.get("DocumentAdditionalExpenses", [])]
-        tax = total(_tax(part) for part in [*lines, *extras])
+        tax = self._tax([*lines, *extras])
         amount = total(part["LineTotal"] for part in [*lines, *extras]) + tax
         entry = 4711 + self.shelf.count("Invoices")
         sums = {"DocTotal": half_up(amount * RATES[code]), "VatSum": half_up(tax * RATES[code]), "PaidToDate": 0}
@@ -114,6 +116,13 @@ class Books:
             "CancelStatus": "csNo",
         }  # fmt: skip
         return self.shelf.put("Invoices", str(entry), doc)
+
+    def _tax(self, parts: list[Doc]) -> Decimal:
+        """Of each part, or of all parts of a tax group together."""
+        exactly = [(part["VatGroup"], part["LineTotal"] * GROUPS[part["VatGroup"]] / 100) for part in parts]
+        if self.rounding == "line":
+            return total(half_up(tax) for _, tax in exactly)
+        return total(half_up(total(tax for code, tax in exactly if code == group)) for group in GROUPS)
 
     def _line(self, at: int, line: Doc) -> Doc:
         if not any(item["ItemCode"] == line.get("ItemCode") for item in STANDING["Items"]):
@@ -163,10 +172,6 @@ def _expense(extra: Doc) -> Doc:
     if extra.get("ExpenseCode") not in FREIGHT or extra.get("VatGroup") not in GROUPS:
         raise Refused(400, -5002, f"Invalid freight or tax group '{extra.get('VatGroup')}'  [INV3]")
     return {**extra, "LineTotal": half_up(exact(extra.get("LineTotal")))}
-
-
-def _tax(part: Doc) -> Decimal:
-    return half_up(part["LineTotal"] * GROUPS[part["VatGroup"]] / 100)
 
 
 def _checked(kind: str, raw: Any) -> None:

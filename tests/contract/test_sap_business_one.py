@@ -99,6 +99,20 @@ def test_a_cent_of_rounding_is_a_line_that_says_so(company: Books) -> None:
         company.platform.invoices.plan(planned(wrong))
 
 
+def test_where_the_company_rounds_is_a_setting(company: Books) -> None:
+    """Seven times 0.33 at 20 %: 0.07 each, 0.46 together."""
+    part = {**orders.PLAQUE, "quantity": "1", "unit_price": "0.33"}
+    draft = orders.draft("SO-1", [orders.line(part) for _ in range(7)])
+    company.emulator.books.rounding = "rate"
+    by_line = company.platform.invoices.create(attempt(company.platform, draft))
+    assert by_line.difference is not None
+    by_rate = company.connected(settings=company.subject.settings(rounding="rate"))
+    one = attempt(by_rate, draft.model_copy(update={"key": "another", "reference": "SO-2"}))
+    assert "a rounding line of 0.03 GBP" in one.plan[0].remark
+    outcome = by_rate.invoices.create(one)
+    assert (outcome.error, outcome.difference) == (None, None)
+
+
 def test_an_invoice_in_a_foreign_currency_is_read_in_it(company: Books) -> None:
     draft = orders.simple("SO-1", currency="EUR")
     document = issued(company.platform, draft)
