@@ -1,0 +1,206 @@
+"""PayPal Invoicing v2, emulated: client credentials, drafts, send, search, cancel, delete, templates.
+
+Written from `openapi/invoicing_v2.json` 2.3 and developer.paypal.com. Not documented, and so chosen here, the harder
+way: a search matches parts of a number and shows neither memo nor items; a number is refused as long as an invoice has
+it, with the issue that client code in public expects; `PayPal-Request-Id` is ignored; "too many" says nothing of when
+to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import unquote
+from uuid import uuid4
+
+from connectors.sandbox import paypal_books as books
+from connectors.sandbox.base import Emulator, Entry, Request, Response
+from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.paypal_books import Refused
+from connectors.sandbox.shelf import Doc, Shelf
+
+CLIENT_ID = "sandbox-paypal-client-id"
+CLIENT_SECRET = "sandbox-paypal-client-secret"  # noqa: S105 - opens nothing but this emulator
+ACCESS_TOKEN = "A21AA-sandbox-access-token"  # noqa: S105
+EMAILS = ["seller@example.com", "billing@example.com"]
+API = "/v2/invoicing"
+STATUSES = {"DRAFT": "draft", "SENT": "issued", "SCHEDULED": "issued", "PAID": "paid", "CANCELLED": "void"}
+NOTICE = {
+    **{"subject": 4000, "note": 4000, "send_to_invoicer": bool, "send_to_recipient": bool},
+    "additional_recipients": [254],
+}
+SEARCH = {"invoice_number": 25, "reference": 120, "memo": 500, "recipient_email": 254, "currency_code": 3}
+
+
+class PayPal(Emulator):
+    """One merchant and the merchant's app."""
+
+    slug = "paypal"
+    sample: ClassVar[str] = f"""
+client_id = "{CLIENT_ID}"
+client_secret = "{CLIENT_SECRET}"
+[shop.myshop.account.paypal.settings]
+invoicer_email = "{EMAILS[0]}"
+"""
+
+    def setup(self) -> None:
+        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, access_lives=32_400, grants=("client_credentials",))
+        self.desk = Desk(self.db, self.slug, self.clock, app)
+        self.shelf = Shelf(self.db, self.slug)
+        self.today = "9999-12-31"
+        """The merchant's own day: an invoice of a later one is scheduled. As it stands, none is."""
+
+    # -- what the frame asks ---------------------------------------------------------------------------------------
+
+    def creates(self, request: Request) -> bool:
+        return request.method == "POST" and request.path.startswith(f"{API}/invoices")
+
+    def too_many(self, retry_after: float) -> Response:
+        return Refused(429).response
+
+    def failure(self, status: int) -> Response:
+        return Refused(status).response
+
+    def expire_tokens(self) -> None:
+        self.desk.expire()
+
+    def mails(self) -> list[tuple[str, str]]:
+        """Every mail sent: invoice id, recipient."""
+        return [(mail["invoice"], mail["to"]) for mail in self.shelf.all("mail")]
+
+    def ledger(self) -> list[Entry]:
+        return [_entry(invoice) for invoice in self.shelf.all("invoice")]
+
+    # -- the door --------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Response:
+        try:
+            if request.path == "/v1/oauth2/token":
+                return self.desk.token(request, scope="https://uri.paypal.com/services/invoicing", app_id="APP-80W")
+            if (state := self.desk.state(request.bearer)) != "good":
+                told = f"The token passed in was {'expired' if state == 'expired' else 'not found in the system'}"
+                return Response.json(401, {"error": "invalid_token", "error_description": told})
+            return self._route(request, self._body(request))
+        except Refused as refused:
+            return refused.response
+
+    def _body(self, request: Request) -> Doc:
+        try:
+            body = request.json() if request.body else {}
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise Refused(400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
+        return body
+
+    def _route(self, request: Request, body: Doc) -> Response:
+        match request.method, [unquote(part) for part in request.path.strip("/").split("/")][1:]:
+            case "POST", ["invoicing", "invoices"]:
+                return self._created(request, books.checked(body))
+            case "POST", ["invoicing", "search-invoices"]:
+                return Response.json(200, self._found(request, body))
+            case "GET", ["invoicing", "templates"]:
+                return Response.json(200, {"emails": EMAILS, "templates": [], "links": []})
+            case "GET", ["invoicing", "invoices", found]:
+                return Response.json(200, self._one(found))
+            case "DELETE", ["invoicing", "invoices", found]:
+                return self._deleted(self._one(found))
+            case "POST", ["invoicing", "invoices", found, "send"]:
+                return self._sent(self._one(found), books.checked(body, NOTICE))
+            case "POST", ["invoicing", "invoices", found, "cancel"]:
+                return self._cancelled(self._one(found), books.checked(body, NOTICE))
+        raise Refused(404)
+
+    def _one(self, found: str) -> Doc:
+        one = self.shelf.get("invoice", found)
+        if one is None:
+            raise Refused(404, "INVALID_RESOURCE_ID", "The requested resource ID was not found.")
+        return one
+
+    def _put(self, invoice: Mapping[str, Any]) -> Doc:
+        return self.shelf.put("invoice", invoice["id"], invoice)
+
+    def _created(self, request: Request, given: Doc) -> Response:
+        invoice = books.draft(given, EMAILS)
+        number = invoice["detail"].setdefault("invoice_number", f"{self.shelf.count('invoice') + 1:04}")
+        if any(one["detail"]["invoice_number"] == number for one in self.shelf.all("invoice")):
+            told = "Invoice number already exists. Please use a different invoice number."
+            raise Refused(422, "DUPLICATE_INVOICE_NUMBER", told, "/detail/invoice_number")
+        raw = uuid4().hex[:16].upper()
+        ident = "INV2-" + "-".join(raw[at : at + 4] for at in range(0, 16, 4))
+        moment = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        view = f"https://www.paypal.com/invoice/p/#{raw}"
+        invoice["detail"]["metadata"] = {"create_time": moment, "recipient_view_url": view}
+        kept = self._put({**invoice, "id": ident, "status": "DRAFT"})
+        whole = request.headers.get("prefer") == "return=representation"
+        return Response.json(201, kept if whole else _link("self", f"https://api.paypal.com{API}/invoices/{ident}"))
+
+    def _sent(self, invoice: Doc, told: Doc) -> Response:
+        if invoice["status"] not in {"DRAFT", "SCHEDULED"}:
+            raise Refused(422, "INVOICE_ALREADY_SENT", "Invoice has already been sent.")
+        later = invoice["detail"].get("invoice_date", "") > self.today
+        self._put({**invoice, "status": "SCHEDULED" if later else "SENT"})
+        to = invoice["primary_recipients"][0]["billing_info"].get("email_address")
+        if to and told.get("send_to_recipient", True) and not later:
+            self.shelf.put("mail", uuid4().hex, {"invoice": invoice["id"], "to": to})
+        link = _link("payer-view", invoice["detail"]["metadata"]["recipient_view_url"])
+        return Response.json(202 if later else 200, link)
+
+    def _cancelled(self, invoice: Doc, told: Doc) -> Response:
+        if invoice["status"] != "SENT":
+            issue = f"CANNOT_CANCEL_{invoice['status']}_INVOICE"
+            raise Refused(422, issue, f"An invoice that is {invoice['status']} cannot be cancelled.")
+        self._put({**invoice, "status": "CANCELLED"})
+        return Response(204)
+
+    def _deleted(self, invoice: Doc) -> Response:
+        if invoice["status"] not in {"DRAFT", "SCHEDULED"}:
+            raise Refused(422, "CANNOT_DELETE_INVOICE", "Only drafts and scheduled invoices can be deleted.")
+        self.shelf.drop("invoice", invoice["id"])
+        return Response(204)
+
+    def _found(self, request: Request, body: Doc) -> Mapping[str, Any]:
+        body.pop("archived", None)
+        asked = books.checked(body, SEARCH)
+        page, size = int(request.query.get("page", 1)), int(request.query.get("page_size", 20))
+        if not (1 <= page <= 1000 and 1 <= size <= 100):
+            raise Refused(400, "INVALID_INTEGER_MAX_VALUE", "The page is too large.", "/page_size")
+        hits = [one for one in self.shelf.all("invoice") if _matches(one, asked)][::-1]
+        rows = [_short(one) for one in hits[(page - 1) * size : page * size]]
+        counted = {"total_items": len(hits), "total_pages": -(-len(hits) // size)}
+        return {**(counted if request.query.get("total_required") == "true" else {}), "items": rows, "links": []}
+
+
+def _matches(invoice: Doc, asked: Mapping[str, str]) -> bool:
+    billed = invoice.get("primary_recipients", [{}])[0].get("billing_info", {})
+    known = {**invoice["detail"], "recipient_email": billed.get("email_address", "")}
+    return all(value.casefold() in known.get(name, "").casefold() for name, value in asked.items())
+
+
+def _short(invoice: Doc) -> Doc:
+    detail = {name: value for name, value in invoice["detail"].items() if name not in {"memo", "note"}}
+    return {"id": invoice["id"], "status": invoice["status"], "detail": detail, "amount": invoice["amount"]}
+
+
+def _link(rel: str, href: str) -> dict[str, str]:
+    return {"rel": rel, "href": href, "method": "GET"}
+
+
+def _entry(invoice: Doc) -> Entry:
+    billed = invoice.get("primary_recipients", [{}])[0].get("billing_info", {})
+    person = " ".join(filter(None, (billed.get("name", {}).get(part) for part in ("given_name", "surname"))))
+    lines: list[str] = []
+    for item in invoice["items"]:
+        first, *more = f"{item['name']}\n{item.get('description', '')}".strip().split("\n")
+        lines += [f"{first} × {item['quantity']} @ {item['unit_amount']['value']}", *more]
+    return Entry(
+        id=invoice["id"],
+        reference=invoice["detail"]["invoice_number"],
+        key=invoice["detail"].get("memo", ""),
+        customer=billed.get("business_name") or person or billed.get("email_address", ""),
+        lines=tuple(lines),
+        currency=invoice["amount"]["currency_code"],
+        total=invoice["amount"]["value"],
+        status=STATUSES[invoice["status"]],
+    )

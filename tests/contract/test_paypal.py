@@ -1,0 +1,147 @@
+"""PayPal's own rules: lines that stand together, whole currencies, a search that matches too much, scheduled ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+
+from connectors.errors import Rejected, Uncertain
+from connectors.model import Status
+from connectors.platforms.documents import PlannedInvoice
+from connectors.sandbox import paypal as sandbox
+from connectors.sandbox.base import Response
+from connectors.sandbox.paypal_books import Refused
+from tests.contract import orders
+from tests.contract.attempts import Try, found, settle
+from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.samples.paypal import call, steal_number
+from tests.contract.walking import attempt, issued
+
+
+@pytest.fixture
+def books() -> Iterator[Books]:
+    running = RunningSandbox([sandbox.PayPal])
+    yield Books(subjects()["paypal"], running)
+    running.close()
+
+
+def rendered(books: Books, draft: Any) -> tuple[Any, str]:
+    """The invoice as our plan sends it, and what the trail says."""
+    plan = books.platform.invoices.plan(PlannedInvoice(draft=draft, customer_id="ada@example.com"))
+    return json.loads(plan[0].body), plan[0].remark
+
+
+def test_more_than_a_hundred_lines_stand_together_with_all_their_texts(books: Books) -> None:
+    draft = orders.ORDERS["250 lines"]()
+    body, remark = rendered(books, draft)
+    assert len(body["items"]) <= 100
+    assert body["items"][0]["description"].split("\n")[1] == "Tag no. 1 (2 × 2.01)"
+    assert "lines stand together in items" in remark
+    assert issued(books.platform, draft).total == draft.total
+
+
+def test_taxes_of_many_rates_have_names_of_their_own(books: Books) -> None:
+    body, remark = rendered(books, orders.ORDERS["two tax rates"]())
+    assert [item["tax"]["name"] for item in body["items"]] == ["VAT 20%", "VAT 5%"]
+    assert (body["configuration"]["tax_inclusive"], remark) == (False, "")
+    rates = [orders.line({**orders.PLAQUE, "ref": str(rate)}, str(rate)) for rate in range(1, 12)]
+    with pytest.raises(Rejected, match="11 tax rates, a PayPal invoice at most 10"):
+        rendered(books, orders.draft("SO-1", rates))
+
+
+def test_where_rounding_could_differ_prices_are_sent_with_their_tax(books: Books) -> None:
+    plain, _ = rendered(books, orders.ORDERS["the event's example"]())
+    assert plain["configuration"]["tax_inclusive"] is False
+    draft = orders.draft("SO-2", [orders.line({**orders.TAG, "unit_price": "0.05"}, "10")])
+    body, remark = rendered(books, draft)
+    assert body["configuration"]["tax_inclusive"] is True
+    assert body["items"][0]["unit_amount"]["value"] == "0.06"
+    assert "prices are sent with their tax" in remark
+    assert issued(books.platform, draft).total == Decimal("0.06")
+
+
+def test_whole_currencies_take_no_decimals_and_others_are_refused_by_name(books: Books) -> None:
+    whole = orders.draft("SO-1", [orders.line({**orders.PLAQUE, "unit_price": "100.00"})], currency="HUF")
+    body, _ = rendered(books, whole)
+    assert body["items"][0]["unit_amount"] == {"currency_code": "HUF", "value": "120"}
+    assert issued(books.platform, whole).total == Decimal(240)
+    broken = orders.draft("SO-2", [orders.line({**orders.TAG, "unit_price": "5.50"})], currency="HUF")
+    with pytest.raises(Rejected, match="PayPal takes whole HUF only"):
+        rendered(books, broken)
+    with pytest.raises(Rejected, match="PayPal does not bill in KWD"):
+        rendered(books, orders.ORDERS["three decimals"]())
+
+
+def test_a_search_that_matches_too_much_is_read_exactly(books: Books) -> None:
+    for number in range(120):
+        books.sandbox.run(partial(steal_number, books.emulator, f"SO-1{number}"))
+    one = attempt(books.platform, orders.simple("SO-1"))
+    assert found(books.platform.invoices, one.draft) is None
+    pages = [call["target"] for call in books.calls() if "search-invoices" in call["target"]]
+    assert len(pages) == 2
+    assert books.platform.invoices.create(one).error is None
+
+
+def test_an_invoice_dated_ahead_is_scheduled_and_deleted_when_voided(books: Books) -> None:
+    books.sandbox.run(lambda: setattr(books.emulator, "today", "2026-11-21"))
+    document = issued(books.platform, orders.simple("SO-1"))
+    assert [entry.status for entry in books.ledger()] == ["issued"]
+    assert books.platform.void(document.id, "k").status is Status.VOID
+    assert books.ledger() == []
+
+
+def test_a_draft_that_is_not_found_yet_is_looked_for(books: Books) -> None:
+    one = attempt(books.platform, orders.simple("SO-1"))
+    route = books.emulator._route
+
+    def missing(request: Any, body: Any) -> Response:
+        return Refused(404).response if request.path.endswith("/send") else route(request, body)
+
+    books.sandbox.run(lambda: setattr(books.emulator, "_route", missing))
+    outcome = books.platform.invoices.create(one)
+    assert type(outcome.error) is Uncertain
+    books.sandbox.run(lambda: setattr(books.emulator, "_route", route))
+    assert settle(books.platform.invoices, one).error is None
+    assert [entry.status for entry in books.ledger()] == ["issued"]
+
+
+def test_what_was_sent_already_is_done(books: Books) -> None:
+    """By a person, between our draft and our send."""
+    one = attempt(books.platform, orders.simple("SO-1"))
+    draft = books.platform.execute(one.plan[0])
+    made, document = books.platform.invoices.made(one.plan[0], draft)
+    books.sandbox.run(lambda: call(books.emulator, f"invoices/{made}/send", {}))
+    outcome = books.platform.invoices.create(Try(one.draft, one.plan, made={"draft": made}, document=document))
+    assert (outcome.error, outcome.document.status) == (None, Status.ISSUED)
+
+
+def test_without_a_representation_the_draft_is_read_before_it_is_sent(books: Books) -> None:
+    one = attempt(books.platform, orders.simple("SO-1"))
+    bare = one.plan[0].model_copy(update={"headers": {"Content-Type": "application/json"}})
+    outcome = books.platform.invoices.create(Try(one.draft, (bare, one.plan[1])))
+    assert outcome.error is None
+    assert outcome.document.total == Decimal("108.00")
+
+
+def test_paypal_mails_only_where_it_is_to(books: Books) -> None:
+    issued(books.platform, orders.simple("SO-1"))
+    assert books.sandbox.run(books.emulator.mails) == []
+    books.platform = books.connected(settings=books.subject.settings(mail=True))
+    document = issued(books.platform, orders.simple("SO-2"))
+    assert books.sandbox.run(books.emulator.mails) == [(document.id, "ada@example.com")]
+    with pytest.raises(Rejected, match="no e-mail address"):
+        rendered(books, orders.simple("SO-3", customer={"name": "Nobody"}))
+
+
+def test_an_address_without_a_country_is_in_the_note(books: Books) -> None:
+    draft = orders.simple("SO-1")
+    assert draft.billing_address is not None
+    place = draft.billing_address.model_copy(update={"country": None})
+    body, _ = rendered(books, draft.model_copy(update={"billing_address": place}))
+    assert body["detail"]["note"] == "Billing address: 12 Engine Row, London, N1 7AA"
+    assert "address" not in body["primary_recipients"][0]["billing_info"]
