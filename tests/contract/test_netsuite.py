@@ -117,6 +117,18 @@ def test_a_currency_nobody_configured_is_refused_by_its_name(netsuite: Books) ->
         netsuite.platform.invoices.plan(planned(orders.simple("SO-1", currency="CHF")))
 
 
+@pytest.mark.parametrize(("status", "meant"), [("B", "paid"), ("D", "draft"), ("E", "void"), ("V", "void")])
+def test_what_waits_for_approval_is_a_draft(netsuite: Books, status: str, meant: str) -> None:
+    """The record and the row of a look-up say the same of it."""
+    document = issued(netsuite.platform, orders.simple("SO-1"))
+    shelf = netsuite.emulator.shelf
+    changed = {"status": {"id": status, "refName": "as the account calls it"}}
+    netsuite.sandbox.run(lambda: shelf.put("invoice", document.id, {**shelf.get("invoice", document.id), **changed}))
+    hit = found(netsuite.platform.invoices, attempt(netsuite.platform, orders.simple("SO-1")).draft)
+    assert hit is not None
+    assert netsuite.platform.read(document.id).status == hit.document.status == meant
+
+
 def test_a_mail_goes_to_the_invoices_address(netsuite: Books) -> None:
     document = issued(netsuite.platform, orders.simple("SO-1"))
     netsuite.platform.send(document.id, "mail-1")
