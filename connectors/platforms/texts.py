@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.errors import Rejected
-from connectors.model import InvoiceDraft, Party
+from connectors.model import Address, InvoiceDraft, Party
 from connectors.platforms.documents import CustomerDraft
 
 BEFORE_KEY = " · "
@@ -33,6 +33,16 @@ def sized(fields: Mapping[str, str | None], longest: Mapping[str, int], whose: s
     return without_empty(
         {name: fits(f"{whose} {named[name]}", text, longest[name], title) for name, text in fields.items()}
     )
+
+
+def parts(place: Address) -> list[str | None]:
+    """Of an address, in this order: two lines, town, region, postcode, country."""
+    return [place.line1, place.line2, place.city, place.region, place.postcode, place.country]
+
+
+def noted(said: Mapping[str, str | None]) -> str:
+    """What a platform has no field for, a line each: "Tax ID: GB 1"."""
+    return "\n".join(f"{name}: {text}" for name, text in said.items() if text)
 
 
 def marked(draft: InvoiceDraft, most: int, title: str) -> str:
