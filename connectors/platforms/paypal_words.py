@@ -13,7 +13,7 @@ from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status
 from connectors.platforms import rows
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import PlannedInvoice
-from connectors.platforms.texts import first_and_last, fits, key_in, marked, short, without_empty
+from connectors.platforms.texts import first_and_last, fits, key_in, marked, noted, parts, short, without_empty
 
 TITLE = "PayPal"
 NUMBER, MOST_ITEMS, MOST_TAXES = 24, 100, 10
@@ -113,12 +113,12 @@ def merged(found: list[rows.Row]) -> list[rows.Row]:
     return together
 
 
-def _one(parts: Sequence[rows.Row]) -> rows.Row:
-    amount, tax = sum((row.amount for row in parts), rows.NONE), sum((row.tax for row in parts), rows.NONE)
-    text = "\n".join(f"{row.description} ({row.calculation()})" for row in parts)
-    first = parts[0]
+def _one(group: Sequence[rows.Row]) -> rows.Row:
+    amount, tax = sum((row.amount for row in group), rows.NONE), sum((row.tax for row in group), rows.NONE)
+    text = "\n".join(f"{row.description} ({row.calculation()})" for row in group)
+    first = group[0]
     return rows.Row(
-        "line", f"{len(parts)} items\n{text}", rows.ONE, amount, rows.NONE, amount, first.rate, tax, first.included,
+        "line", f"{len(group)} items\n{text}", rows.ONE, amount, rows.NONE, amount, first.rate, tax, first.included,
         tax_name=first.tax_name,
     )  # fmt: skip
 
@@ -159,15 +159,14 @@ def _item(at: int, row: rows.Row, draft: InvoiceDraft, names: dict[Decimal, str]
 
 def _detail(draft: InvoiceDraft) -> dict[str, Any]:
     """What has no field of its own stands in the note; the memo is the merchant's alone."""
-    billing, party = draft.billing_address, draft.customer
-    where = ", ".join(filter(None, _parts(billing))) if billing and not billing.country else ""
-    notes = [("Tax ID", party.tax_id), ("Billing address", where)]
+    billing = draft.billing_address
+    where = ", ".join(filter(None, parts(billing))) if billing and not billing.country else ""
     detail = {
         "invoice_number": fits(f"order {draft.order_ref}: the reference", draft.reference, NUMBER, TITLE),
         "reference": short(draft.order_ref, 120),
         "invoice_date": draft.issued_on.isoformat(),
         "currency_code": draft.currency,
-        "note": "\n".join(f"{name}: {value}" for name, value in notes if value),
+        "note": noted({"Tax ID": draft.customer.tax_id, "Billing address": where}),
         "memo": marked(draft, 500, TITLE),
         "payment_term": {"term_type": "DUE_ON_DATE_SPECIFIED", "due_date": draft.due_on.isoformat()},
     }
@@ -196,12 +195,8 @@ def _contact(party: Party, address: Address | None) -> dict[str, Any]:
     }
     if address and address.country:
         keys = ("address_line_1", "address_line_2", "admin_area_2", "admin_area_1", "postal_code", "country_code")
-        contact["address"] = without_empty(dict(zip(keys, _parts(address), strict=True)))
+        contact["address"] = without_empty(dict(zip(keys, parts(address), strict=True)))
     return without_empty(contact)
-
-
-def _parts(of: Address) -> list[str | None]:
-    return [of.line1, of.line2, of.city, of.region, of.postcode, of.country]
 
 
 def _remark(draft: InvoiceDraft, together: bool, plain: bool) -> str:

@@ -13,12 +13,13 @@ from connectors.model import Address, Currency, InvoiceDraft, RemoteInvoice, Sta
 from connectors.platforms import rows
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
-from connectors.platforms.texts import first_and_last, fits, key_in, marked, short, without_empty
+from connectors.platforms.texts import first_and_last, fits, key_in, marked, noted, parts, short, sized, without_empty
 
 TITLE = "Square"
 OURS = "billhook:"
 """Before our key in a customer's `reference_id`: the field may hold the merchant's own ids too."""
 NUMBER = 191
+CUSTOMER = {"given_name": 300, "family_name": 300, "company_name": 500, "email_address": 254}
 STATUSES = {
     "DRAFT": Status.DRAFT,
     **dict.fromkeys(("UNPAID", "SCHEDULED", "PARTIALLY_PAID", "PAYMENT_PENDING", "FAILED"), Status.ISSUED),
@@ -78,19 +79,14 @@ def customer_body(draft: CustomerDraft) -> dict[str, Any]:
         given = party.display_name
     digits = (party.phone or "").removeprefix("+").replace(" ", "").replace("-", "")
     phone = party.phone if digits.isdecimal() and 9 <= len(digits) <= 16 else None
-    notes = [("Phone", party.phone if not phone else None), ("Tax ID", party.tax_id)]
-    return without_empty(
-        {
-            "given_name": fits("the customer's name", given, 300, TITLE),
-            "family_name": fits("the customer's name", family, 300, TITLE),
-            "company_name": fits("the customer's company", party.company, 500, TITLE),
-            "email_address": fits("the customer's e-mail address", party.email, 254, TITLE),
-            "phone_number": phone,
-            "reference_id": mark(draft),
-            "note": "\n".join(f"{name}: {value}" for name, value in notes if value),
-            "address": _address(draft.billing_address),
-        }
-    )
+    text = {"given_name": given, "family_name": family, "company_name": party.company, "email_address": party.email}
+    more = {
+        "phone_number": phone,
+        "reference_id": mark(draft),
+        "note": noted({"Phone": None if phone else party.phone, "Tax ID": party.tax_id}),
+        "address": _address(draft.billing_address),
+    }
+    return {**sized(text, CUSTOMER, "the customer's", TITLE), **without_empty(more)}
 
 
 def mark(draft: CustomerDraft) -> str:
@@ -101,11 +97,7 @@ def mark(draft: CustomerDraft) -> str:
 def _address(given: Address | None) -> dict[str, Any]:
     if given is None:
         return {}
-    return without_empty(dict(zip(ADDRESS, _parts(given), strict=True)))
-
-
-def _parts(of: Address) -> list[str | None]:
-    return [of.line1, of.line2, of.city, of.region, of.postcode, of.country]
+    return without_empty(dict(zip(ADDRESS, parts(given), strict=True)))
 
 
 def location(draft: InvoiceDraft, settings: SquareSettings) -> str:
@@ -234,9 +226,9 @@ def invoice_body(planned: PlannedInvoice, settings: SquareSettings) -> str:
 
 def _description(draft: InvoiceDraft) -> str:
     """What an invoice has no field for, then the order and our key."""
-    parts = _parts(draft.shipping_address) if draft.shipping_address else []
-    said = [("Tax ID", draft.customer.tax_id), ("Shipped to", ", ".join(filter(None, parts)))]
-    return "\n".join([*(f"{name}: {value}" for name, value in said if value), marked(draft, 4000, TITLE)])
+    where = ", ".join(filter(None, parts(draft.shipping_address))) if draft.shipping_address else ""
+    said = noted({"Tax ID": draft.customer.tax_id, "Shipped to": where})
+    return "\n".join(filter(None, (said, marked(draft, 4000, TITLE))))
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------

@@ -86,20 +86,22 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
         """Every mail sent: invoice id, recipient."""
         return [(mail["invoice"], mail["to"]) for mail in self.shelf.all("mail")]
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(_name(one), one.get("email_address", "")) for one in self.shelf.all("customer")]
+
     def ledger(self) -> list[Entry]:
         return [self._entry(invoice) for invoice in self.shelf.all("invoice")]
 
     def _entry(self, invoice: Doc) -> Entry:
         order = self.shelf.get("order", invoice["order_id"]) or {}
         customer = self.shelf.get("customer", invoice["primary_recipient"]["customer_id"]) or {}
-        name = " ".join(filter(None, (customer.get("given_name"), customer.get("family_name"))))
         total = order["total_money"]
         digits = places(total["currency"])
         return Entry(
             id=invoice["id"],
             reference=invoice["invoice_number"],
             key=invoice.get("description", ""),
-            customer=customer.get("company_name") or name or customer.get("email_address", ""),
+            customer=_name(customer) or customer.get("email_address", ""),
             lines=tuple(_line(line, digits) for line in order["line_items"]),
             currency=total["currency"],
             total=str(Decimal(total["amount"]).scaleb(-digits)),
@@ -330,6 +332,12 @@ def _page(found: list[Doc], name: str, body: Doc, most: int) -> Mapping[str, Any
         raise Refused("VALUE_TOO_HIGH", f"At most {most}.", "limit")
     rows, rest = found[start : start + limit], found[start + limit :]
     return {**({name: rows} if rows else {}), **({"cursor": str(start + limit)} if rest else {})}
+
+
+def _name(customer: Mapping[str, str]) -> str:
+    return customer.get("company_name") or " ".join(
+        customer[part] for part in ("given_name", "family_name") if part in customer
+    )
 
 
 def _line(line: Doc, digits: int) -> str:
