@@ -5,7 +5,7 @@ incomplete, error messages; Receivables Customer Account Site Activities and its
 outputTaxClassificationsLOV and finBusinessUnitsLOV), My Oracle Support 2800010.1 (AR-857798: "You can only create a
 complete invoice"), REST API for Oracle CX (hubOrganizations and their addresses), SOAP Web Services for Oracle CX
 ("Create a Basic Customer Account", crmService/CustomerAccountService), the manual of AutoInvoice (a number is unique
-inside a transaction source), configure_oauth (tokens of the identity domain).
+inside a transaction source), configure_oauth (tokens of the identity domain) and "Client/User JWT Assertion".
 
 Traps: `/invoices` of the same service is Payables. An Upsert-Mode with an undocumented match. A batch keeps all or
 nothing, and whether it takes new invoices is not documented: not used. Errors are JSON or plain text. A refusal may
@@ -18,13 +18,16 @@ import base64
 import html
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from connectors.auth import OAuth2
+import jwt
+
+from connectors.auth import OAuth2, Token
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized
-from connectors.http import Answer, dump_json
+from connectors.http import Answer, Http, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import oracle_erp_words as words
@@ -47,6 +50,30 @@ FINANCIALS, PARTIES = "/fscmRestApi/resources/11.13.18.05", "/crmRestApi/resourc
 INVOICES, ACCOUNTS = f"{FINANCIALS}/receivablesInvoices", f"{FINANCIALS}/receivablesCustomerAccountSiteActivities"
 SOAP = "/crmService/CustomerAccountService"
 JSON = {"Content-Type": "application/json"}
+ASSERTED = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ASSERTION_LIVES = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class IdentityDomain(OAuth2):
+    """Tokens of an application, or of a user whom the application speaks for by a signed assertion (RFC 7523)."""
+
+    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
+        if credentials.private_key is None:
+            return super().obtain(http, credentials, refresh)
+        now = datetime.now(UTC)
+        claims = {
+            "sub": credentials.username,
+            "iss": credentials.client_id,
+            "aud": ["https://identity.oraclecloud.com/"],
+            "iat": now,
+            "exp": now + ASSERTION_LIVES,
+        }
+        key, header = credentials.private_key.get_secret_value(), {"kid": credentials.certificate_alias}
+        assertion = jwt.encode(claims, key, algorithm="RS256", headers=header)
+        http.hide(assertion)
+        form = {"grant_type": ASSERTED, "scope": " ".join(self.scopes), "assertion": assertion}
+        return self.ask(http, credentials, form)
 
 
 class Customers(Documents[CustomerDraft, RemoteCustomer]):
@@ -165,8 +192,8 @@ class OracleErp(Platform):
       people's clients, so try one invoice on a test pod first; the length of a number; the text of a number that is
       taken (a refusal is followed by a look, so it does not matter); whether the SOAP service for customer accounts
       keeps our account number and takes the token of the identity domain, whether the id of a party's address is that
-      of its site, whether an account's only site need not be named, and whether your Fusion demands a customer profile besides; the fields of the list of tax codes; the
-      exact scope; a signed assertion instead of client credentials. Many invoices in one call (all or nothing in
+      of its site, whether an account's only site need not be named, and whether your Fusion demands a customer profile
+      besides; the fields of the list of tax codes; the exact scope. Many invoices in one call (all or nothing in
       Fusion) are not used. No limits are published: two calls at a time.
     """
 
@@ -175,7 +202,7 @@ class OracleErp(Platform):
         title=words.TITLE,
         docs="https://docs.oracle.com/en/cloud/saas/financials/25d/farfa/api-receivables-invoices.html",
         base_url="https://servername.fa.us2.oraclecloud.com",
-        auth="OAuth 2 of the identity domain (client credentials), or an integration user",
+        auth="OAuth 2 of the identity domain: client credentials, JWT; or an integration user",
         reference=Reference("TransactionNumber", max_length=words.NUMBER, unique=True),
         key_field="Comments",
         concurrent=2,
@@ -208,12 +235,12 @@ class OracleErp(Platform):
         return {"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
 
     @classmethod
-    def grant(cls, settings: words.OracleErpSettings, credentials: words.OracleErpCredentials) -> OAuth2 | None:
+    def grant(cls, settings: words.OracleErpSettings, credentials: words.OracleErpCredentials) -> IdentityDomain | None:
         if credentials.password is not None:
             return None
         if not settings.identity_domain or not settings.scope:
             raise Unauthorized("set identity_domain and scope in the account's settings: client_id needs both")
-        return OAuth2(f"https://{settings.identity_domain}/oauth2/v1/token", scopes=(settings.scope,))
+        return IdentityDomain(f"https://{settings.identity_domain}/oauth2/v1/token", scopes=(settings.scope,))
 
     def leaving(self, request: Request, proof: Mapping[str, str]) -> Request:
         call = super().leaving(request, proof)

@@ -26,20 +26,31 @@ HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService
 
 
 class OracleErpCredentials(BaseModel):
-    """A confidential application of the identity domain, or the name and password of an integration user."""
+    """A confidential application of the identity domain, alone or for a user; or an integration user's password."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_id: Annotated[str | None, Field(description="of the application in the identity domain")] = None
     client_secret: Annotated[SecretStr | None, Field(description="of that application")] = None
-    username: Annotated[str | None, Field(description="integration user, where HTTP Basic is used instead")] = None
-    password: Annotated[SecretStr | None, Field(description="of the integration user")] = None
+    username: Annotated[str | None, Field(description="integration user, by password or private key")] = None
+    password: Annotated[SecretStr | None, Field(description="of the user, where HTTP Basic is used")] = None
+    private_key: Annotated[
+        SecretStr | None,
+        Field(description="PEM of the key with which the application signs a JWT for the user"),
+    ] = None
+    certificate_alias: Annotated[
+        str | None, Field(description="alias of the certificate that the application has for that key")
+    ] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        by_app, by_user = (self.client_id, self.client_secret), (self.username, self.password)
-        if [all(by_app), all(by_user)].count(True) != 1 or (any(by_app) and any(by_user)):
-            raise ValueError("set client_id and client_secret, or username and password")
+        app, user = {"client_id", "client_secret"}, {"username", "password"}
+        signed = {*app, "username", "private_key", "certificate_alias"}
+        if {name for name, value in self if value} not in (app, user, signed):
+            raise ValueError(
+                "set client_id and client_secret; or these with username, private_key and certificate_alias; or "
+                "username and password"
+            )
         return self
 
 

@@ -15,6 +15,8 @@ from decimal import Decimal
 from html import unescape
 from typing import Any
 
+import jwt
+
 from connectors.sandbox.base import Emulator, Entry, Request, Response
 from connectors.sandbox.desk import App, Desk
 from connectors.sandbox.shelf import Doc, Shelf
@@ -24,6 +26,7 @@ CLIENT_ID = "sandboxfusionclient"
 CLIENT_SECRET = "sandbox-fusion-secret"  # noqa: S105 - opens nothing but this emulator
 ACCESS_TOKEN = "sandbox-fusion-access-token"  # noqa: S105
 USERNAME, PASSWORD = "billhook.integration", "Sandbox#Fusion1"
+ALIAS, ASSERTED = "billhook-key", "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPE = "urn:opc:resource:fusion:sandbox:api"
 UNIT, SOURCE, TYPE, TERMS, LEDGER = "Analytical UK BU", "Billhook", "Invoice", "14 Net", "GBP"
 FINANCIALS = "/fscmRestApi/resources/11.13.18.05/"
@@ -70,9 +73,12 @@ identity_domain = "idcs-sandbox.identity.oraclecloud.com"
 scope = "{SCOPE}"
 """
 
+    certificate = ""
+    """The public key of the application's certificate, whose alias is `ALIAS`."""
+
     def setup(self) -> None:
         self.shelf = Shelf(self.db, self.slug)
-        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, grants=("client_credentials",))
+        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, grants=("client_credentials", ASSERTED))
         self.desk = Desk(self.db, self.slug, self.clock, app)
 
     def creates(self, request: Request) -> bool:
@@ -91,9 +97,7 @@ scope = "{SCOPE}"
 
     def answer(self, request: Request) -> Response:
         if request.path == "/oauth2/v1/token":
-            if dict(request.form()).get("scope") != SCOPE:
-                return Response.json(400, {"error": "invalid_scope"})
-            return self.desk.token(request)
+            return self._token(request)
         basic = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
         known = request.headers.get("authorization") == f"Basic {basic}"
         if not known and self.desk.state(request.bearer) != "good":
@@ -107,6 +111,25 @@ scope = "{SCOPE}"
             return _problem(refused.status, title, refused.detail, code=refused.code)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             return _problem(400, "Bad Request", f"The request body cannot be read: {error!r}")
+
+    def _token(self, request: Request) -> Response:
+        """Of the application; for a user by an assertion that the application signed with `certificate`."""
+        form = dict(request.form())
+        if form.get("scope") != SCOPE:
+            return Response.json(400, {"error": "invalid_scope"})
+        if form.get("grant_type") == ASSERTED:
+            try:
+                if jwt.get_unverified_header(form["assertion"])["kid"] != ALIAS:
+                    raise ValueError
+                claims = jwt.decode(
+                    form["assertion"], self.certificate, algorithms=["RS256"], issuer=CLIENT_ID,
+                    audience="https://identity.oraclecloud.com/", options={"require": ["sub", "iss", "aud", "exp"]},
+                )  # fmt: skip
+                if claims["sub"] != USERNAME:
+                    raise ValueError
+            except (KeyError, ValueError, jwt.PyJWTError):
+                return Response.json(400, {"error": "invalid_grant"})
+        return self.desk.token(request)
 
     def _route(self, request: Request) -> Response:
         if (request.method, request.path) == ("POST", SOAP):
@@ -303,6 +326,11 @@ scope = "{SCOPE}"
         return _page(self.shelf.all("account", AccountNumber=asked[1]), query)
 
     # -- for strangers -----------------------------------------------------------------------------------------------
+
+    def customers(self) -> list[tuple[str, str]]:
+        mails = {doc["OrganizationName"]: doc.get("EmailAddress", "") for doc in self.shelf.all("party")}
+        names = [doc["CustomerName"] for doc in self.shelf.all("account")]
+        return [(name, mails.get(name, "")) for name in names]
 
     def ledger(self) -> list[Entry]:
         names = {doc["AccountNumber"]: doc["CustomerName"] for doc in self.shelf.all("account")}

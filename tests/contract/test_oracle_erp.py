@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
 from connectors.errors import Duplicate, Rejected, Unauthorized
@@ -113,6 +115,7 @@ def test_without_a_reference_set_customers_are_the_merchants_own(pod: Books) -> 
 
 def test_an_invoice_with_a_payment_cannot_be_taken_back(pod: Books) -> None:
     document = issued(pod.platform, orders.simple("SO-1"))
+    assert pod.sandbox.run(pod.emulator.customers) == [("Analytical Engines Ltd", "ada@example.com")]
 
     def paid() -> None:
         doc = pod.emulator.shelf.get("invoice", document.id)
@@ -145,6 +148,25 @@ def test_a_token_is_asked_of_the_identity_domain_with_its_scope(pod: Books) -> N
         wrong.at(pod.url).obtain(Http(10), credentials, None)
     with pytest.raises(Unauthorized, match="set identity_domain and scope"):
         OracleErp.grant(pod.subject.settings(scope=None), credentials)
+
+
+@pytest.mark.parametrize(("username", "welcome"), [(sandbox.USERNAME, True), ("somebody.else", False)])
+def test_a_signed_assertion_gives_a_token_of_the_user(pod: Books, username: str, welcome: bool) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pod.emulator.certificate = public.decode()
+    app = {"client_id": sandbox.CLIENT_ID, "client_secret": sandbox.CLIENT_SECRET, "username": username}
+    given = {**app, "private_key": pem.decode(), "certificate_alias": sandbox.ALIAS}
+    credentials = OracleErp.Credentials.model_validate(given)
+    grant = OracleErp.grant(pod.subject.settings(), credentials)
+    assert grant is not None
+    if not welcome:
+        with pytest.raises(Unauthorized, match="invalid_grant"):
+            grant.at(pod.url).obtain(Http(10), credentials, None)
+        return
+    token = grant.at(pod.url).obtain(Http(10), credentials, None)
+    assert pod.connected(headers=OracleErp.proof(token.access, credentials)).whoami()
 
 
 @pytest.mark.parametrize(
