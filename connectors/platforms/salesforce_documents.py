@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 
-from connectors.errors import ConnectorError, Rejected, Unavailable, Uncertain
+from connectors.errors import ConnectorError, Rejected, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
@@ -213,7 +214,7 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
             except ConnectorError as error:
                 results += [error for _ in group]
                 continue
-            results += [self._hit(draft, found) for draft in group]
+            results += [self.looked(partial(self._hit, draft, found)) for draft in group]
         return results
 
     def found_for(self, drafts: Sequence[PlannedInvoice]) -> list[Mapping[str, Any]]:
@@ -226,21 +227,9 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
     def _asked(self, condition: str) -> list[Mapping[str, Any]]:
         return self.query(",".join(words.read_fields(self.settings)), self.settings.objects[0], condition)
 
-    def _hit(
-        self, draft: PlannedInvoice, raws: Sequence[Mapping[str, Any]]
-    ) -> Hit[RemoteInvoice] | None | ConnectorError:
-        try:
-            best = choosing.invoice(draft, [self.document(raw) for raw in raws], words.TITLE)
-        except ConnectorError as error:
-            return error
-        except Exception as error:  # a status nobody named, a total that is empty
-            return Unavailable(
-                f"{words.TITLE}: what the look-up found cannot be read ({type(error).__name__}: {error})"
-            )
-        if best is None:
-            return None
-        unfinished = best.key == draft.key and best.status is Status.DRAFT and self.settings.issue
-        return Hit(best, "issue" if unfinished and self.settings.sums_itself else None)
+    def _hit(self, draft: PlannedInvoice, raws: Sequence[Mapping[str, Any]]) -> Hit[RemoteInvoice] | None:
+        step = "issue" if self.settings.issue and self.settings.sums_itself else None
+        return choosing.unfinished(draft, [self.document(raw) for raw in raws], words.TITLE, step)
 
     def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
         """A record in our words."""

@@ -279,6 +279,10 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
 
     # -- for strangers -----------------------------------------------------------------------------------------------
 
+    def customers(self) -> list[tuple[str, str]]:
+        contacts = [doc for doc in self.books.all("Contact") if doc.get("AccountId")]
+        return [(self.books.get("Account", doc["AccountId"])["Name"], doc.get("Email", "")) for doc in contacts]
+
     def ledger(self) -> list[Entry]:
         found = []
         for kind, lines, names in (

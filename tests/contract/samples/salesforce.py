@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,15 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
     emulator.books.update("Billhook_Invoice__c", remote_id, {"Status__c": "Void"})
 
 
+def _rebill_by_hand(emulator: Any, remote_id: str) -> None:
+    emulator.books.update("blng__Invoice__c", remote_id, {"blng__InvoiceStatus__c": "Rebilled"})
+
+
+def _void_posted(emulator: Any, remote_id: str) -> None:
+    doc = emulator.books.get("Invoice", remote_id)
+    emulator.books.shelf.put("Invoice", remote_id, doc | {"Status": "Voided"})
+
+
 def _steal_number(emulator: Any, reference: str) -> None:
     books = emulator.books
     account = books.insert("Account", {"Name": "Somebody Else Ltd"})
@@ -109,6 +119,25 @@ def _steal_number(emulator: Any, reference: str) -> None:
     invoice = books.insert("Billhook_Invoice__c", head)
     line = {"Invoice__c": invoice, "Description__c": "typed in by hand", "Quantity__c": 1, "Unit_Price__c": 600}
     books.insert("Billhook_Invoice_Line__c", line)
+
+
+def _steal_in_package(emulator: Any, reference: str) -> None:
+    account = emulator.books.insert("Account", {"Name": "Somebody Else Ltd"})
+    head = {"Billhook_Reference__c": reference, "blng__Account__c": account, "blng__InvoiceStatus__c": "Posted"}
+    invoice = emulator.books.insert("blng__Invoice__c", head)
+    line = {"blng__Invoice__c": invoice, "blng__Notes__c": "typed in by hand", "blng__Subtotal__c": 600}
+    emulator.books.insert("blng__InvoiceLine__c", line)
+
+
+def _steal_posted(emulator: Any, reference: str) -> None:
+    account = emulator.books.insert("Account", {"Name": "Somebody Else Ltd"})
+    contact = emulator.books.insert("Contact", {"LastName": "Else", "AccountId": account})
+    doc = {
+        "Id": "3ttTyped", "InvoiceNumber": reference, "UniqueIdentifier": None, "Status": "Posted", "Balance": 600,
+        "CurrencyIsoCode": "GBP", "TotalTaxAmount": 0, "TotalAmountWithTax": 600, "BillingAccountId": account,
+        "BillToContactId": contact, "lines": ["typed in by hand"],
+    }  # fmt: skip
+    emulator.books.shelf.put("Invoice", "3ttTyped", doc)
 
 
 SAMPLES = Samples(
@@ -141,3 +170,84 @@ SAMPLES = Samples(
     void_by_hand=_void_by_hand,
     steal_number=_steal_number,
 )
+
+PACKAGED = dataclasses.replace(
+    ISSUED,
+    source="the package's fields in mburnside999/learning4life, .sfdx/typings/lwc/sobjects/blng__Invoice__c.d.ts",
+    body={
+        "totalSize": 1,
+        "done": True,
+        "records": [
+            {
+                "attributes": {"type": "blng__Invoice__c", "url": "/services/data/v67.0/sobjects/blng__Invoice__c/a1X"},
+                "Id": "a1X",
+                "Name": "INV-000042",
+                "Billhook_Key__c": "k",
+                "Billhook_Reference__c": "SO-1001",
+                "blng__Account__c": "001Qy00000AeLtdIAF",
+                "blng__InvoiceStatus__c": "Posted",
+                "blng__TaxAmount__c": 19.69,
+                "blng__TotalAmount__c": 118.14,
+                "blng__Balance__c": 18.14,
+                "CurrencyIsoCode": "GBP",
+            }
+        ],
+    },
+)
+INGESTED = dataclasses.replace(
+    ISSUED,
+    source="Object Reference, Invoice (fields); answer of Query",
+    body={
+        "totalSize": 1,
+        "done": True,
+        "records": [
+            {
+                "attributes": {"type": "Invoice", "url": "/services/data/v67.0/sobjects/Invoice/3ttQy0000000F1xIAE"},
+                "Id": "3ttQy0000000F1xIAE",
+                "InvoiceNumber": "SO-1001",
+                "UniqueIdentifier": "k",
+                "Status": "Posted",
+                "TotalAmountWithTax": 118.14,
+                "TotalTaxAmount": 19.69,
+                "Balance": 0,
+                "BillingAccountId": "001Qy00000AeLtdIAF",
+                "BillToContactId": "003Qy00000AdaLvIAJ",
+                "CurrencyIsoCode": "GBP",
+            }
+        ],
+    },
+)
+
+
+def ingestion(source: str, code: str, message: str) -> Recorded:
+    """An invoice that was not taken: everything of it is rolled back."""
+    one = {"invoiceId": None, "requestIdentifier": "9f1c", "statusURL": None, "success": False}
+    return Recorded(source, 200, {"invoices": [{**one, "errors": [{"errorCode": code, "message": message}]}]})
+
+
+BILLING = "developer.salesforce.com, Revenue Management guide, graph input for ingestion (the words are ours)"
+TREATMENT = "1tt000000000001"
+MODES = {
+    "package": dataclasses.replace(
+        SAMPLES,
+        settings={**SAMPLES.settings, "mode": "package"},
+        invoice=PACKAGED,
+        invoice_expected={"id": "a1X", "key": "k", "status": "issued", "total": "118.14", "due": "18.14"},
+        void_by_hand=_rebill_by_hand,
+        steal_number=_steal_in_package,
+    ),
+    "revenue": dataclasses.replace(
+        SAMPLES,
+        settings={**SAMPLES.settings, "mode": "revenue", "tax_treatments": {"20": TREATMENT}},
+        invoice=INGESTED,
+        invoice_expected={"id": "3ttQy0000000F1xIAE", "key": "k", "status": "paid", "total": "118.14", "due": "0"},
+        refusals=(
+            (ingestion(BILLING, "INVALID_API_INPUT", "A taxable line needs a tax record"), Rejected),
+            (ingestion(BILLING, "DUPLICATE_VALUE", "duplicate value found: UniqueIdentifier"), Duplicate),
+            *[(recorded, error) for recorded, error in REFUSALS if recorded.status >= 400],
+        ),
+        void_by_hand=_void_posted,
+        steal_number=_steal_posted,
+    ),
+}
+"""The other two ways of keeping invoices."""
