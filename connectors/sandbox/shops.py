@@ -52,7 +52,9 @@ class ShopDelivery:
         """
         headers = {"Content-Type": "application/json"}
         if self.kind == "standard":
-            return Request("/events", headers | self._standard(secret, now), self.body)
+            signed = secret.startswith("whsec_")  # a signature does not say whose it is
+            path = f"/events?shop={shop}" if signed else "/events"
+            return Request(path, headers | self._standard(secret, now), self.body)
         signature = base64.b64encode(hmac.new(secret.encode(), self.body, hashlib.sha256).digest()).decode()
         own = self._shopify(signature) if self.kind == "shopify" else self._woocommerce(signature)
         return Request(f"/in/{shop}/{self.source}", headers | own, self.body)

@@ -49,6 +49,7 @@ class Stripe(Emulator):
 api_key = "{next(iter(KEYS))}"
 [shop.myshop.account.stripe.settings]
 tax_rates = {{ "20" = "txr_VAT20", "5" = "txr_VAT5", "0" = "txr_VAT0" }}
+inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive", "0" = "txr_VAT0_inclusive" }}
 """
     search_lag = 60.0
     """Seconds until the search index shows a document."""
@@ -240,6 +241,11 @@ tax_rates = {{ "20" = "txr_VAT20", "5" = "txr_VAT5", "0" = "txr_VAT0" }}
         if pdf:
             return Response(200, f"%PDF-1.4\n% {identifier}\n%%EOF\n".encode(), {"Content-Type": "application/pdf"})
         return Response(200, f"<html><body>{identifier}</body></html>".encode(), {"Content-Type": "text/html"})
+
+    def customers(self) -> list[tuple[str, str]]:
+        rows = self.db.execute("SELECT document FROM stripe_objects WHERE kind = 'customer' ORDER BY seq")
+        known = [json.loads(row[0]) for row in rows]
+        return [(one.get("name") or "", one.get("email") or "") for one in known]
 
     def ledger(self) -> list[Entry]:
         statement = "SELECT document FROM stripe_objects WHERE kind = 'invoice' ORDER BY seq"

@@ -45,7 +45,11 @@ def count_books(orders: Sequence[ShopOrder], books: Mapping[str, Sequence[Mappin
 
 
 def _says(entry: Mapping[str, Any], order: ShopOrder) -> bool:
-    """Whether an invoice of this total is for this customer and these lines; platforms add SKU and engraving."""
-    if entry["customer"] not in {order.customer, order.email} or entry["currency"] != order.currency:
+    """Whether an invoice of this total is for this customer and these lines; platforms add SKU and engraving, and to a
+    name what tells it from another of its kind: "Ada Lovelace (C-9)"."""
+    who = str(entry["customer"])
+    if not (who in {order.customer, order.email} or who.startswith(f"{order.customer} (")):
+        return False
+    if entry["currency"] != order.currency:
         return False
     return all(any(wanted in line for line in entry["lines"]) for wanted in order.lines)

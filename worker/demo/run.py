@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,13 +28,14 @@ from rich.live import Live
 from connectors.sandbox.shops import Request, ShopOrder, sample_orders
 from worker.demo import report
 from worker.demo.books import count_books
-from worker.demo.world import SHOP, write_config
+from worker.demo.world import shop_of, write_config
 from worker.embedded.machine import Machine, free_port
 from worker.embedded.supervisor import Child, StartError, on_signals
 
 PATIENCE = 180.0
 """Seconds without any progress after which the demo gives up waiting."""
 SHOPS_CONNECTIONS = 6
+Keys = Mapping[str, Mapping[str, str]]
 
 
 class Catcher:
@@ -111,7 +112,7 @@ def _sandbox(folder: Path, port: int) -> Child:
 
 
 def _push_and_wait(
-    machine: Machine, watch: report.Watch, orders: Sequence[ShopOrder], keys: dict[str, str], pushed: report.Pushed,
+    machine: Machine, watch: report.Watch, orders: Sequence[ShopOrder], keys: Keys, pushed: report.Pushed,
     console: Console,
 ) -> None:  # fmt: skip
     pusher = threading.Thread(target=_push_all, args=(machine.port, orders, keys, pushed), daemon=True)
@@ -131,15 +132,17 @@ def _push_and_wait(
             time.sleep(0.15)
 
 
-def _push_all(port: int, orders: Sequence[ShopOrder], keys: dict[str, str], pushed: report.Pushed) -> None:
+def _push_all(port: int, orders: Sequence[ShopOrder], keys: Keys, pushed: report.Pushed) -> None:
     """Every shop pushes its deliveries over a few connections; those of one order keep their order."""
     lock = threading.Lock()
 
-    def lane(mine: Sequence[ShopOrder]) -> None:
+    def lane(mine: Sequence[tuple[int, ShopOrder]]) -> None:
         connection = HTTPConnection("127.0.0.1", port, timeout=10)
-        for order in mine:
+        for number, order in mine:
             for delivery in order.deliveries:
-                status, again = _deliver(connection, delivery.request(SHOP, keys[delivery.source], datetime.now(UTC)))
+                shop = shop_of(number)
+                request = delivery.request(shop, keys[shop][delivery.source], datetime.now(UTC))
+                status, again = _deliver(connection, request)
                 with lock:
                     pushed.sent += 1
                     pushed.repeated += again
@@ -147,7 +150,8 @@ def _push_all(port: int, orders: Sequence[ShopOrder], keys: dict[str, str], push
                     pushed.duplicates += status == 200
 
     with ThreadPoolExecutor(SHOPS_CONNECTIONS) as lanes:
-        list(lanes.map(lane, [orders[n::SHOPS_CONNECTIONS] for n in range(SHOPS_CONNECTIONS)]))
+        numbered = list(enumerate(orders))
+        list(lanes.map(lane, [numbered[n::SHOPS_CONNECTIONS] for n in range(SHOPS_CONNECTIONS)]))
 
 
 def _deliver(connection: HTTPConnection, request: Request) -> tuple[int, int]:
@@ -169,13 +173,16 @@ def _deliver(connection: HTTPConnection, request: Request) -> tuple[int, int]:
         time.sleep(0.3)
 
 
-def _keep(machine: Machine, sandbox_port: int, keys: dict[str, str], console: Console) -> None:
+def _keep(machine: Machine, sandbox_port: int, keys: Keys, console: Console) -> None:
+    flower = machine.config.billhook.flower.password
+    password = flower.get_secret_value() if flower else ""
+    own = ", ".join(f"{shop} {mine['api_key']}" for shop, mine in keys.items())
     console.print(
         f"\nStill running (Ctrl-C stops it and removes {machine.data_dir}):\n"
         f"  events    {machine.ingest_url}/events (described at {machine.ingest_url}/docs)\n"
-        f"  API key   {keys['api_key']}\n"
+        f"  API keys  {own}\n"
         f"  sandbox   http://127.0.0.1:{sandbox_port}/_sandbox/report\n"
-        f"  Flower    {machine.flower_url} (user ops, password {keys['flower']})\n"
+        f"  Flower    {machine.flower_url} (user ops, password {password})\n"
         f"  settings  {machine.data_dir.parent / 'billhook.toml'}"
     )
     machine.supervisor.run()
