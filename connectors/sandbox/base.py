@@ -198,8 +198,11 @@ class Emulator:
         raise NotImplementedError
 
     def customers(self) -> list[tuple[str, str]]:
-        """Every living customer in the books: name and e-mail address, as a stranger who counts sees them."""
-        return []
+        """Every living customer in the books: name and e-mail address, as a stranger who counts sees them.
+
+        None where the platform keeps no customers and who is billed stands in each invoice.
+        """
+        raise NotImplementedError
 
 
 @cache

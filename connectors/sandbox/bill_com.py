@@ -73,6 +73,9 @@ currencies = ["USD", "GBP", "EUR"]
         for found in self.shelf.all("session"):
             self.shelf.drop("session", found["id"])
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(one["name"], one["email"]) for one in self.shelf.all("customer") if not one["archived"]]
+
     def ledger(self) -> list[Entry]:
         return [self._entry(found) for found in self.shelf.all("invoice")]
 

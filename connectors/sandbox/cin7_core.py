@@ -91,6 +91,11 @@ shipping = "Shipping"
     def failure(self, status: int) -> Response:
         return Response.json(status, [{"ErrorCode": status, "Exception": "An unexpected error has occurred"}])
 
+    def customers(self) -> list[tuple[str, str]]:
+        known = self.books.shelf.all("customer")
+        mails = [next((one.get("Email", "") for one in doc["Contacts"]), "") for doc in known]
+        return [(doc["Name"], mail) for doc, mail in zip(known, mails, strict=True)]
+
     def ledger(self) -> list[Entry]:
         return [self.books.entry(doc) for doc in self.books.shelf.all("sale")]
 

@@ -84,6 +84,9 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
         """Every mail sent: invoice id, recipient."""
         return self.sent
 
+    def customers(self) -> list[tuple[str, str]]:
+        return self.company.customers() + self.entity.customers()
+
     def ledger(self) -> list[Entry]:
         return self.company.ledger() + self.entity.ledger()
 

@@ -168,6 +168,9 @@ class Company:
             raise Invalid(400, "Application_DialogException", "A posted invoice cannot be deleted.")
         self.shelf.drop("invoice", ident)
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(doc["displayName"], doc["email"]) for doc in self.shelf.all("customer")]
+
     def ledger(self) -> list[Entry]:
         states = {"Draft": "draft", "Open": "issued", "Paid": "paid", "Canceled": "void"}
         entries = []

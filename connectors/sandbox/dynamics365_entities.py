@@ -158,6 +158,9 @@ class Entity:
         about = {"IsCorrection": "Yes", "CorrectedInvoiceId": head["FreeTextNumber"], "FreeTextNumber": f"C-{number}"}
         self.shelf.put("header", number, {**head, **about, "InvoiceIdentifier": int(number)})
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(doc["OrganizationName"], doc["PrimaryContactEmail"]) for doc in self.shelf.all("account")]
+
     def ledger(self) -> list[Entry]:
         heads = self.shelf.all("header")
         corrected = {head["CorrectedInvoiceId"] for head in heads} - {""}

@@ -102,6 +102,9 @@ subsidiary = "3"
     def expire_tokens(self) -> None:
         self.desk.expire()
 
+    def customers(self) -> list[tuple[str, str]]:
+        return self.records.customers()
+
     def ledger(self) -> list[Entry]:
         return self.records.ledger()
 

@@ -219,6 +219,10 @@ class Records:
             raise Refused(f"Invalid search query. Search error occurred: Record '{table}' was not found.")
         return f"{found[1]} netsuite_q_{table}"
 
+    def customers(self) -> list[tuple[str, str]]:
+        living = [doc for doc in self.shelf.all("customer") if not doc.get("isInactive")]
+        return [(doc.get("companyName") or doc["lastName"], doc.get("email", "")) for doc in living]
+
     def ledger(self) -> list[Entry]:
         return [self._entry(doc) for doc in self.shelf.all("invoice")]
 

@@ -91,6 +91,13 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
     def refuse_element(self, request: Request) -> Request:
         return dataclasses.replace(request, headers={**request.headers, "x-sandbox-fault": "refuse_element"})
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [
+            (doc["name"], doc.get("email") or "")
+            for books in self.servers.values()
+            for doc in (books.get("res.partner", ident) for ident in books.search("res.partner", []))
+        ]
+
     def ledger(self) -> list[Entry]:
         return [
             self._entry(books, ident)

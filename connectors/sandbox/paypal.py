@@ -69,6 +69,9 @@ invoicer_email = "{EMAILS[0]}"
         """Every mail sent: invoice id, recipient."""
         return [(mail["invoice"], mail["to"]) for mail in self.shelf.all("mail")]
 
+    def customers(self) -> list[tuple[str, str]]:
+        return []
+
     def ledger(self) -> list[Entry]:
         return [_entry(invoice) for invoice in self.shelf.all("invoice")]
 

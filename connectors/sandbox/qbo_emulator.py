@@ -96,6 +96,14 @@ class Company(Emulator):
     def expire_tokens(self) -> None:
         self.desk.expire()
 
+    def customers(self) -> list[tuple[str, str]]:
+        """Without the jobs, which are sub-customers."""
+        rows = self.db.execute(
+            f"SELECT doc FROM {self.books.objects} WHERE kind = 'Customer' AND active = 1 ORDER BY seq"  # noqa: S608
+        )
+        living = [doc for doc in (json.loads(row[0]) for row in rows) if not doc["Job"]]
+        return [(doc["DisplayName"], (doc.get("PrimaryEmailAddr") or {}).get("Address", "")) for doc in living]
+
     def ledger(self) -> list[Entry]:
         objects = self.books.objects
         rows = self.db.execute(

@@ -85,6 +85,10 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
     def expire_tokens(self) -> None:
         self.desk.expire()
 
+    def customers(self) -> list[tuple[str, str]]:
+        living = [one for one in self.shelf.all("contact") if one["contact_types"] == [{"id": "CUSTOMER"}]]
+        return [(one["name"], str(_at(one, "main_contact_person.email") or "")) for one in living]
+
     def ledger(self) -> list[Entry]:
         return [self._entry(found) for found in self.shelf.all("sales_invoice")]
 

@@ -66,6 +66,10 @@ freight = 1
     def expire_tokens(self) -> None:
         self.db.execute(f"DELETE FROM {self.shelf.table} WHERE kind = 'session'")  # noqa: S608
 
+    def customers(self) -> list[tuple[str, str]]:
+        partners = self.shelf.all("BusinessPartners", CardType="cCustomer")
+        return [(one.get("CardName", ""), one.get("EmailAddress", "")) for one in partners]
+
     def ledger(self) -> list[Entry]:
         return self.books.ledger()
 

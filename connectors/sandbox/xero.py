@@ -100,6 +100,10 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     def expire_tokens(self) -> None:
         self.desk.expire()
 
+    def customers(self) -> list[tuple[str, str]]:
+        rows = self.db.execute("SELECT name, coalesce(email, '') FROM xero_contacts WHERE status = 'ACTIVE'")
+        return rows.fetchall()
+
     def ledger(self) -> list[Entry]:
         rows = self.db.execute(
             "SELECT i.doc, c.name, c.email FROM xero_invoices i"

@@ -110,6 +110,10 @@ tax_rounding = "item_level"
     def expire_tokens(self) -> None:
         self.desk.expire()
 
+    def customers(self) -> list[tuple[str, str]]:
+        living = self.books.shelf.all("contact", contact_type="customer", status="active")
+        return [(doc["contact_name"], doc["email"]) for doc in living]
+
     def ledger(self) -> list[Entry]:
         return [self.books.entry(doc) for doc in self.books.shelf.all("invoice")]
 

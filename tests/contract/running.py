@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from connectors.auth import Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform, platforms
-from connectors.platforms.facts import Key
+from connectors.platforms.facts import Facts, Key
 from connectors.platforms.inline import InlineCustomers
 from connectors.sandbox.base import Emulator, Entry, Rolling, emulators
 from connectors.sandbox.faults import Fault, Faults, Scripted
@@ -43,9 +43,14 @@ class Subject:
         return self.samples.slug
 
     @property
+    def facts(self) -> Facts:
+        """Those of an account with the samples' settings."""
+        return self.platform.facts_of(self.settings())
+
+    @property
     def key(self) -> Key | None:
         """The idempotency key of a call for one document, where the platform has one."""
-        key = self.platform.facts.key
+        key = self.facts.key
         return None if key is None or key.packed else key
 
     @property
@@ -169,7 +174,7 @@ class Books:
 
     def _in_time(self, kind: str) -> AbstractContextManager[object]:
         """Nobody waits here: the platform's clock is moved on."""
-        for quota in self.subject.platform.facts.quotas:
+        for quota in self.subject.facts.quotas:
             if quota.per <= timedelta(seconds=10):
                 self.sandbox.pass_time(1.01 * quota.per.total_seconds() / quota.calls)
         return nullcontext()
@@ -207,6 +212,9 @@ class Books:
 
     def ledger(self) -> list[Entry]:
         return self.sandbox.run(self.emulator.ledger)
+
+    def customers(self) -> list[tuple[str, str]]:
+        return self.sandbox.run(self.emulator.customers)
 
     def entries(self, reference: str) -> list[Entry]:
         """What a stranger finds in the books under the reference."""

@@ -88,12 +88,14 @@ def test_the_customer_is_created_once(books: Books) -> None:
     a, b = issued(books.platform, first), issued(books.platform, second)
     assert a.customer_id == b.customer_id
     assert a.id != b.id
+    assert len(books.customers()) == books.subject.keeps_customers
 
 
 def test_two_customers_of_one_name_are_not_mixed_up(books: Books) -> None:
     one = orders.simple("SO-1", customer={"ref": "C-1", "name": "Ann Smith", "email": "ann@example.com"})
     other = orders.simple("SO-2", customer={"ref": "C-2", "name": "Ann Smith", "email": "smith@example.com"})
     assert issued(books.platform, one).customer_id != issued(books.platform, other).customer_id
+    assert len(books.customers()) == 2 * books.subject.keeps_customers
 
 
 @pytest.mark.parametrize("reference", ["SO-1001", "SO, 1001"])

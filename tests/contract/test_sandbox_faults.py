@@ -25,7 +25,7 @@ def expected(fault: Fault, subject: Subject) -> type[ConnectorError] | None:
     """What the call ends with; None where the platform does not know that fault."""
     if fault is Fault.EXPIRE_TOKENS and subject.grant() is None:
         return None
-    if fault is Fault.REFUSE_ELEMENT and subject.platform.facts.bulk == 1:
+    if fault is Fault.REFUSE_ELEMENT and subject.facts.bulk == 1:
         return None
     return CERTAIN.get(fault, Uncertain)
 
@@ -83,6 +83,7 @@ def test_a_fault_at_the_customer_ends_with_exactly_one_customer(subject: Subject
         assert settled.document is not None
         assert customer_id(platform, draft) == settled.document.id
         assert issued(platform, draft).customer_id == settled.document.id
+        assert len(books.customers()) == 1
     finally:
         sandbox.close()
 

@@ -226,7 +226,7 @@ class ToySteps(Toy):
 
 
 def _steal(emulator: Any, reference: str) -> None:
-    emulator.customers["c0"] = {"id": "c0", "name": "Somebody else", "email": "else@example.com", "key": ""}
+    emulator.known["c0"] = {"id": "c0", "name": "Somebody else", "email": "else@example.com", "key": ""}
     other = {"number": reference, "key": "", "customer": "c0", "currency": "GBP", "tax_included": False}
     emulator.add({**other, "lines": [{"text": "x", "quantity": 1, "price": 1, "off": 0, "tax": "T0"}]}, "issued")
 

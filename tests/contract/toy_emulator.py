@@ -28,7 +28,7 @@ class ToyBooks(Emulator):
     keyed = True
 
     def setup(self) -> None:
-        self.customers: dict[str, dict[str, Any]] = {}
+        self.known: dict[str, dict[str, Any]] = {}
         self.invoices: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, tuple[str, Response]] = {}
         self.rolling = Rolling(self.per_minute, 60)
@@ -72,15 +72,15 @@ class ToyBooks(Emulator):
                 return {"taxes": {code: f"{rate}" for code, rate in RATES.items()}}
             case "GET", ["customers"]:
                 wanted = request.query
-                listed = list(self.customers.values())
+                listed = list(self.known.values())
                 return {
                     "customers": [
                         one for one in listed if wanted["email"] == one["email"] or wanted["key"] == one["key"]
                     ]
                 }
             case "POST", ["customers"]:
-                made = {"id": f"c{len(self.customers) + 1}", **body}
-                return self.customers.setdefault(made["id"], made)
+                made = {"id": f"c{len(self.known) + 1}", **body}
+                return self.known.setdefault(made["id"], made)
             case "GET", ["invoices"]:
                 numbers = request.query["numbers"].split("|")
                 return {"invoices": [one for one in self.invoices.values() if one["number"] in numbers]}
@@ -101,7 +101,7 @@ class ToyBooks(Emulator):
         """A new invoice with its lines, if any."""
         if any(one["number"] == body["number"] for one in self.invoices.values()):
             raise Refused(422, "number_taken", f"number {body['number']} is taken")
-        if body["customer"] not in self.customers:
+        if body["customer"] not in self.known:
             raise Refused(422, "no_customer", "no such customer")
         made = {"id": f"i{len(self.invoices) + 1}", **body, "status": status, "lines": [], "total": "0.00"}
         self.set_lines(made, body.get("lines", []))
@@ -134,13 +134,16 @@ class ToyBooks(Emulator):
     def failure(self, status: int) -> Response:
         return Response.json(status, {"error": {"code": "oops", "message": "something went wrong"}})
 
+    def customers(self) -> list[tuple[str, str]]:
+        return [(one["name"], one["email"]) for one in self.known.values()]
+
     def ledger(self) -> list[Entry]:
         return [
             Entry(
                 id=one["id"],
                 reference=one["number"],
                 key=one["key"],
-                customer=self.customers[one["customer"]]["name"],
+                customer=self.known[one["customer"]]["name"],
                 lines=tuple(f"{part['text']} × {part['quantity']} @ {part['price']}" for part in one["lines"]),
                 currency=one["currency"],
                 total=one["total"],

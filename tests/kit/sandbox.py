@@ -1,7 +1,6 @@
 """The sandbox platforms in a thread of the test, spoken to over real HTTP: faults, ledgers and calls at hand."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,8 +71,6 @@ class SandboxServer:
 
     def customers(self, slug: str) -> list[RemoteCustomer]:
         """The customers in the books."""
-        if slug in _CUSTOMERS:
-            return self.ask(slug, lambda hosted: [*_CUSTOMERS[slug](hosted.emulator.db)])
         return self.ask(slug, lambda hosted: [RemoteCustomer(*one) for one in hosted.emulator.customers()])
 
     def request(self, slug: str, request: Request) -> Response:
@@ -100,34 +97,3 @@ class SandboxServer:
         asyncio.run_coroutine_threadsafe(closed(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
-
-
-def _xero_customers(database: Any) -> list[RemoteCustomer]:
-    rows = database.execute("SELECT name, coalesce(email, '') FROM xero_contacts WHERE status = 'ACTIVE'")
-    return [RemoteCustomer(*row) for row in rows]
-
-
-def _stripe_customers(database: Any) -> list[RemoteCustomer]:
-    rows = database.execute("SELECT document FROM stripe_objects WHERE kind = 'customer'")
-    found = (json.loads(row[0]) for row in rows)
-    return [RemoteCustomer(raw.get("name") or "", raw.get("email") or "") for raw in found]
-
-
-def _odoo_customers(database: Any) -> list[RemoteCustomer]:
-    rows = database.execute("SELECT doc FROM odoo_records WHERE model = 'res.partner'")
-    found = (json.loads(row[0]) for row in rows)
-    return [RemoteCustomer(raw["name"], raw.get("email") or "") for raw in found]
-
-
-def _quickbooks_customers(database: Any) -> list[RemoteCustomer]:
-    rows = database.execute("SELECT doc FROM quickbooks_objects WHERE kind = 'Customer' AND active = 1")
-    found = (json.loads(row[0]) for row in rows)
-    return [RemoteCustomer(raw["DisplayName"], (raw.get("PrimaryEmailAddr") or {}).get("Address", "")) for raw in found]
-
-
-_CUSTOMERS: dict[str, Callable[[Any], list[RemoteCustomer]]] = {
-    "xero": _xero_customers,
-    "stripe": _stripe_customers,
-    "odoo": _odoo_customers,
-    "quickbooks": _quickbooks_customers,
-}
