@@ -293,12 +293,17 @@ T = TypeVar("T")
 
 
 def reading(read: Callable[[], T], answer: Answer) -> T:
-    """What `read` makes of a successful unsafe call's answer; if it cannot be read the call is `Uncertain`."""
+    """What `read` makes of a successful unsafe call's answer. Only the answer itself can say that nothing was done: if
+    it cannot be read, or something asked after it fails, the call is `Uncertain`."""
     try:
         return read()
     except ConnectorError as error:
-        error.sample = error.sample or answer.sample
-        raise
+        judged = isinstance(error, Rejected | Duplicate | Uncertain) and error.sample is None
+        if judged or error.sample == answer.sample:
+            error.sample = answer.sample
+            raise
+        message = f"the call succeeded, but what it made could not be read: {error.message}"
+        raise Uncertain(message, status=error.status, code=error.code, sample=error.sample or answer.sample) from error
     except Exception as error:
         raise Uncertain(
             f"the answer cannot be read ({type(error).__name__})", status=answer.status, sample=answer.sample

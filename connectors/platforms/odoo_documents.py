@@ -268,8 +268,8 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
         try:
             answer = self.platform.execute(post, begin=begin)
             sample = answer.sample
-            reading(lambda: server(self).value(answer), answer)
-            posted = {document.id: document for document in self.documents(ids_of(post))}
+            shown = reading(lambda: (server(self).value(answer), self.documents(ids_of(post)))[1], answer)
+            posted = {document.id: document for document in shown}
         except (Rejected, Duplicate):
             return None
         except ConnectorError as error:
