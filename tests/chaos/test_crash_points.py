@@ -9,13 +9,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import psutil
 import pytest
 
+from connectors.platforms.base import platforms
+from connectors.platforms.documents import PlannedInvoice
 from connectors.sandbox.faults import Fault, Faults
+from tests.contract import orders
+from tests.contract.running import subjects
+from tests.contract.test_platforms import offline
 from tests.kit.history import check
 from tests.kit.processes import Process, eventually
 from tests.kit.scene import Clocks, order_event
@@ -34,6 +40,8 @@ STEPS = {
 }
 LAST = {("xero", "create"), ("quickbooks", "create"), ("odoo", "customer")}
 """Steps of a packed call that end with the call itself: what comes after them is `before_commit`."""
+MOMENT = ("before", "sending")
+"""Around the call of any step, packed or not."""
 CREATES = {
     "xero": "PUT /api.xro/2.0/Invoices",
     "quickbooks": "POST /v3/company/9130350000000001/invoice?",
@@ -114,6 +122,37 @@ def test_killed_anywhere_an_order_still_has_one_invoice(make_world: MakeWorld, s
         killed += len(set(points) - LEAVES_NOTHING)
     check(world)
     assert len(losses(world)) >= killed
+    assert {"pending", "uncertain"} <= set(losses(world))
+
+
+def of_the_day() -> str:
+    """One of the other platforms, another one every day; BILLHOOK_TEST_PLATFORM names it to repeat a run."""
+    others = sorted(set(platforms()) - set(STEPS))
+    return os.environ.get("BILLHOOK_TEST_PLATFORM") or others[datetime.now(UTC).date().toordinal() % len(others)]
+
+
+def steps_of(slug: str) -> list[str]:
+    """What each order of the scene is made by there, its new customer first."""
+    made, draft = offline(subjects()[slug]), orders.ORDERS["the event's example"]()
+    planned = PlannedInvoice(draft=draft, customer_id="customer-1")
+    plans = (made.customers.plan(orders.customer(draft)), made.invoices.plan(planned))
+    return [request.step for plan in plans for request in plan]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_killed_anywhere_on_the_platform_of_the_day(make_world: MakeWorld) -> None:
+    """What all platforms go through in one process, one of them does with real processes and PostgreSQL."""
+    slug = of_the_day()
+    world = make_world(platforms=(slug,), clocks=CLOCKS).start(workers=0)
+    points = [*EVENTS, *AROUND, *(f"{moment}_{step}" for step in dict.fromkeys(steps_of(slug)) for moment in MOMENT)]
+    workers = crew(world, points, "kill")
+    feed(world, workers, count(1), None)
+    assert [worker.exit_code for worker in workers] == [-signal.SIGKILL] * len(points), slug
+    world.start_worker({"BILLHOOK_WITHOUT": "quota"})
+    world.until_settled(120)
+    check(world)
     assert {"pending", "uncertain"} <= set(losses(world))
 
 
