@@ -14,7 +14,7 @@ from datetime import timedelta
 from urllib.parse import quote
 
 from connectors.auth import Grant, OAuth2
-from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Unavailable
+from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized
 from connectors.http import Answer
 from connectors.model import RemoteInvoice
 from connectors.platforms import hubspot_words as words
@@ -172,7 +172,4 @@ class HubSpot(Platform):
         url = self.told(self.found("invoices", remote_id), words.pdf_link)
         if url is None:
             raise Rejected(f"HubSpot has no PDF of invoice {remote_id} before it is open")
-        answer = self.http.send("GET", url, unsafe=False)
-        if answer.status != 200 or not answer.body.startswith(b"%PDF"):
-            raise Unavailable(f"HubSpot gave no PDF of {remote_id}", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.linked_pdf(url)

@@ -208,10 +208,7 @@ class Invoiced(Platform):
         self.execute(Request(step="send", path=f"{_path(remote_id)}/emails", headers=JSON, body="{}"), key=key)
 
     def pdf(self, remote_id: str) -> bytes:
-        answer = self.ask(_path(remote_id), headers={"Accept": "application/pdf"})
-        if not answer.body.startswith(b"%PDF"):
-            raise Unavailable("Invoiced: the answer is not a PDF", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.asked_pdf(_path(remote_id))
 
     def link(self, remote_id: str) -> str | None:
         return self.read(remote_id).url

@@ -168,10 +168,7 @@ class Odoo(Server):
         page = self.link(remote_id)
         if page is None:
             raise Rejected(f"Odoo {self.settings.version} shows no PDF without a login; from 13 on it does")
-        answer = self.http.send("GET", f"{page}&report_type=pdf&download=true", unsafe=False)
-        if answer.status != 200 or not answer.body.startswith(b"%PDF"):
-            raise Unavailable(f"Odoo gave no PDF of {remote_id}", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.linked_pdf(f"{page}&report_type=pdf&download=true")
 
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
         """A posted one becomes a draft first (up to 12 its journal must allow cancelling); then it is cancelled."""

@@ -154,10 +154,7 @@ class Company(Platform):
         )
 
     def pdf(self, remote_id: str) -> bytes:
-        answer = self.ask(f"{self._path(remote_id)}/pdf", documents.VERSION, {"Accept": "application/pdf"})
-        if not answer.body.startswith(b"%PDF"):
-            raise Unavailable("QuickBooks: the answer is not a PDF", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.asked_pdf(f"{self._path(remote_id)}/pdf", documents.VERSION)
 
     def whoami(self) -> str:
         realm = self.settings.realm_id

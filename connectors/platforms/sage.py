@@ -237,10 +237,7 @@ class Sage(Platform):
         return self.told(self.ask(_path(remote_id)), document)
 
     def pdf(self, remote_id: str) -> bytes:
-        answer = self.ask(_path(remote_id), headers={"Accept": "application/pdf"})
-        if not answer.body.startswith(b"%PDF"):
-            raise Unavailable("Sage: the answer is not a PDF", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.asked_pdf(_path(remote_id))
 
     def whoami(self) -> str:
         """Raises `Rejected` where the consent does not reach the business that is configured."""

@@ -339,14 +339,7 @@ class Stripe(Platform):
         url = self.look(f"/v1/invoices/{quote(remote_id, safe='')}", lambda body: body["invoice_pdf"])
         if url is None:
             raise Rejected(f"Stripe has no PDF of {remote_id} before it is finalised")
-        for _ in range(4):
-            answer = self.http.send("GET", url, unsafe=False)
-            if answer.status not in {301, 302, 303, 307, 308}:
-                break
-            url = answer.headers["Location"]
-        if answer.status != 200 or not answer.body.startswith(b"%PDF"):
-            raise Unavailable(f"Stripe gave no PDF of {remote_id}", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.linked_pdf(url)
 
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
         now = self.read(remote_id)

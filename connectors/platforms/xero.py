@@ -13,15 +13,12 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from connectors.auth import OAuth2
-from connectors.errors import Duplicate, Unauthorized, Unavailable, Uncertain
+from connectors.errors import Duplicate, Unauthorized, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import xero_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform
-from connectors.platforms.documents import (
-    Request,
-    reading,
-)
+from connectors.platforms.documents import Request, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
 from connectors.platforms.xero_documents import API, JSON, Contacts, Invoices
 
@@ -104,10 +101,7 @@ class Xero(Platform):
         self.execute(Request(step="send", path=_path(remote_id) + "/Email", headers=JSON, body="{}"), key=key)
 
     def pdf(self, remote_id: str) -> bytes:
-        answer = self.ask(_path(remote_id), headers={"Accept": "application/pdf"})
-        if not answer.body.startswith(b"%PDF"):
-            raise Unavailable("Xero: the answer is not a PDF", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.asked_pdf(_path(remote_id))
 
     def whoami(self) -> str:
         return self.told(self.ask(f"{API}/Organisation"), lambda body: str(body["Organisations"][0]["Name"]))
