@@ -23,6 +23,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.client import HTTPResponse, RemoteDisconnected
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -236,11 +237,12 @@ class Http:
     """Sends requests. Safe to share between threads: each has its own connections.
 
     `deadline` is seconds of wall clock for a whole call. `secrets` are values that must never appear in a
-    sample or a message.
+    sample or a message. `ca_file`: PEM file of the authorities that are trusted in place of the public ones.
     """
 
-    def __init__(self, deadline: float = 30.0, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, deadline: float = 30.0, secrets: Iterable[str] = (), ca_file: Path | None = None) -> None:
         self.deadline = deadline
+        self._verify = True if ca_file is None else str(ca_file)
         self._secrets: tuple[str, ...] = ()
         self._local = threading.local()
         self.hide(*secrets)
@@ -300,7 +302,7 @@ class Http:
 
     def _exchange(self, request: requests.PreparedRequest, call: _Call) -> requests.Response:
         timeout = (min(CONNECT_TIMEOUT, self.deadline), self.deadline + 1)  # the watchdog comes first
-        response = self._adapter().send(request, timeout=timeout)
+        response = self._adapter().send(request, timeout=timeout, verify=self._verify)
         _ = response.content  # read here: the body is a part of the call
         if call.expired:  # a reset socket looks like the end of an answer that names no length
             raise TimeoutError

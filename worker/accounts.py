@@ -27,8 +27,8 @@ def platform_of(shop: str, name: str) -> Platform:
     """The platform that speaks for this account; one for all threads of the process."""
     ref = accounts()[shop, name]
     kind: type[Platform] = ref.platform
-    deadline = runtime.config().billhook.timing.deadline or kind.facts.deadline
-    http = MeasuredHttp(kind.facts.slug, deadline, _secrets(ref.credentials))
+    deadline = runtime.config().billhook.timing.deadline or ref.facts.deadline
+    http = MeasuredHttp(kind.facts.slug, deadline, _secrets(ref.credentials), ref.account.ca_file)
     return kind(ref.settings, _auth(ref, kind, http), http, ref.account.base_url, limits.call, ref.account.bulk)
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
+from ssl import create_default_context
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
-from worker.config_sections import Flower, Logs, Metrics, Section, Timing
+from worker.config_sections import Account, Flower, Logs, Metrics, Section, Timing
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -56,35 +57,6 @@ class Source(Section):
     @property
     def all_secrets(self) -> list[str]:
         return [s.get_secret_value() for s in (*((self.secret,) if self.secret else ()), *self.secrets)]
-
-
-class Account(BaseModel):
-    """An account on a platform. Fields beyond these are its credentials."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    platform: str
-    settings: dict[str, Any] = Field(default_factory=dict)
-    issue: bool = True
-    base_url: str | None = None
-    quiet_seconds: float | None = None
-    """Shortens the quiet period; only where `base_url` is a sandbox on this machine."""
-    find_first: bool = False
-    """Look on the platform before the very first create too."""
-    mode: Literal["live", "shadow"] = "live"
-    """shadow: new orders are rendered and kept for comparison, and nothing is sent."""
-    customer: str | None = Field(default=None, min_length=1)
-    """The id there of one customer for all orders; None: each order's own."""
-    mismatch: Literal["keep", "void"] = "keep"
-    """What becomes of an invoice that does not agree with its order, where the platform made it final at once."""
-    bulk: int | None = Field(default=None, ge=1)
-    """At most so many documents in one call, where that is fewer than the platform takes."""
-    limits: bool = True
-    """False: the platform's quotas are not heeded, to measure speed; only where `base_url` is on this machine."""
-
-    @property
-    def credentials(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
 
 
 class Route(Section):
@@ -160,13 +132,13 @@ class AccountRef:
     @cached_property
     def facts(self) -> Any:
         """The platform's `Facts`, as far as this account heeds them."""
-        facts = self.platform.facts
+        facts = self.platform.facts_of(self.settings)
         return facts if self.account.limits else replace(facts, quotas=(), concurrent=UNLIMITED)
 
     @cached_property
     def bulk(self) -> int:
         """Invoices in one call."""
-        return min(self.platform.Invoices.bulk, self.account.bulk or self.platform.Invoices.bulk)
+        return min(self.facts.bulk, self.account.bulk or self.facts.bulk)
 
     @cached_property
     def settings(self) -> Any:
@@ -238,7 +210,19 @@ def _absolute(config: Config, file: Path) -> Config:
     paths = {"data_dir": runtime.data_dir.absolute()}
     if runtime.key_file is not None:
         paths["key_file"] = file.absolute().parent / runtime.key_file
-    return config.model_copy(update={"billhook": runtime.model_copy(update=paths)})
+    folder = file.absolute().parent
+    shops = {
+        name: shop.model_copy(update={"account": _absolute_accounts(shop, folder)})
+        for name, shop in config.shop.items()
+    }
+    return config.model_copy(update={"billhook": runtime.model_copy(update=paths), "shop": shops})
+
+
+def _absolute_accounts(shop: Shop, folder: Path) -> dict[str, Account]:
+    return {
+        name: account.model_copy(update={"ca_file": folder / account.ca_file}) if account.ca_file else account
+        for name, account in shop.account.items()
+    }
 
 
 def _from_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -382,10 +366,20 @@ def _account_problems(place: str, ref: AccountRef) -> Iterator[tuple[str, str]]:
             getattr(ref, part)
         except ValidationError as error:
             yield from _sentences(error, prefix)
+    yield from _ca_problems(f"{place}.ca_file", ref.account.ca_file)
     if ref.account.quiet_seconds is not None and not on_this_machine(ref.account.base_url):
         yield f"{place}.quiet_seconds", "may only be set where base_url is a sandbox on this machine"
     if not ref.account.limits and not on_this_machine(ref.account.base_url):
         yield f"{place}.limits", "may only be false where base_url is a sandbox on this machine"
+
+
+def _ca_problems(place: str, file: Path | None) -> Iterator[tuple[str, str]]:
+    if file is None:
+        return
+    try:
+        create_default_context(cafile=file)
+    except (OSError, ValueError) as error:
+        yield place, f"holds no certificates that can be read, in PEM, of who signed the server's: {file} ({error})"
 
 
 def on_this_machine(url: str | None) -> bool:

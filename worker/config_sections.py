@@ -1,14 +1,47 @@
-"""The sections of `billhook.toml` below `[billhook]` that are about the machinery itself, not about a shop."""
+"""Sections of `billhook.toml`: an account, and those below `[billhook]` that are about the machinery itself."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Account(BaseModel):
+    """An account on a platform. Fields beyond these are its credentials."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    platform: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    issue: bool = True
+    base_url: str | None = None
+    ca_file: Path | None = None
+    """PEM file of the authority that the server's certificate is signed by, where that is no public one: a merchant's
+    own server. A relative path begins where the configuration file lies."""
+    quiet_seconds: float | None = None
+    """Shortens the quiet period; only where `base_url` is a sandbox on this machine."""
+    find_first: bool = False
+    """Look on the platform before the very first create too."""
+    mode: Literal["live", "shadow"] = "live"
+    """shadow: new orders are rendered and kept for comparison, and nothing is sent."""
+    customer: str | None = Field(default=None, min_length=1)
+    """The id there of one customer for all orders; None: each order's own."""
+    mismatch: Literal["keep", "void"] = "keep"
+    """What becomes of an invoice that does not agree with its order, where the platform made it final at once."""
+    bulk: int | None = Field(default=None, ge=1)
+    """At most so many documents in one call, where that is fewer than the platform takes."""
+    limits: bool = True
+    """False: the platform's quotas are not heeded, to measure speed; only where `base_url` is on this machine."""
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
 
 
 class Flower(Section):

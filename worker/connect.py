@@ -28,7 +28,7 @@ def consents(ref: AccountRef) -> OAuth2 | None:
 def finish(ref: AccountRef, consent: Consent, came_back: str) -> None:
     """Stores the token for the address that the browser came back to, and releases the account. Raises as
     `Consent.token`: then nothing has changed."""
-    token = consent.token(Http(ref.platform.facts.deadline), came_back)
+    token = consent.token(Http(ref.facts.deadline, ca_file=ref.account.ca_file), came_back)
     credentials.consented(ref.tenant, token, ref.credentials)
 
 

@@ -31,7 +31,7 @@ def lease(deadline: float | None = None) -> timedelta:
 def longest() -> timedelta:
     """The longest lease that any row can have."""
     timing = runtime.config().billhook.timing
-    deadlines = [ref.platform.facts.deadline for ref in runtime.config().accounts()]
+    deadlines = [ref.facts.deadline for ref in runtime.config().accounts()]
     return lease(timing.deadline or max([DEADLINE, *deadlines]))
 
 

@@ -16,6 +16,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -97,8 +98,8 @@ def settled(held: Mapping[str, Job], changes: Iterable[Change]) -> None:
 class MeasuredHttp(Http):
     """`Http` that counts its calls and keeps what it must hide out of the log as well."""
 
-    def __init__(self, slug: str, deadline: float, secrets: Iterable[str]) -> None:
-        super().__init__(deadline, secrets)
+    def __init__(self, slug: str, deadline: float, secrets: Iterable[str], ca_file: Path | None = None) -> None:
+        super().__init__(deadline, secrets, ca_file)
         self._slug = slug
 
     def hide(self, *secrets: str) -> None:

@@ -59,7 +59,8 @@ class Choice(BaseModel):
 class Platform:
     """One platform, speaking for one account. Registered by existing: a file in this package, nothing to edit."""
 
-    facts: ClassVar[Facts]
+    facts: Facts
+    """Of the platform as it usually is; of an instance those of its account (`facts_of`)."""
     Settings: ClassVar[type[PlatformSettings]] = PlatformSettings
     Credentials: ClassVar[type[BaseModel]]
     """The account's credentials: a pydantic model whose secret fields are `SecretStr`."""
@@ -82,6 +83,7 @@ class Platform:
         (else ""); it may raise `Throttled` where the account's quota is used up.
         `bulk`: at most so many documents in one call, where that is fewer than the platform takes."""
         self.settings = settings
+        self.facts = self.facts_of(settings)
         self.auth = auth
         self.http = http or Http(self.facts.deadline)
         self.permit = permit
@@ -97,6 +99,12 @@ class Platform:
     def tenant(cls, settings: Any, credentials: Any) -> str:
         """What quota, sessions and tokens belong to: the same for two accounts that reach one organisation."""
         raise NotImplementedError
+
+    @classmethod
+    def facts_of(cls, settings: Any) -> Facts:
+        """The facts of an account with these settings: others where its plan or variant decides about quotas or
+        abilities."""
+        return cls.facts
 
     @classmethod
     def static_headers(cls, credentials: Any) -> Mapping[str, str] | None:

@@ -89,6 +89,14 @@ class Dynamics365(Platform):
         deadline=120.0,
         can=frozenset({"draft", "issue", "mail", "pdf", "void"}),
     )
+    finops_facts: ClassVar[Facts] = dataclasses.replace(
+        facts,
+        docs="https://learn.microsoft.com/en-us/dynamics365/fin-ops-core/dev-itpro/data-entities/odata",
+        reference=Reference("CustomerReference", max_length=35, unique=False),
+        key_field="ExternalInvoiceId",
+        quotas=(),
+        can=frozenset({"draft", "issue"}),
+    )
     Settings = words.DynamicsSettings
     Credentials = DynamicsCredentials
     Customers = central.Customers
@@ -108,6 +116,10 @@ class Dynamics365(Platform):
         chosen: Any = FinanceOperations if settings.variant == "finops" else cls
         made: Self = super().__new__(chosen)
         return made
+
+    @classmethod
+    def facts_of(cls, settings: words.DynamicsSettings) -> Facts:
+        return cls.finops_facts if settings.variant == "finops" else cls.facts
 
     @classmethod
     def tenant(cls, settings: words.DynamicsSettings, credentials: DynamicsCredentials) -> str:
@@ -181,20 +193,7 @@ def _choices(accounts: list[tuple[str, str]], codes: list[tuple[str, str]]) -> l
     return found + [Choice(setting="tax", value=code, title=title or code) for code, title in codes]
 
 
-class _FinanceOperationsFacts:
-    """Not in the class itself: the slug is registered once."""
-
-    facts = dataclasses.replace(
-        Dynamics365.facts,
-        docs="https://learn.microsoft.com/en-us/dynamics365/fin-ops-core/dev-itpro/data-entities/odata",
-        reference=Reference("CustomerReference", max_length=35, unique=False),
-        key_field="ExternalInvoiceId",
-        quotas=(),
-        can=frozenset({"draft", "issue"}),
-    )
-
-
-class FinanceOperations(_FinanceOperationsFacts, Dynamics365):
+class FinanceOperations(Dynamics365):
     """The variant `finops`."""
 
     Customers: ClassVar[Any] = finops.Customers

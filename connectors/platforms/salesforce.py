@@ -28,7 +28,7 @@ from connectors.platforms import salesforce_documents as documents
 from connectors.platforms import salesforce_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Request
-from connectors.platforms.facts import Facts, Reference, Refusal
+from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.salesforce_revenue import INVOICING, Ingested
 
 ASSERTED = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -94,8 +94,8 @@ class Salesforce(Platform):
     - **Open:** whether the package takes records from outside, and its void; in `revenue` the exact answers of the
       ingestion API, its refusal of a second identifier, the states of an invoice beside Draft, Posted and Voided,
       looking for an invoice by its number, drafts with stated taxes, and due dates in the past, which Salesforce
-      refuses. How many calls a day an org has is between it and Salesforce; no quota is kept, a refusal waits 15
-      minutes. The limit of 25 long calls at once is not verified.
+      refuses. How many calls a day an org has is between it and Salesforce: `daily_calls` says what Billhook may use of
+      them, else no quota is kept; a refusal waits 15 minutes. The limit of 25 long calls at once is not verified.
     """
 
     facts = Facts(
@@ -138,6 +138,13 @@ class Salesforce(Platform):
         if settings.mode == "revenue":
             bulk, self.invoices = self.invoices.bulk, Ingested(self)
             self.invoices.bulk = bulk
+
+    @classmethod
+    def facts_of(cls, settings: words.SalesforceSettings) -> Facts:
+        """With the calls in 24 hours that the org leaves to us."""
+        if settings.daily_calls is None:
+            return cls.facts
+        return dataclasses.replace(cls.facts, quotas=(Quota(settings.daily_calls, timedelta(days=1)),))
 
     @classmethod
     def tenant(cls, settings: words.SalesforceSettings, credentials: words.SalesforceCredentials) -> str:

@@ -105,6 +105,10 @@ class SalesforceSettings(PlatformSettings):
     my_domain: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9.-]+$", description="the org's host: acme.my.salesforce.com (Setup, My Domain)")
     ]
+    daily_calls: Annotated[
+        int | None,
+        Field(ge=1, description="calls in any 24 hours that the org leaves to Billhook (Setup, Company Information)"),
+    ] = None
     tax: Annotated[
         dict[Amount, str],
         Field(min_length=1, description='rate in percent to the tax code on the lines: {"20": "GB-VAT-20"}'),

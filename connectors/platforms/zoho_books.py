@@ -8,6 +8,7 @@ keyed upsert would overwrite an invoice that is paid, so it is not used: the num
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
@@ -150,9 +151,9 @@ class ZohoBooks(Platform):
       language the invoice is held, not doubled), whether a voided invoice keeps its number, how soon a new invoice is
       in the list (we wait 15 minutes), how many decimals of a quantity and how many lines Zoho takes, whether tax per
       invoice is rounded once for each rate, as we assume. Organisations that approve invoices: set `issue = false`. An
-      invoice is mailed to the contact's primary person, as the documentation says it may. The daily quota is that of
-      the Professional plan; on a smaller one Billhook waits until Zoho's own count starts again. When tokens are asked
-      for too often, that is recognised in English only.
+      invoice is mailed to the contact's primary person, as the documentation says it may. Other apps of
+      the organisation use up the same daily quota: then Billhook waits until Zoho's own count starts again. When tokens
+      are asked for too often, that is recognised in English only.
     """
 
     facts = Facts(
@@ -172,7 +173,7 @@ class ZohoBooks(Platform):
         ),
         reference=Reference("invoice_number", max_length=100, unique=True),
         key_field="notes",
-        quotas=(Quota(100, timedelta(minutes=1)), Quota(5000, timedelta(days=1))),
+        quotas=(Quota(100, timedelta(minutes=1)), Quota(words.DAILY["professional"], timedelta(days=1))),
         concurrent=5,
         one_currency=True,
         pause=timedelta(minutes=1),
@@ -183,6 +184,14 @@ class ZohoBooks(Platform):
     Customers = Contacts
     Invoices = Invoices
     refusals = (Refusal(Duplicate, 400, "already exists"), Refusal(Duplicate, 400, "3062 "))
+
+    @classmethod
+    def facts_of(cls, settings: ZohoBooksSettings) -> Facts:
+        """The calls of a day are those of the plan."""
+        minute, day = cls.facts.quotas
+        return dataclasses.replace(
+            cls.facts, quotas=(minute, dataclasses.replace(day, calls=words.DAILY[settings.plan]))
+        )
 
     @classmethod
     def tenant(cls, settings: ZohoBooksSettings, credentials: ZohoBooksCredentials) -> str:

@@ -30,6 +30,13 @@ from connectors.platforms.texts import (
 )
 
 TITLE = "Zoho Books"
+DAILY = {
+    "free": 1000,
+    "standard": 2000,
+    "professional": 5000,
+    **dict.fromkeys(("premium", "elite", "ultimate"), 10_000),
+}
+"""Calls a day and organisation by plan (zoho.com/books/api/v3, "API call limit")."""
 Raw = Mapping[str, Any]
 STATUSES = {
     "draft": Status.DRAFT,
@@ -56,6 +63,10 @@ class ZohoBooksSettings(PlatformSettings):
         Literal["com", "eu", "in", "com.au", "jp", "ca", "com.cn", "sa"],
         Field(description="the ending of the address at which you log in: books.zoho.eu is `eu`"),
     ] = "com"
+    plan: Annotated[
+        Literal["free", "standard", "professional", "premium", "elite", "ultimate"],
+        Field(description="what you subscribe to: how many calls a day Zoho allows"),
+    ] = "professional"
     base_currency: Annotated[Currency, Field(description="the organisation's own currency")]
     currencies: Annotated[
         dict[Currency, Id],

@@ -143,7 +143,7 @@ def test_a_fault_at_a_look_up_is_never_uncertain_and_never_nothing(subject: Subj
 
 @pytest.mark.parametrize("fault", sorted(set(CREATES) - BODY_MATTERS))
 def test_a_fault_at_a_mail_has_its_name(subject: Subject, fault: str) -> None:
-    if "mail" not in subject.platform.facts.can:
+    if "mail" not in subject.facts.can:
         return
     server, expected = (READS if subject.samples.asks_before_mail else CREATES)[fault]
     with server() as (url, requests):

@@ -59,7 +59,7 @@ def test_every_platform_brings_samples_and_an_emulator() -> None:
 
 
 def test_facts_are_complete_and_sane(subject: Subject) -> None:
-    facts, kind = subject.platform.facts, subject.platform
+    facts, kind = subject.facts, subject.platform
     assert facts.slug == subject.slug == subject.emulator.slug
     assert facts.slug.isidentifier()
     assert facts.slug == facts.slug.lower()
@@ -78,6 +78,7 @@ def test_facts_are_complete_and_sane(subject: Subject) -> None:
     assert facts.can <= ABILITIES
     assert "issue" in facts.can
     assert facts.bulk == kind.Invoices.bulk, "bulk of the facts and of Invoices must agree"
+    assert facts == offline(subject).facts, "what speaks for an account has the account's facts"
     assert kind.Customers.look_first, "the merchant may have the customer already"
     static = kind.static_headers(subject.credentials())
     assert (static is None) == (subject.grant() is not None)
@@ -299,7 +300,7 @@ def test_a_tax_rate_nobody_configured_is_refused_with_its_number(subject: Subjec
 
 
 def test_a_reference_longer_than_its_field_is_refused_not_cut(subject: Subject) -> None:
-    longest = subject.platform.facts.reference.max_length
+    longest = subject.facts.reference.max_length
     too_long = orders.simple("S" * 150).model_copy(update={"reference": "R" * (longest + 1)})
     with pytest.raises(Rejected):
         offline(subject).invoices.plan(planned(too_long))
@@ -309,7 +310,7 @@ def test_a_reference_longer_than_its_field_is_refused_not_cut(subject: Subject) 
 
 
 def test_what_the_platform_cannot_do_is_said(subject: Subject) -> None:
-    made, can = offline(subject), subject.platform.facts.can
+    made, can = offline(subject), subject.facts.can
     for ability, method, call in (
         ("mail", "send", lambda: made.send("1", "k")),
         ("pdf", "pdf", lambda: made.pdf("1")),
@@ -318,7 +319,7 @@ def test_what_the_platform_cannot_do_is_said(subject: Subject) -> None:
         overridden = getattr(subject.platform, method) is not getattr(Platform, method)
         assert overridden == (ability in can), ability
         if not overridden:
-            with pytest.raises(Rejected, match=subject.platform.facts.title):
+            with pytest.raises(Rejected, match=subject.facts.title):
                 call()
     assert (subject.platform.link is not Platform.link) == ("link" in can)
 
