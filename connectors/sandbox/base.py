@@ -56,6 +56,16 @@ class Request:
         """The pairs of a form-encoded body, in order."""
         return parse_qsl(self.body.decode(), keep_blank_values=True)
 
+    def object(self, refusal: Exception) -> dict[str, Any]:
+        """The body, which must be a JSON object; raises `refusal` where it is none."""
+        try:
+            body = self.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise refusal
+        return body
+
 
 @dataclass(slots=True)
 class Response:
@@ -73,6 +83,14 @@ class Response:
         """Just enough of a PDF to tell which document it shows."""
         text = " ".join(map(str, words))
         return cls(200, f"%PDF-1.4\n% {text}\n%%EOF\n".encode(), {"Content-Type": "application/pdf"})
+
+
+class Refusal(Exception):
+    """The platform says no, with this answer in its own words."""
+
+    def __init__(self, response: Response, message: str = "") -> None:
+        super().__init__(message)
+        self.response = response
 
 
 @dataclass(frozen=True)
@@ -143,12 +161,17 @@ class Emulator:
         raise NotImplementedError
 
     def handle(self, request: Request) -> Response:
-        """What the server calls: an answer, whose changes of the books are all kept or, where it raises, none."""
+        """What the server calls: an answer, whose changes of the books are all kept or, where it raises, none.
+
+        A `Refusal` is an answer.
+        """
         if not self.keyed and request.fault == "error_stored":
             return self.failure(500)
         self.db.execute("BEGIN")
         try:
             response = self.answer(request)
+        except Refusal as refusal:
+            response = refusal.response
         except BaseException:
             self.db.execute("ROLLBACK")
             raise
@@ -156,18 +179,30 @@ class Emulator:
         return response
 
     def answer(self, request: Request) -> Response:
-        """Answers as the platform would, quotas and credentials included; in a transaction of `db`."""
+        """Answers as the platform would, quotas and credentials included; in a transaction of `db`.
+
+        May raise `Refusal`.
+        """
         raise NotImplementedError
 
     def counted(self, *limits: Rolling) -> float:
         """0, and one call more on each limit; or the seconds until there is room on all, and nothing counted."""
         now = self.clock()
-        if wait := max(limit.wait(now) for limit in limits):
+        if wait := max((limit.wait(now) for limit in limits), default=0.0):
             self.refused_for_quota += 1
             return wait
         for limit in limits:
             limit.take(now)
         return 0.0
+
+    def carried_out(self, request: Request, act: Callable[[], Response]) -> Response:
+        """What an idempotency layer keeps: what `act` answers, a `Refusal` too, or the 500 that is to be stored."""
+        if request.fault == "error_stored":
+            return self.failure(500)
+        try:
+            return act()
+        except Refusal as refusal:
+            return refusal.response
 
     def creates(self, request: Request) -> bool:
         """Whether the request is an unsafe call on invoices or customers: faults fall on these."""

@@ -18,6 +18,8 @@ from uuid import uuid4
 from connectors.sandbox.base import Request, Response
 
 CODE_LIVES = 300.0
+State = Literal["good", "unknown", "expired"]
+"""Of an access token."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Desk:
         self.db.execute(f"INSERT OR IGNORE INTO {self.table} VALUES (?,?,?,?,NULL,?)", row)  # noqa: S608
         return token
 
-    def state(self, token: str) -> Literal["good", "unknown", "expired"]:
+    def state(self, token: str) -> State:
         """Of an access token."""
         row = self._row(token, "access")
         if row is None:

@@ -13,13 +13,13 @@ import dataclasses
 import math
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
 from connectors.sandbox import freshbooks_books as books
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
 from connectors.sandbox.freshbooks_books import Refused
-from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.gate import Gated
+from connectors.sandbox.shelf import Doc
 
 ACCOUNT = "ZyQ04o"
 APP = App(
@@ -42,8 +42,10 @@ SEARCHES = {
 FIRST_ID = {"client": 567_521, "invoice": 454_063}
 
 
-class FreshBooks(Emulator):
+class FreshBooks(Gated):
     slug = "freshbooks"
+    app = APP
+    consent_at, grant_at = "/oauth/authorize", "/auth/oauth/token"
     sample = f"""
 client_id = "{APP.client_id}"
 client_secret = "{APP.client_secret}"
@@ -55,8 +57,7 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
 """
 
     def setup(self) -> None:
-        self.desk = Desk(self.db, self.slug, self.clock, APP)
-        self.shelf = Shelf(self.db, self.slug)
+        super().setup()
         self.all_calls, self.writes = Rolling(600, 60), Rolling(250, 60)
         for number, (name, amount) in enumerate(TAXES, 1):
             tax = {"id": number, "taxid": number, "name": name, "amount": amount, "compound": False, "number": None}
@@ -76,19 +77,12 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
     def failure(self, status: int) -> Response:
         return Response.json(status, {"code": 13, "message": "Internal error", "details": []})
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
     def ledger(self) -> list[Entry]:
         return [self._entry(doc) for doc in self.shelf.all("invoice")]
 
     def customers(self) -> list[tuple[str, str]]:
         living = [doc for doc in self.shelf.all("client") if doc["vis_state"] == 0]
         return [(doc["organization"] or f"{doc['fname']} {doc['lname']}".strip(), doc["email"]) for doc in living]
-
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return [(str(doc["invoice"]), doc["to"]) for doc in self.shelf.all("mail")]
 
     def _entry(self, doc: Doc) -> Entry:
         who = self._found("client", str(doc["customerid"]))
@@ -108,24 +102,20 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        if request.path == "/oauth/authorize":
-            return self.desk.consent(request)
-        if request.path == "/auth/oauth/token":
-            return self._token(request)
-        if self.desk.state(request.bearer) != "good":
-            said = "This action requires authentication to continue."
-            return Response.json(401, {"error": "unauthenticated", "error_description": said})
-        if wait := self.counted(self.all_calls, *([] if request.method == "GET" else [self.writes])):
-            return self.too_many(wait)
+    def unauthorized(self, state: State) -> Response:
+        said = "This action requires authentication to continue."
+        return Response.json(401, {"error": "unauthenticated", "error_description": said})
+
+    def limits(self, request: Request) -> list[Rolling]:
+        return [self.all_calls] if request.method == "GET" else [self.all_calls, self.writes]
+
+    def route(self, request: Request) -> Response:
         try:
             return self._authorised(request)
-        except Refused as refused:
-            return Response.json(refused.status, refused.body)
         except (ValueError, ArithmeticError):
-            return Response.json(400, Refused(1005, "The request body could not be parsed.").body)
+            raise Refused(1005, "The request body could not be parsed.", status=400) from None
 
-    def _token(self, request: Request) -> Response:
+    def token(self, request: Request) -> Response:
         """As a form or as JSON; the redirect address is wanted with each grant."""
         if "json" in request.headers.get("content-type", ""):
             request = dataclasses.replace(request, body=urlencode(request.json()).encode())
@@ -245,7 +235,7 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
             if not recipients:
                 raise Refused(1001, "The client has no email address.", "email_recipients")
             for recipient in recipients:
-                self.shelf.put("mail", uuid4().hex, {"invoice": doc["id"], "to": recipient})
+                self.mail(doc["id"], recipient)
         stage = books.stage(2) if doc["status"] == 1 else {}
         return self.shelf.put("invoice", str(doc["id"]), {**doc, **stage, "updated": books.eastern(self.clock())})
 

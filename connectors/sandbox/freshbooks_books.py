@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -26,14 +27,12 @@ MONEY = re.compile(r"-?\d{1,15}(\.\d{1,2})?")
 V3 = {1: "draft", 2: "sent", 4: "paid"}
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """An answer that is an error: freshbooks.com/api/errors, the accounting API's shape."""
 
     def __init__(self, errno: int, message: str, field: str = "", status: int = 422) -> None:
-        super().__init__(message)
-        self.status = status
         error = {"errno": errno, "field": field, "message": message, "object": "invoice", "value": None}
-        self.body = {"response": {"errors": [error]}}
+        super().__init__(Response.json(status, {"response": {"errors": [error]}}), message)
 
 
 def known(given: Any, kind: Mapping[str, Any] | set[str]) -> dict[str, Any]:

@@ -15,15 +15,17 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from connectors.sandbox import paypal_books as books
-from connectors.sandbox.base import Emulator, Entry, Request, Response
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.paypal_books import Refused
-from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.shelf import Doc
 
 CLIENT_ID = "sandbox-paypal-client-id"
 CLIENT_SECRET = "sandbox-paypal-client-secret"  # noqa: S105 - opens nothing but this emulator
 ACCESS_TOKEN = "A21AA-sandbox-access-token"  # noqa: S105
 EMAILS = ["seller@example.com", "billing@example.com"]
+UNREADABLE = Refused(400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
 API = "/v2/invoicing"
 STATUSES = {"DRAFT": "draft", "SENT": "issued", "SCHEDULED": "issued", "PAID": "paid", "CANCELLED": "void"}
 NOTICE = {
@@ -33,10 +35,12 @@ NOTICE = {
 SEARCH = {"invoice_number": 25, "reference": 120, "memo": 500, "recipient_email": 254, "currency_code": 3}
 
 
-class PayPal(Emulator):
+class PayPal(Gated):
     """One merchant and the merchant's app."""
 
     slug = "paypal"
+    app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, access_lives=32_400, grants=("client_credentials",))
+    grant_at = "/v1/oauth2/token"
     sample: ClassVar[str] = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -45,9 +49,7 @@ invoicer_email = "{EMAILS[0]}"
 """
 
     def setup(self) -> None:
-        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, access_lives=32_400, grants=("client_credentials",))
-        self.desk = Desk(self.db, self.slug, self.clock, app)
-        self.shelf = Shelf(self.db, self.slug)
+        super().setup()
         self.today = "9999-12-31"
         """The merchant's own day: an invoice of a later one is scheduled. As it stands, none is."""
 
@@ -62,13 +64,6 @@ invoicer_email = "{EMAILS[0]}"
     def failure(self, status: int) -> Response:
         return Refused(status).response
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return [(mail["invoice"], mail["to"]) for mail in self.shelf.all("mail")]
-
     def customers(self) -> list[tuple[str, str]]:
         return []
 
@@ -77,27 +72,15 @@ invoicer_email = "{EMAILS[0]}"
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        try:
-            if request.path == "/v1/oauth2/token":
-                return self.desk.token(request, scope="https://uri.paypal.com/services/invoicing", app_id="APP-80W")
-            if (state := self.desk.state(request.bearer)) != "good":
-                told = f"The token passed in was {'expired' if state == 'expired' else 'not found in the system'}"
-                return Response.json(401, {"error": "invalid_token", "error_description": told})
-            return self._route(request, self._body(request))
-        except Refused as refused:
-            return refused.response
+    def token(self, request: Request) -> Response:
+        return self.desk.token(request, scope="https://uri.paypal.com/services/invoicing", app_id="APP-80W")
 
-    def _body(self, request: Request) -> Doc:
-        try:
-            body = request.json() if request.body else {}
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise Refused(400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
-        return body
+    def unauthorized(self, state: State) -> Response:
+        told = f"The token passed in was {'expired' if state == 'expired' else 'not found in the system'}"
+        return Response.json(401, {"error": "invalid_token", "error_description": told})
 
-    def _route(self, request: Request, body: Doc) -> Response:
+    def route(self, request: Request) -> Response:
+        body = request.object(UNREADABLE) if request.body else {}
         match request.method, [unquote(part) for part in request.path.strip("/").split("/")][1:]:
             case "POST", ["invoicing", "invoices"]:
                 return self._created(request, books.checked(body))
@@ -146,7 +129,7 @@ invoicer_email = "{EMAILS[0]}"
         self._put({**invoice, "status": "SCHEDULED" if later else "SENT"})
         to = invoice["primary_recipients"][0]["billing_info"].get("email_address")
         if to and told.get("send_to_recipient", True) and not later:
-            self.shelf.put("mail", uuid4().hex, {"invoice": invoice["id"], "to": to})
+            self.mail(invoice["id"], to)
         link = _link("payer-view", invoice["detail"]["metadata"]["recipient_view_url"])
         return Response.json(202 if later else 200, link)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from connectors.sandbox.base import Response
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shapes import flaw
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import half_up, total
@@ -63,15 +63,14 @@ NAMES = {
 }
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """An answer that says no."""
 
     def __init__(self, status: int, issue: str = "", description: str = "", field: str = "") -> None:
-        super().__init__(issue)
         name, message = NAMES.get(status, ("INTERNAL_SERVER_ERROR", "An internal server error has occurred."))
         detail = {"issue": issue, "description": description, **({"field": field, "location": "body"} if field else {})}
         body = {"name": name, "message": message, "debug_id": "b1d1f06c7246c"}
-        self.response = Response.json(status, {**body, **({"details": [detail]} if issue else {})})
+        super().__init__(Response.json(status, {**body, **({"details": [detail]} if issue else {})}), issue)
 
 
 def checked(value: Any, shape: Any = INVOICE) -> Doc:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from connectors.sandbox.base import Request, Response
 
 
 class Replays:
-    """Answers by key, in a table of their own. `lives`: seconds. Errors are kept too, unless `keeps` says otherwise."""
+    """Answers by key, in a table of their own. `lives`: seconds. Errors are kept too, unless `keeps` says otherwise.
+
+    `mark`: the headers that an answer has when it is given again.
+    """
 
     def __init__(
         self,
@@ -19,17 +22,26 @@ class Replays:
         clock: Callable[[], float],
         lives: float,
         keeps: Callable[[Response], bool] = lambda response: True,
+        mark: Mapping[str, str] | None = None,
     ) -> None:
-        self.db, self.table, self.clock, self.lives, self.keeps = db, f"{slug}_answers", clock, lives, keeps
+        self.db, self.table, self.clock, self.lives = db, f"{slug}_answers", clock, lives
+        self.keeps, self.mark = keeps, mark or {}
         db.execute(
             f"CREATE TABLE IF NOT EXISTS {self.table}"
             " (key TEXT PRIMARY KEY, request TEXT, at REAL, status INTEGER, kind TEXT, body BLOB)"
         )
 
     def once(
-        self, key: str | None, request: Request, answer: Callable[[], Response], conflict: Callable[[], Response]
+        self,
+        key: str | None,
+        request: Request,
+        answer: Callable[[], Response],
+        conflict: Callable[[], Response] | None = None,
     ) -> Response:
-        """The kept answer, or `answer()`, which is kept; `conflict()` for another request under a key that lives."""
+        """The kept answer, or `answer()`, which is kept; what it raises is not.
+
+        For another request under a key that lives it is `conflict()`; without that the kept answer, whatever was sent.
+        """
         if key is None:
             return answer()
         digest = hashlib.sha256(f"{request.method} {request.target}\n".encode() + request.body).hexdigest()
@@ -39,7 +51,9 @@ class Replays:
             (key,),
         ).fetchone()
         if row is not None and now < row[1] + self.lives:
-            return conflict() if row[0] != digest else Response(row[2], row[4], {"Content-Type": row[3]})
+            if conflict is not None and row[0] != digest:
+                return conflict()
+            return Response(row[2], row[4], {"Content-Type": row[3], **self.mark})
         response = answer()
         if self.keeps(response):
             kept = (key, digest, now, response.status, response.headers.get("Content-Type", ""), response.body)

@@ -13,8 +13,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import places
 from connectors.sandbox.zoho_books_books import (
@@ -35,6 +36,7 @@ CLIENT_SECRET = "sandbox-zoho-client-secret"  # noqa: S105 - opens nothing but t
 REFRESH_TOKEN = "1000.sandbox-zoho-refresh-token"  # noqa: S105
 ACCESS_TOKEN = "1000.sandbox-zoho-access-token"  # noqa: S105
 API = "/books/v3/"
+UNREADABLE = Refused(400, 9, "JSON is not well formed")
 OTHER = {code: ident for code, ident in CURRENCIES.items() if code != BASE_CURRENCY}
 STATIC: dict[str, tuple[str, list[Doc]]] = {
     "settings/taxes": (
@@ -66,10 +68,12 @@ STATIC: dict[str, tuple[str, list[Doc]]] = {
 }
 
 
-class ZohoBooks(Emulator):
+class ZohoBooks(Gated):
     """`minute`, `day` and `tokens` are its limits; `books.tax_rounding` a preference of the organisation."""
 
     slug = "zoho_books"
+    app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, 3600, client="body")
+    consent_at, grant_at = "/oauth/v2/auth", "/oauth/v2/token"
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -90,9 +94,8 @@ tax_rounding = "item_level"
         super().__init__(database, clock)
 
     def setup(self) -> None:
-        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, 3600, client="body")
-        self.desk = Desk(self.db, self.slug, self.clock, app)
-        self.books = Books(self.db)
+        super().setup()
+        self.books = Books(self.shelf, self.mail)
 
     def creates(self, request: Request) -> bool:
         return request.method == "POST" and request.path.startswith((API + "invoices", API + "contacts"))
@@ -102,13 +105,10 @@ tax_rounding = "item_level"
 
     def too_many(self, retry_after: float) -> Response:
         text = "You have exceeded the maximum number of requests per minute that can be raised from one account."
-        return Response.json(429, {"code": 44, "message": text}, self._left())
+        return Response.json(429, {"code": 44, "message": text}, self.stamp())
 
     def failure(self, status: int) -> Response:
         return Response.json(status, {"code": 1000, "message": "Internal error"})
-
-    def expire_tokens(self) -> None:
-        self.desk.expire()
 
     def customers(self) -> list[tuple[str, str]]:
         living = self.books.shelf.all("contact", contact_type="customer", status="active")
@@ -117,40 +117,28 @@ tax_rounding = "item_level"
     def ledger(self) -> list[Entry]:
         return [self.books.entry(doc) for doc in self.books.shelf.all("invoice")]
 
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return self.books.mails
-
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        if request.path == "/oauth/v2/auth":
-            return self.desk.consent(request)
-        if request.path == "/oauth/v2/token":
-            return self._token(request)
-        if self.desk.state(request.headers.get("authorization", "").removeprefix("Zoho-oauthtoken ")) != "good":
-            return Response.json(401, {"code": 57, "message": "You are not authorized to perform this operation"})
-        if wait := self.counted(self.minute, self.day):
-            text = "The API call for this organization has exceeded the maximum call rate limit of the day."
-            return (
-                self.too_many(wait) if wait <= 60 else Response.json(429, {"code": 45, "message": text}, self._left())
-            )
-        try:
-            if request.query.get("organization_id") != ORGANIZATION and request.path != API + "organizations":
-                raise bad("organization_id")
-            response = self._route(request)
-        except Refused as refused:
-            response = Response.json(refused.status, refused.body)
-        response.headers.update(self._left())
-        return response
+    def state(self, request: Request) -> State:
+        return self.desk.state(request.headers.get("authorization", "").removeprefix("Zoho-oauthtoken "))
 
-    def _left(self) -> dict[str, str]:
+    def unauthorized(self, state: State) -> Response:
+        return Response.json(401, {"code": 57, "message": "You are not authorized to perform this operation"})
+
+    def over(self, request: Request) -> Response | None:
+        wait = self.counted(self.minute, self.day)
+        if wait <= 60:
+            return self.too_many(wait) if wait else None
+        text = "The API call for this organization has exceeded the maximum call rate limit of the day."
+        return Response.json(429, {"code": 45, "message": text}, self.stamp())
+
+    def stamp(self) -> dict[str, str]:
         """What is left of the day's calls, as live answers say it."""
         reset = self.day.wait(self.clock()) or 86_400
         left = {"limit": self.day.calls, "remaining": max(0, self.day.remaining), "reset": int(reset)}
         return {f"x-rate-limit-{name}": str(value) for name, value in left.items()}
 
-    def _token(self, request: Request) -> Response:
+    def token(self, request: Request) -> Response:
         """A refresh token comes with the consent only, and stays. Errors are a 200."""
         if self.counted(self.tokens):
             text = "You have made too many requests continuously. Please try again after some time."
@@ -165,7 +153,9 @@ tax_rounding = "item_level"
 
     # -- routes ----------------------------------------------------------------------------------------------------
 
-    def _route(self, request: Request) -> Response:
+    def route(self, request: Request) -> Response:
+        if request.query.get("organization_id") != ORGANIZATION and request.path != API + "organizations":
+            raise bad("organization_id")
         path = request.path.removeprefix(API).strip("/")
         if request.method == "GET" and path in STATIC:
             return self._page(*STATIC[path], request.query)
@@ -173,7 +163,7 @@ tax_rounding = "item_level"
             case "GET", ["contacts"]:
                 return self._page("contacts", self._contacts(request.query), request.query)
             case "POST", ["contacts"]:
-                made = self.books.add_contact(self._json(request))
+                made = self.books.add_contact(request.object(UNREADABLE))
                 return self._done("The contact has been added.", 201, contact=made)
             case "GET", ["contacts", ident]:
                 return self._done("success", contact=self.books.one("contact", ident))
@@ -181,7 +171,7 @@ tax_rounding = "item_level"
                 return self._page("invoices", self._invoices(request.query), request.query)
             case "POST", ["invoices"]:
                 own = request.query.get("ignore_auto_number_generation") == "true"
-                made = self.books.add_invoice(self._json(request), own)
+                made = self.books.add_invoice(request.object(UNREADABLE), own)
                 return self._done("The invoice has been created.", 201, invoice=made)
             case method, ["invoices", ident, *rest]:
                 return self._invoice(method, self.books.one("invoice", ident), rest, request)
@@ -225,13 +215,6 @@ tax_rounding = "item_level"
         context = {"page": page, "per_page": size, "has_more_page": more}
         body: Doc = {name: every[(page - 1) * size : page * size], "page_context": context}
         return self._done("success", **body)
-
-    def _json(self, request: Request) -> dict[str, Any]:
-        try:
-            body: dict[str, Any] = request.json()
-        except ValueError:
-            raise Refused(400, 9, "JSON is not well formed") from None
-        return body
 
     def _done(self, message: str, status: int = 200, **more: Any) -> Response:
         return Response.json(status, {"code": 0, "message": message, **more})

@@ -7,13 +7,12 @@ number that is taken is not documented, and is ours. Refusing fields nobody know
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
 
-from connectors.sandbox.base import Entry
+from connectors.sandbox.base import Entry, Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -40,12 +39,11 @@ INVOICE = {
 NUMBER_TAKEN = 1001
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """Zoho's answer to a call that it does not carry out."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.body = status, {"code": code, "message": message}
+        super().__init__(Response.json(status, {"code": code, "message": message}), message)
 
 
 def bad(field: str) -> Refused:
@@ -75,10 +73,9 @@ def fresh() -> str:
 class Books:
     """One organisation. `tax_rounding` is its preference: "item_level" or "entity_level"."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.shelf = Shelf(db, "zoho_books")
+    def __init__(self, shelf: Shelf, mail: Callable[[str, str], None]) -> None:
+        self.shelf, self.mailed = shelf, mail
         self.tax_rounding = "item_level"
-        self.mails: list[tuple[str, str]] = []
 
     def one(self, kind: str, ident: str) -> Doc:
         found = self.shelf.get(kind, ident)
@@ -176,7 +173,7 @@ class Books:
         to = self.one("contact", invoice["customer_id"])["email"]
         if not to or invoice["status"] == "void":
             raise Refused(400, 2, "The invoice has no contact person with an email address")
-        self.mails.append((invoice["invoice_id"], to))
+        self.mailed(invoice["invoice_id"], to)
         status = "sent" if invoice["status"] == "draft" else invoice["status"]
         self.shelf.put("invoice", invoice["invoice_id"], {**invoice, "is_emailed": True, "status": status})
         return "Your invoice has been sent."

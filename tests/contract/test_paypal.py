@@ -97,15 +97,15 @@ def test_an_invoice_dated_ahead_is_scheduled_and_deleted_when_voided(books: Book
 
 def test_a_draft_that_is_not_found_yet_is_looked_for(books: Books) -> None:
     one = attempt(books.platform, orders.simple("SO-1"))
-    route = books.emulator._route
+    route = books.emulator.route
 
-    def missing(request: Any, body: Any) -> Response:
-        return Refused(404).response if request.path.endswith("/send") else route(request, body)
+    def missing(request: Any) -> Response:
+        return Refused(404).response if request.path.endswith("/send") else route(request)
 
-    books.sandbox.run(lambda: setattr(books.emulator, "_route", missing))
+    books.sandbox.run(lambda: setattr(books.emulator, "route", missing))
     outcome = books.platform.invoices.create(one)
     assert type(outcome.error) is Uncertain
-    books.sandbox.run(lambda: setattr(books.emulator, "_route", route))
+    books.sandbox.run(lambda: setattr(books.emulator, "route", route))
     assert settle(books.platform.invoices, one).error is None
     assert [entry.status for entry in books.ledger()] == ["issued"]
 
