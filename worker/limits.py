@@ -24,6 +24,7 @@ import redis
 
 from connectors.errors import Throttled
 from connectors.platforms.facts import Facts
+from worker import limit_scripts as scripts
 from worker import runtime, testpoints
 from worker.store.ids import new_id
 
@@ -35,51 +36,6 @@ SOON = 0.02
 """Seconds after which a line that is not empty is served again at the earliest."""
 BREAKS_AFTER = 5
 """Failures in a row that open the breaker; then it stays open 5 s, 10 s, 20 s … up to five minutes."""
-
-_TAKE = """
-local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1000000
-local paused = redis.call('PTTL', KEYS[1])
-if paused > 0 then return {0, tostring(paused / 1000), 0} end
-local want, hold = tonumber(ARGV[1]), tonumber(ARGV[2])
-local wait, room = 0, 1000000
-for i = 2, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
-  local free = tonumber(ARGV[1 + (i - 1) * 2]) - redis.call('ZCARD', KEYS[i])
-  if free < want then
-    want = math.max(free, 0)
-    if want == 0 then
-      local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-      local left = first[2] and tonumber(first[2]) - now or 0
-      local per = tonumber(ARGV[2 + (i - 1) * 2])
-      -- the first slot may belong to a call in flight: nobody knows when it ends, so ask again soon
-      wait = math.max(wait, left > per and 0.2 or left)
-    end
-  end
-end
-for i = 2, #KEYS do
-  local per = tonumber(ARGV[2 + (i - 1) * 2])
-  for n = 1, want do
-    redis.call('ZADD', KEYS[i], now + hold + per, ARGV[#ARGV] .. ':' .. n)
-  end
-  if want > 0 then redis.call('PEXPIRE', KEYS[i], math.ceil((hold + per) * 1000)) end
-  if per > 0 then room = math.min(room, tonumber(ARGV[1 + (i - 1) * 2]) - redis.call('ZCARD', KEYS[i])) end
-end
-return {want, tostring(wait), room}
-"""
-_RELEASE = """
-local now = tonumber(redis.call('TIME')[1]) + tonumber(redis.call('TIME')[2]) / 1000000
-for i = 1, #KEYS do
-  local per = tonumber(ARGV[i])
-  for n = #KEYS + 2, #ARGV do
-    if per > 0 and ARGV[#KEYS + 1] == 'used' then
-      redis.call('ZADD', KEYS[i], 'XX', now + per, ARGV[n])
-    else
-      redis.call('ZREM', KEYS[i], ARGV[n])
-    end
-  end
-end
-return 0
-"""
 
 
 @dataclass
@@ -292,7 +248,7 @@ def take(tenant: str, facts: Facts, want: int) -> Permits:
     if testpoints.without("quota"):
         return Permits(tenant, facts, [f"{batch}:{n}" for n in range(want)], 0.0, want * 10)
     try:
-        script = runtime.redis_client().register_script(_TAKE)
+        script = runtime.redis_client().register_script(scripts.NOW + scripts.TAKE)
         granted, wait, room = script(keys=keys, args=[want, _hold(facts), *numbers, batch])
     except redis.RedisError as error:
         log.warning("no permits for %s: %s", tenant, error)
@@ -309,7 +265,7 @@ def _hold(facts: Facts) -> float:
 def _release(tenant: str, facts: Facts, permits: list[str], *, used: bool) -> None:
     pers = [per for _, per in _limits(facts)]
     try:
-        script = runtime.redis_client().register_script(_RELEASE)
+        script = runtime.redis_client().register_script(scripts.NOW + scripts.RELEASE)
         script(keys=_window_keys(tenant, facts), args=[*pers, "used" if used else "unused", *permits])
     except redis.RedisError as error:
         log.warning("permits of %s not returned, they expire by themselves: %s", tenant, error)
@@ -365,6 +321,15 @@ def state(tenants: Mapping[str, Facts]) -> dict[str, State]:
         left = {f"{per:g}s" if per else "at once": max(0, calls - next(answers)) for calls, per in _limits(facts)}
         found[tenant] = State(left, paused, paused > 0 and failures >= BREAKS_AFTER)
     return found
+
+
+def taken(tenant: str, facts: Facts) -> dict[str, list[float]]:
+    """For each window of the tenant ("60s", "at once"), in how many seconds each of its slots that are taken is free
+    again, soonest first. Only reads. Raises `redis.RedisError`."""
+    script = runtime.redis_client().register_script(scripts.NOW + scripts.TAKEN)
+    slots = script(keys=_window_keys(tenant, facts))
+    names = [f"{per:g}s" if per else "at once" for _, per in _limits(facts)]
+    return {name: [float(left) for left in found] for name, found in zip(names, slots, strict=True)}
 
 
 def failed(tenant: str) -> None:

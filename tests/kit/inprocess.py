@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,15 +11,15 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
 from connectors.sandbox.server import Hosted
 from tasks import create_invoices as creating
 from tasks import handle_events as handling
+from tests.kit.inside import configured_by
 from tests.kit.scene import Clocks, Scene
-from worker import accounts, runtime, testpoints
+from worker import accounts, testpoints
 from worker.store import jobs
 from worker.store.schema import documents as documents_table
 from worker.store.schema import jobs as jobs_table
@@ -29,32 +28,11 @@ QUICK = Clocks(deadline=1.0, lease_margin=3.0, quiet_seconds=0.3, linger=0.0)
 _KEYS = {slug: f"DELETE FROM {slug}_answers" for slug in ("quickbooks", "stripe", "xero")}
 
 
-_HELD_ONCE = (
-    runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client, runtime.process_name,
-    accounts.accounts, accounts.platform_of, handling._source,
-)  # fmt: skip
-_ELSEWHERE = ("BILLHOOK_DATABASE_URL", "BILLHOOK_REDIS_URL", "BILLHOOK_DATA_DIR")
-"""What in the environment would lead past the scene's configuration."""
-
-
 @contextmanager
 def inside(scene: Scene) -> Iterator[None]:
     """Configuration, store, Redis and accounts of this process are the scene's."""
-    with patch.dict("os.environ", {"BILLHOOK_CONFIG": str(scene.config_file)}):
-        for name in _ELSEWHERE:
-            os.environ.pop(name, None)
-        _forget()
-        try:
-            yield
-        finally:
-            for opened in {runtime.store(), runtime.inbox()}:
-                opened.close()
-            _forget()
-
-
-def _forget() -> None:
-    for held in _HELD_ONCE:
-        held.cache_clear()
+    with configured_by(scene.config_file):
+        yield
 
 
 class InProcess(Scene):
