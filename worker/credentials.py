@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 from connectors.auth import Grant, Token
-from connectors.errors import ConnectorError, Unauthorized, Unavailable, Uncertain
+from connectors.errors import ConnectorError, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 from connectors.platforms.base import Platform
 from worker import runtime, testpoints
@@ -130,11 +130,19 @@ class TenantTokens:
             raise self._hold(error.message) from None
         except ConnectorError as error:
             self._let_go(version, sent=isinstance(error, Uncertain))
-            raise Unavailable(f"the token of {self.tenant} could not be refreshed: {error.message}") from None
+            message = f"the token of {self.tenant} could not be refreshed: {error.message}"
+            if isinstance(error, Throttled):  # the account stays away as after any call too many
+                raise Throttled(message, status=429, retry_after=self._wait(error)) from None
+            raise Unavailable(message) from None
         testpoints.point("after_refresh")
         stored = self._store(version + 1, fresh)
         log.info("refreshed the token of %s (version %d)", self.tenant, stored, extra={"tenant": self.tenant})
         return stored, fresh
+
+    def _wait(self, error: Throttled) -> float | None:
+        """Seconds that the vendor asks for, else those of the platform's facts."""
+        pause = self.platform.facts.pause
+        return pause.total_seconds() if error.retry_after is None and pause else error.retry_after
 
     def _store(self, version: int, token: Token) -> int:
         sealed = _sealed(token.access, token.refresh, self.credentials)
@@ -196,6 +204,16 @@ def reconnect(tenant: str, credentials: Any) -> bool:
     return tokens.release(store, tenant)
 
 
+def reseal(tenant: str) -> bool:
+    """Encrypts the newest token anew, under the first key; False where none is stored. Raises `Unauthorized` where no
+    key of today opens it."""
+    stored = tokens.newest(runtime.store(), tenant)
+    if stored is None:
+        return False
+    sealed = cipher().encrypt(orjson.dumps(_opened(stored)))
+    return tokens.add(runtime.store(), tenant, stored.version + 1, sealed, stored.expires_at)
+
+
 def _sealed(access: str, refresh: str | None, credentials: Any) -> bytes:
     """What is stored: the token, and which configured refresh token it goes back to."""
     first = _first(credentials)
@@ -210,7 +228,13 @@ def _first(credentials: Any) -> str | None:
 
 
 def _opened(stored: tokens.StoredToken) -> dict[str, Any]:
-    opened: dict[str, Any] = orjson.loads(cipher().decrypt(stored.sealed))
+    try:
+        opened: dict[str, Any] = orjson.loads(cipher().decrypt(stored.sealed))
+    except InvalidToken:
+        raise Unauthorized(
+            "its stored token was encrypted under another key: give that one too (BILLHOOK_KEY, or the key file), or "
+            "`billhook connect` it again"
+        ) from None
     return opened
 
 

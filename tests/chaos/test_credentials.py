@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from connectors.errors import Throttled, Unauthorized
 from connectors.sandbox import xero
+from connectors.sandbox.faults import Fault
 from tests.kit.history import check
 from tests.kit.inprocess import inside
 from tests.kit.redis_server import RedisServer
@@ -23,17 +25,27 @@ on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 TENANT = f"xero:{xero.TENANT}"
 
 
-def refreshes(world: World) -> int:
-    """How often the platform's token endpoint was called."""
-    return sum(call["target"] == "/connect/token" for call in world.sandbox.calls("xero"))
+DOORS = {
+    "xero": "/connect/token",
+    "freshbooks": "/auth/oauth/token",
+    "bill_com": "/connect/v3/login",
+    "sap_business_one": "/b1s/v2/Login",
+}
+"""Where tokens and sessions are given. BILL allows 200 logins an hour; FreshBooks burns a used refresh token."""
+
+
+def refreshes(world: World, slug: str = "xero") -> int:
+    """How often the platform was asked for a token or session."""
+    return sum(call["target"] == DOORS[slug] for call in world.sandbox.calls(slug))
 
 
 def expire(world: World) -> None:
     world.sandbox.ask("xero", lambda hosted: hosted.emulator.expire_tokens())
 
 
-def fifty_meet_a_401(world: World) -> int:
-    """Fifty threads hold the same token, the platform refuses it, and all renew at once. Returns the refreshes."""
+def fifty_meet_a_401(world: World, slug: str = "xero") -> int:
+    """Fifty threads hold the same token or session, the platform refuses it, and all renew at once. Returns how often
+    it was then asked for another."""
     together = Barrier(50)
 
     def meet(auth: TenantTokens) -> str:
@@ -41,16 +53,21 @@ def fifty_meet_a_401(world: World) -> int:
         refused = tokens.headers()
         together.wait(20)
         assert tokens.renew(refused)
-        return tokens.headers()["Authorization"]
+        return str(tokens.headers())
 
     with inside(world), ThreadPoolExecutor(50) as threads:
-        found = platform_of("engraver", "xero").auth
-        assert isinstance(found, TenantTokens)
+        found = auth_of(slug)
         found.headers()
-        before = refreshes(world)
+        before = refreshes(world, slug)
         got = set(threads.map(meet, [found] * 50))
     assert len(got) == 1 or testpoints.without("single_flight")
-    return refreshes(world) - before
+    return refreshes(world, slug) - before
+
+
+def auth_of(slug: str) -> TenantTokens:
+    found = platform_of("engraver", slug).auth
+    assert isinstance(found, TenantTokens)
+    return found
 
 
 def test_fifty_threads_with_a_refused_token_refresh_it_once(make_world: MakeWorld) -> None:
@@ -61,6 +78,63 @@ def test_fifty_threads_with_a_refused_token_refresh_it_once(make_world: MakeWorl
 def test_without_single_flight_they_refresh_it_often(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(testpoints, "_without", frozenset({"single_flight"}))
     assert fifty_meet_a_401(make_world(platforms=("xero",))) > 1
+
+
+@on_sqlite
+@pytest.mark.parametrize("slug", ["sap_business_one", "bill_com"])
+def test_fifty_threads_with_a_refused_session_log_in_once(make_world: MakeWorld, slug: str) -> None:
+    world = make_world(platforms=(slug,))
+    assert fifty_meet_a_401(world, slug) == 1
+    assert world.rows("SELECT tenant FROM holds") == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("slug", ["sap_business_one", "bill_com"])
+def test_a_session_that_ends_under_way_is_renewed_once(make_world: MakeWorld, slug: str) -> None:
+    world = make_world(platforms=(slug,)).start(workers=2)
+    for number in range(4):
+        world.push(order_event(number))
+    world.until_settled()
+    before = refreshes(world, slug)
+    world.sandbox.ask(slug, lambda hosted: hosted.emulator.expire_tokens())
+    for number in range(4, 16):
+        world.push(order_event(number, customer=number % 4))
+    world.until_settled()
+    check(world)
+    assert refreshes(world, slug) - before == 1
+
+
+@on_sqlite
+def test_a_refresh_token_that_works_once_survives_fifty_threads(make_world: MakeWorld) -> None:
+    """Whoever uses it a second time is refused: the token that the first one got must be found by the others."""
+    world = make_world(platforms=("freshbooks",))
+    assert fifty_meet_a_401(world, "freshbooks") == 1
+    with inside(world):
+        assert auth_of("freshbooks").renew({}), "and the next one in the chain works too"
+    assert world.rows("SELECT tenant FROM holds") == []
+
+
+@on_sqlite
+def test_without_single_flight_a_refresh_token_that_works_once_is_burnt(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(testpoints, "_without", frozenset({"single_flight"}))
+    world = make_world(platforms=("freshbooks",))
+    with pytest.raises(Unauthorized, match="invalid_grant"):
+        fifty_meet_a_401(world, "freshbooks")
+
+
+@on_sqlite
+@pytest.mark.parametrize(("slug", "seconds"), [("bill_com", 60), ("freshbooks", 7)])
+def test_a_throttled_login_says_how_long_to_stay_away(make_world: MakeWorld, slug: str, seconds: float) -> None:
+    """As long as the vendor's answer asks for, else as long as its documentation does."""
+    world = make_world(platforms=(slug,))
+    world.sandbox.script(slug, Fault.THROTTLE, DOORS[slug], throttle_seconds=7)
+    with inside(world):
+        with pytest.raises(Throttled) as refused:
+            auth_of(slug).headers()
+        assert (refused.value.status, refused.value.retry_after) == (429, seconds)
+        assert auth_of(slug).headers(), "and nothing is used up"
 
 
 def test_two_processes_with_an_expired_token_refresh_it_once(make_world: MakeWorld) -> None:
@@ -128,7 +202,9 @@ def test_a_second_lost_answer_puts_the_account_on_hold_once(make_world: MakeWorl
 
 def connect_again(world: World) -> None:
     """The merchant logs in at the platform and puts the new refresh token into billhook.toml."""
-    world.sandbox.ask("xero", lambda hosted: cast(Any, hosted.emulator).desk.grant("a-new-refresh-token", "refresh", 3600))
+    world.sandbox.ask(
+        "xero", lambda hosted: cast(Any, hosted.emulator).desk.grant("a-new-refresh-token", "refresh", 3600)
+    )
     text = world.config_file.read_text()
     world.config_file.write_text(text.replace(xero.REFRESH_TOKEN, "a-new-refresh-token"))
 

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
+from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 from connectors.platforms import qbo_words
-from connectors.sandbox import xero
+from connectors.sandbox import freshbooks, xero
 from tests.kit.history import check
 from tests.kit.inprocess import InProcess
 from tests.kit.processes import eventually, free_port
@@ -153,6 +154,25 @@ def test_an_account_is_connected_by_a_pasted_address(make_scene: MakeScene, monk
     check(scene)
 
 
+def test_the_redirect_address_is_the_one_that_tokens_are_refreshed_with(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is https, where nobody listens on this machine: the address is pasted."""
+    scene = make_scene("freshbooks")
+    printed: list[str] = []
+    monkeypatch.setattr("worker.cli.accounts.say", lambda line: printed.append(line.strip()))
+    monkeypatch.setattr("worker.cli.accounts._typed", lambda: agree("\n".join(printed)))
+    assert "leave --redirect out" in said("connect", "freshbooks", "--redirect", "http://localhost:1/", code=2)
+    said("connect", "freshbooks")
+    address = next(line for line in "\n".join(printed).splitlines() if line.startswith("http"))
+    asked = dict(parse_qsl(urlsplit(address).query))
+    assert asked["redirect_uri"] == freshbooks.REDIRECT
+    assert printed[-1].startswith("engraver/freshbooks is connected")
+    scene.handle(order_event(1))
+    scene.settle()
+    check(scene)
+
+
 def refreshes(scene: InProcess) -> list[str]:
     """What the token endpoint was called for."""
     calls = scene.sandbox.ask("xero", lambda hosted: hosted.emulator.desk.asked)
@@ -225,6 +245,39 @@ RESTORED: dict[str, Callable[[Any], None]] = {
     "xero": lambda emulator: None,
     "stripe": lambda emulator: setattr(emulator, "refused", False),
 }
+
+
+def test_the_key_that_encrypts_tokens_can_be_rotated(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    scene = make_scene("xero")
+    monkeypatch.setenv("BILLHOOK_KEY", old)
+    scene.handle(order_event(1))
+    scene.settle()
+    monkeypatch.setenv("BILLHOOK_KEY", f"{new},{old}")
+    assert said("account", "reseal") == "1 encrypted anew\n"
+    monkeypatch.setenv("BILLHOOK_KEY", new)
+    worker_accounts.platform_of.cache_clear()
+    before = refreshes(scene)
+    scene.handle(order_event(2))
+    scene.settle()
+    check(scene)
+    assert refreshes(scene) == before, "the token is still the same"
+
+
+def test_a_token_under_a_key_that_is_gone_holds_the_account_with_what_to_do(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene("xero")
+    monkeypatch.setenv("BILLHOOK_KEY", Fernet.generate_key().decode())
+    scene.handle(order_event(1))
+    scene.settle()
+    monkeypatch.setenv("BILLHOOK_KEY", Fernet.generate_key().decode())
+    assert "was encrypted under another key" in said("account", "reseal", code=1)
+    worker_accounts.platform_of.cache_clear()
+    scene.handle(order_event(2))
+    scene.turn()
+    eventually(lambda: scene.turn() is not None and tokens.held(scene.store), within=20)
+    assert "give that one too" in tokens.held(scene.store)[XERO]
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------

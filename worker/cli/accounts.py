@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 accounts = typer.Typer()
 account = typer.Typer(help="Look at an account.", no_args_is_help=True)
 
+CALLBACK = "http://localhost:8765/callback"
 OfAccount = Annotated[
     str, typer.Argument(metavar="SHOP/NAME", help="The account; NAME alone where only one shop has it.")
 ]
@@ -40,8 +41,13 @@ def connect(
         bool, typer.Option("--paste", help="For a server without a browser: open the link elsewhere.")
     ] = False,
     redirect: Annotated[
-        str, typer.Option(help="Where the browser comes back to; register it in the platform's app.")
-    ] = "http://localhost:8765/callback",
+        str,
+        typer.Option(
+            help="Where the browser comes back to; register it in the platform's app. The account's redirect_uri, where"
+            f" it has one, else {CALLBACK}.",
+            show_default=False,
+        ),
+    ] = "",
     seconds: Annotated[float, typer.Option(min=1, help="How long to wait for the browser.")] = 300,
 ) -> None:
     """Connect an account to its platform, or connect it again; whatever waited for it goes on."""
@@ -53,14 +59,24 @@ def connect(
     opened(create=True)
     try:
         if (grant := consents(ref)) is not None:
+            redirect = _redirect(ref, redirect)
             consent = Consent(grant, ref.credentials, redirect)
-            came_back = _pasted(consent) if paste else _called_back(consent, redirect, seconds)
+            elsewhere = paste or redirect.startswith("https:")  # nobody listens there on this machine
+            came_back = _pasted(consent) if elsewhere else _called_back(consent, redirect, seconds)
             finish(ref, consent, came_back)
             for key, value in told(came_back).items():
                 say(f"{ref.platform.facts.title} says {key} = {value}")
         say(f"{ref} is connected: {confirm(ref)}")
     except ConnectorError as error:
         fail(f"{ref} is not connected: {error.message}")
+
+
+def _redirect(ref: AccountRef, asked: str) -> str:
+    """Where the browser comes back to. Some platforms want the same address at every refresh: it is configured."""
+    known: str = getattr(ref.credentials, "redirect_uri", "")
+    if known and asked not in {"", known}:
+        fail(f"{ref} has redirect_uri = {known!r}, which its tokens are refreshed with: leave --redirect out.", MISUSED)
+    return known or asked or CALLBACK
 
 
 def _pasted(consent: Consent) -> str:
@@ -120,6 +136,24 @@ def options(name: OfAccount, as_json: AsJson = False) -> None:
         show(table)
     else:
         say(f"{ref.platform.facts.title} offers nothing to choose.")
+
+
+@account.command()
+def reseal() -> None:
+    """Encrypt all stored tokens anew, under the first key of BILLHOOK_KEY; then the older keys may go."""
+    from connectors.errors import Unauthorized
+    from worker import credentials
+
+    opened()
+    done, lost = 0, []
+    for tenant in sorted({ref.tenant for ref in configured().accounts()}):
+        try:
+            done += credentials.reseal(tenant)
+        except Unauthorized as error:
+            lost.append(f"{tenant}: {error.message}")
+    say(f"{done} encrypted anew")
+    if lost:
+        fail("\n".join(lost))
 
 
 def _chosen(ref: AccountRef) -> dict[str, dict[str, str]]:
