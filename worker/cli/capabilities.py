@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 PROVED = "- **Proved with:**"
+UNGUARDED = """\
+**It has neither an idempotency key nor a unique number.** Each invoice is looked for before it is made, and again after any answer that is
+not clear. One case stays open, see [guarantees](guarantees.md#what-stays-open): a machine that is paused as a whole in the middle of a send."""
 
 
 def capabilities(kind: Any) -> dict[str, Any]:
@@ -60,8 +63,11 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def page(kind: Any) -> str:
     """A platform's section of deploy/docs/platforms.md: its docstring, with its credentials and settings in between."""
     about, proved, rest = (inspect.getdoc(kind) or "").partition(PROVED)
+    facts = kind.facts
+    guarded = facts.key or facts.once or facts.reference.unique
     tables = [_table("Credential", kind.Credentials), _table("Setting", kind.Settings)]
-    return "\n\n".join([f"## {kind.facts.title}", about.strip(), *tables, f"{proved}{rest}".strip()])
+    parts = [f"## {facts.title}", about.strip(), "" if guarded else UNGUARDED, *tables, f"{proved}{rest}".strip()]
+    return "\n\n".join(filter(None, parts))
 
 
 def _table(heading: str, model: type[BaseModel]) -> str:
