@@ -208,9 +208,13 @@ def currency_rate(draft: InvoiceDraft, settings: Cin7CoreSettings) -> Decimal:
 def order(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
     """The body of POST /sale/order."""
     lines, charges = contents(draft, settings)
-    head = {"Memo": f"Order {draft.order_ref}", "Status": "AUTHORISED", "AutoPickPackShipMode": settings.ship}
-    rest = dump_json({**head, "Lines": lines, "AdditionalCharges": charges})
-    return f'{{"SaleID":"{later("sale")}",{rest[1:]}'
+    head = {
+        "SaleID": later("sale"),
+        "Memo": f"Order {draft.order_ref}",
+        "Status": "AUTHORISED",
+        "AutoPickPackShipMode": settings.ship,
+    }
+    return dump_json({**head, "Lines": lines, "AdditionalCharges": charges})
 
 
 def invoice(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
@@ -218,8 +222,10 @@ def invoice(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
     lines, charges = contents(draft, settings)
     for one in (*lines, *charges):
         one["Account"] = settings.revenue_account
-    rest = dump_json(
+    return dump_json(
         {
+            "SaleID": later("sale"),
+            "TaskID": later("task"),
             "CombineAdditionalCharges": False,
             "Memo": f"Order {draft.order_ref}",
             "Status": "AUTHORISED" if settings.issue else "DRAFT",
@@ -230,7 +236,6 @@ def invoice(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
             "AdditionalCharges": charges,
         }
     )
-    return f'{{"SaleID":"{later("sale")}","TaskID":"{later("task")}",{rest[1:]}'
 
 
 def contents(draft: InvoiceDraft, settings: Cin7CoreSettings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

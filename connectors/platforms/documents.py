@@ -17,6 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
 
+from pydantic import field_validator
+
 from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Unavailable, Uncertain
 from connectors.http import Answer
 from connectors.model import Address, InvoiceDraft, Model, Party, RemoteInvoice, Status
@@ -24,6 +26,10 @@ from connectors.platforms.facts import difference
 
 if TYPE_CHECKING:
     from connectors.platforms.base import Platform
+
+LATER, PLACE = "\ud802", "\x1a"
+"""Stand on both sides of a step's name: in what is being written a lone surrogate, which no text from outside holds;
+in the body of a `Request`, which is stored, a control character that neither JSON nor form-encoded text holds bare."""
 
 
 class Request(Model):
@@ -47,6 +53,11 @@ class Request(Model):
     yet, and nothing for a look-up of the document to find."""
     remark: str = ""
     """What the trail should say of how it was rendered: a rounding line, a tax that was stated; for people."""
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _with_places(cls, body: str) -> str:
+        return body.replace(LATER, PLACE)
 
 
 Plan = tuple[Request, ...]
@@ -311,9 +322,9 @@ def reading(read: Callable[[], T], answer: Answer) -> T:
 
 
 def later(step: str) -> str:
-    """Stands in a body for the remote id that an earlier step will have made. Neither JSON nor form-encoded text can
-    hold the control character bare, so nobody's text is mistaken for it."""
-    return f"\x1a{step}\x1a"
+    """Stands for the remote id that an earlier step will have made: in a body, and in what `dump_json` makes one of.
+    Nobody's text is mistaken for it."""
+    return f"{LATER}{step}{LATER}"
 
 
 def filled(request: Request, made: Mapping[str, str]) -> Request:
@@ -321,7 +332,7 @@ def filled(request: Request, made: Mapping[str, str]) -> Request:
     path, body = request.path, request.body
     for step, remote_id in made.items():
         path = path.replace("{" + step + "}", quote(remote_id, safe=""))
-        body = body.replace(later(step), remote_id)
+        body = body.replace(f"{PLACE}{step}{PLACE}", remote_id)
     return (
         request
         if (path, body) == (request.path, request.body)

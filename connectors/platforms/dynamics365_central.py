@@ -134,9 +134,9 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         first = self._pair("draft", draft.key, make, f"{path}?{wanted}", remark=remark)
         if not self.platform.settings.issue:
             return (first,)
-        post = {"method": "POST", "url": f"{path}(DRAFT)/Microsoft.NAV.post", "headers": {}}
-        issue = self._pair("issue", draft.key, post, f"{path}(DRAFT)?{LINES}", issues=True)
-        return first, issue.model_copy(update={"body": issue.body.replace("(DRAFT)", f"({later('draft')})")})
+        path = f"{path}({later('draft')})"
+        post = {"method": "POST", "url": f"{path}/Microsoft.NAV.post", "headers": {}}
+        return first, self._pair("issue", draft.key, post, f"{path}?{LINES}", issues=True)
 
     def _pair(self, step: str, key: str, act: dict[str, Any], see: str, **more: Any) -> Request:
         """One unsafe request, and after it the invoice is read."""

@@ -75,8 +75,7 @@ def path(kind: str, *more: str) -> str:
 
 def batch(step: str, kind: str, action: str, inputs: Sequence[Mapping[str, Any]], **more: Any) -> Request:
     """A batch call; each input names itself by its `objectWriteTraceId`."""
-    body = dump_json({"inputs": inputs}).replace(dump_json(later("draft"))[1:-1], later("draft"))
-    headers = {"Content-Type": "application/json"}
+    headers, body = {"Content-Type": "application/json"}, dump_json({"inputs": inputs})
     return Request(step=step, path=path(kind, "batch", action), headers=headers, body=body, **more)
 
 

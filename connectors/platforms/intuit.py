@@ -105,7 +105,7 @@ class JobInvoices(Invoices):
         raw = words.invoice(draft.draft, "", self.platform.settings)
         raw["PrivateNote"] = f"Customer {draft.customer_id}: {raw['PrivateNote']}"
         del raw["CustomerRef"]
-        body = f'{dump_json(raw)[:-1]},"CustomerRef":{{"value":"{later("job")}"}}}}'
+        body = dump_json({**raw, "CustomerRef": {"value": later("job")}})
         billed = Request(step="invoice", path=self.address, query=VERSION, headers=JSON, body=body, issues=True)
         return (*self.jobs.plan(draft), billed)
 

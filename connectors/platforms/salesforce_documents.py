@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 from connectors.errors import ConnectorError, Rejected, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import salesforce_words as words
@@ -188,7 +188,6 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
         status = {settings.names["status"]: settings.value(Status.ISSUED)}
         change = words.node("invoice", "PATCH", f"{settings.objects[0]}/{later('create')}", status)
         post = words.graph_call("issue", [{"graphId": name, "compositeRequest": [change]}], issues=True)
-        post = post.model_copy(update={"body": post.body.replace(dump_json(later("create"))[1:-1], later("create"))})
         return words.graph_call("create", [graph]), post
 
     def made_by(self, graph: Mapping[str, Any], answer: Answer) -> str:

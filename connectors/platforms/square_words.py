@@ -208,6 +208,7 @@ def invoice_body(planned: PlannedInvoice, settings: SquareSettings) -> str:
             f"order {draft.order_ref}: the customer has no e-mail address, and Square is to mail the invoice"
         )
     invoice = {
+        "order_id": later("order"),
         "location_id": location(draft, settings),
         "primary_recipient": {"customer_id": planned.customer_id},
         "payment_requests": [
@@ -221,7 +222,7 @@ def invoice_body(planned: PlannedInvoice, settings: SquareSettings) -> str:
         "sale_or_service_date": draft.issued_on.isoformat(),
         "store_payment_method_enabled": False,
     }
-    return f'{{"invoice":{{"order_id":"{later("order")}",{dump_json(invoice)[1:]}}}'
+    return dump_json({"invoice": invoice})
 
 
 def _description(draft: InvoiceDraft) -> str:

@@ -85,8 +85,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         settings = self.platform.settings
         given, remark = words.invoice_input(draft.draft, draft.customer_id, settings)
         create = _request("create", words.CREATE_INVOICE, given).model_copy(update={"remark": remark})
-        approve = _request("approve", words.APPROVE_INVOICE, {"invoiceId": "{create}"}, issues=True)
-        approve = approve.model_copy(update={"body": approve.body.replace("{create}", later("create"))})
+        approve = _request("approve", words.APPROVE_INVOICE, {"invoiceId": later("create")}, issues=True)
         return (create, approve) if settings.issue else (create,)
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
 from connectors.model import Status
-from connectors.platforms.documents import PlannedInvoice, later
+from connectors.platforms.documents import PLACE, PlannedInvoice
 from connectors.sandbox import odoo as sandbox
 from connectors.sandbox.faults import Fault
 from tests.contract import orders, test_sandbox, test_sandbox_faults
@@ -145,7 +145,7 @@ def test_no_stored_call_holds_the_key(older: Server) -> None:
 def test_text_that_looks_like_the_place_of_an_id_stays_text(running: RunningSandbox) -> None:
     """The lines go in a body that names the draft made before."""
     server = Server(running, {"version": 17})
-    text = f"Plaque {{draft}} {later('draft')} [draft]"
+    text = f"Plaque {{draft}} {PLACE}draft{PLACE} [draft]"
     draft = orders.draft("SO-1", [orders.line({**orders.PLAQUE, "description": text})])
     issued(server.platform, draft)
     (entry,) = server.ledger()
