@@ -45,6 +45,10 @@ class Gated(Emulator):
             return self.token(request)
         if (state := self.state(request)) != "good":
             return self.unauthorized(state)
+        return self.admitted(request)
+
+    def admitted(self, request: Request) -> Response:
+        """The answer to somebody who is known: quotas, then the routes."""
         if (refused := self.over(request)) is not None:
             return refused
         try:

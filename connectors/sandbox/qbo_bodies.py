@@ -120,15 +120,6 @@ def failure(status: int, now: float) -> Response:
     return Response.json(status, body)
 
 
-def plain(value: Any) -> Any:
-    """The value with exact decimals as JSON numbers."""
-    if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return float(value) if isinstance(value, Decimal) else value
-
-
 def spoilt(entity: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The entity with something in it that QuickBooks refuses."""
     if entity != "Invoice":
@@ -138,12 +129,6 @@ def spoilt(entity: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         for line in raw.get("Line") or ()
     ]
     return {**raw, "Line": lines}
-
-
-def pdf(invoice: Mapping[str, Any]) -> Response:
-    """Just enough of a PDF to tell which invoice it shows."""
-    text = f"%PDF-1.4\n% {invoice.get('DocNumber')} {invoice['TotalAmt']:.2f}\n%%EOF\n"
-    return Response(200, text.encode(), {"Content-Type": "application/pdf"})
 
 
 def entry(doc: Mapping[str, Any], customer: str, home: str) -> Entry:

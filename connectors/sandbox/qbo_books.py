@@ -16,6 +16,7 @@ from connectors.sandbox import qbo_bodies as bodies
 from connectors.sandbox.qbo_bodies import Invalid, check_address, check_length, missing
 from connectors.sandbox.qbo_invoices import INVOICE_FIELDS, compose
 from connectors.sandbox.qbo_query import parse
+from connectors.sandbox.shelf import floats
 
 CODES = {"6": ("20.0% S", "20", "11"), "5": ("5.0% R", "5", "13"), "3": ("0.0% Z", "0", "9"), "2": ("Exempt", "0", "7")}
 """Id to name, percent and id of the rate, as UK companies have them; ids differ in each."""
@@ -160,7 +161,7 @@ class Books:
         made = (old or {}).get("MetaData", {}).get("CreateTime", now)
         ident = old["Id"] if old else str(self._next(kind))
         token = str(int(old["SyncToken"]) + 1) if old else "0"
-        doc = bodies.plain(
+        doc = floats(
             {**doc, "Id": ident, "SyncToken": token, "domain": "QBO", "sparse": False,
              "MetaData": {"CreateTime": made, "LastUpdatedTime": now}}
         )  # fmt: skip

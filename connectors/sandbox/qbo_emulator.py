@@ -11,16 +11,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from uuid import uuid4
 
 from connectors.sandbox import qbo_bodies as bodies
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.qbo_bodies import Invalid
 from connectors.sandbox.qbo_books import Books
+from connectors.sandbox.replays import Replays
+from connectors.sandbox.savepoint import savepoint
 
 REALM = "9130350000000001"
 CLIENT_ID = "ABSandboxClientId0000000000000000"
@@ -38,11 +40,8 @@ APP = App(
 )  # fmt: skip
 """The refresh token stays the same for a day; then another comes and the old one ends."""
 ENTITIES = {"customer": "Customer", "vendor": "Vendor", "invoice": "Invoice", "item": "Item", "taxcode": "TaxCode"}
+UNREADABLE = Invalid("2010", "Request has invalid or unsupported property", "The body is not a JSON object")
 MOST_ITEMS = 30
-TABLES = """
-CREATE TABLE IF NOT EXISTS {slug}_answers (scope TEXT PRIMARY KEY, at REAL, status INTEGER, kind TEXT, body BLOB);
-CREATE TABLE IF NOT EXISTS {slug}_mails (invoice TEXT, recipient TEXT, at REAL);
-"""
 
 
 def account_lines(slug: str) -> str:
@@ -63,10 +62,12 @@ tax_rates = {{ "20" = "11", "5" = "13" }}
 """
 
 
-class Company(Emulator):
+class Company(Gated):
     """The company and its app. The quotas, and what `books` says the merchant switched on, may be changed."""
 
     keyed = True
+    app = APP
+    consent_at, grant_at = CONSENT, TOKENS
     concurrent: ClassVar[int | None] = 10
 
     def __init__(self, database: sqlite3.Connection, clock: Callable[[], float]) -> None:
@@ -75,9 +76,9 @@ class Company(Emulator):
         super().__init__(database, clock)
 
     def setup(self) -> None:
-        self.db.executescript(TABLES.format(slug=self.slug))
+        super().setup()
         self.books = Books(self.db, self.slug, self.clock)
-        self.desk = Desk(self.db, self.slug, self.clock, APP)
+        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -92,9 +93,6 @@ class Company(Emulator):
 
     def failure(self, status: int) -> Response:
         return bodies.failure(status, self.clock())
-
-    def expire_tokens(self) -> None:
-        self.desk.expire()
 
     def customers(self) -> list[tuple[str, str]]:
         """Without the jobs, which are sub-customers."""
@@ -117,71 +115,50 @@ class Company(Emulator):
             entries.append(bodies.entry(json.loads(invoice), email or who["DisplayName"], self.books.home))
         return entries
 
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return self.db.execute(f"SELECT invoice, recipient FROM {self.slug}_mails ORDER BY rowid").fetchall()  # noqa: S608
-
     # -- the door --------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Response:
         if request.path == DISCOVERY:
             response = Response.json(200, _discovery(request.headers.get("host", ""), self.slug))
-        elif request.path == CONSENT:
-            response = self._consented(request)
-        elif request.path == TOKENS:
-            response = self.desk.token(request, x_refresh_token_expires_in=REFRESH_LIVES)
         else:
-            response = self._authorised(request)
+            response = super().answer(request)
         response.headers.setdefault("intuit_tid", f"1-{uuid4().hex[:8]}-{uuid4().hex[:24]}")
         return response
 
-    def _consented(self, request: Request) -> Response:
+    def consent(self, request: Request) -> Response:
         """The way back names the company too."""
-        response = self.desk.consent(request)
+        response = super().consent(request)
         if "Location" in response.headers:
             response.headers["Location"] += f"&realmId={REALM}"
         return response
 
-    def _authorised(self, request: Request) -> Response:
-        now = self.clock()
-        match self.desk.state(request.bearer):
-            case "unknown":
-                return bodies.unauthorized("Malformed bearer token: too short or too long", now)
-            case "expired":
-                return bodies.unauthorized("Token expired", now)
+    def token(self, request: Request) -> Response:
+        return self.desk.token(request, x_refresh_token_expires_in=REFRESH_LIVES)
+
+    def unauthorized(self, state: State) -> Response:
+        said = "Token expired" if state == "expired" else "Malformed bearer token: too short or too long"
+        return bodies.unauthorized(said, self.clock())
+
+    def admitted(self, request: Request) -> Response:
         if not request.path.startswith(COMPANY + "/"):
-            return bodies.wrong_company(now)
-        limits = [self.per_second, self.per_minute]
-        if request.path == f"{COMPANY}/batch":
-            limits.append(self.batches_per_minute)
-        if self.counted(*limits):
-            return self.too_many(60)
+            return bodies.wrong_company(self.clock())
+        return super().admitted(request)
+
+    def limits(self, request: Request) -> list[Rolling]:
+        batches = [self.batches_per_minute] if request.path == f"{COMPANY}/batch" else []
+        return [self.per_second, self.per_minute, *batches]
+
+    def route(self, request: Request) -> Response:
+        """Under a requestid the first answer is given again, whatever is sent; in a batch the bIds belong to it."""
+        now = self.clock()
         if not request.path.endswith("/pdf") and "json" not in request.headers.get("accept", ""):
             return bodies.xml_fault(400, "ValidationFault", "2010", "This sandbox speaks JSON", "Accept: …/json", now)
-        return self._once(request)
-
-    def _once(self, request: Request) -> Response:
-        """Under a requestid the first answer is given again, whatever is sent; in a batch the bIds belong to it."""
-        key = request.query.get("requestid")
-        if request.method != "POST" or key is None:
-            return self._faulty(request)
+        key = request.query.get("requestid") if request.method == "POST" else None
         try:
-            scope = self._scope(request, key)
+            scope = None if key is None else self._scope(request, key)
         except Invalid as error:
-            return bodies.refusal(error, self.clock())
-        now = self.clock()
-        row = self.db.execute(
-            f"SELECT at, status, kind, body FROM {self.slug}_answers WHERE scope = ?",  # noqa: S608
-            (scope,),
-        ).fetchone()
-        if row is not None and now < row[0] + KEY_LIVES:
-            return Response(row[1], row[3], {"Content-Type": row[2]})
-        response = self._faulty(request)
-        self.db.execute(
-            f"INSERT OR REPLACE INTO {self.slug}_answers VALUES (?,?,?,?,?)",  # noqa: S608
-            (scope, now, response.status, response.headers.get("Content-Type", ""), response.body),
-        )
-        return response
+            return bodies.refusal(error, now)
+        return self.replays.once(scope, request, lambda: self.carried_out(request, lambda: self._told(request)))
 
     def _scope(self, request: Request, key: str) -> str:
         batch = request.path == f"{COMPANY}/batch"
@@ -193,9 +170,7 @@ class Company(Emulator):
             bodies.check_length("bId", ident, 10)
         return "\n".join((key, *ids))
 
-    def _faulty(self, request: Request) -> Response:
-        if request.fault == "error_stored":
-            return self.failure(500)
+    def _told(self, request: Request) -> Response:
         parts = [unquote(part) for part in request.path.removeprefix(COMPANY).strip("/").split("/")]
         try:
             return self._route(request, parts, request.fault == "refuse_element")
@@ -222,11 +197,12 @@ class Company(Emulator):
                 found = self.books.need(ENTITIES[kind], ident)
                 return bodies.answer(ENTITIES[kind], self._with_link(found, request), now)
             case ["invoice", ident, "pdf"] if reads:
-                return bodies.pdf(self.books.need("Invoice", ident))
+                found = self.books.need("Invoice", ident)
+                return Response.pdf(found.get("DocNumber"), f"{found['TotalAmt']:.2f}")
             case ["invoice", ident, "send"] if not reads:
-                return bodies.answer("Invoice", self._mail(ident, request.query.get("sendTo")), now)
+                return bodies.answer("Invoice", self._sent(ident, request.query.get("sendTo")), now)
             case [kind] if not reads and kind in ENTITIES:
-                raw = _json(request.body)
+                raw = request.object(UNREADABLE)
                 raw = bodies.spoilt(ENTITIES[kind], raw) if spoil else raw
                 return bodies.answer(ENTITIES[kind], self._change(ENTITIES[kind], raw, request.query), now)
         raise Invalid("500", "Unsupported Operation", f"Operation {request.path} is not supported.")
@@ -247,10 +223,9 @@ class Company(Emulator):
             return found
         return {**found, "InvoiceLink": f"https://connect.intuit.com/portal/app/CommerceNetwork/view/{found['Id']}"}
 
-    def _mail(self, ident: str, address: str | None) -> dict[str, Any]:
+    def _sent(self, ident: str, address: str | None) -> dict[str, Any]:
         doc = self.books.sent(ident, address)
-        row = (ident, doc["BillEmail"]["Address"], self.clock())
-        self.db.execute(f"INSERT INTO {self.slug}_mails VALUES (?,?,?)", row)  # noqa: S608
+        self.mail(ident, doc["BillEmail"]["Address"])
         return doc
 
     def _preferences(self) -> dict[str, Any]:
@@ -278,21 +253,21 @@ class Company(Emulator):
 
     def _item(self, item: Mapping[str, Any], spoil: bool) -> dict[str, Any]:
         named = {"bId": item["bId"]} if "bId" in item else {}
-        self.db.execute("SAVEPOINT item")
         try:
-            if "Query" in item:
-                return {**named, "QueryResponse": self.books.query(str(item["Query"]))}
-            kind = next((kind for kind in ENTITIES.values() if kind in item), "")
-            raw = item.get(kind) or {}
-            options = str(item.get("optionsData", ""))
-            operation = "void" if options == "void" else str(item.get("operation", ""))
-            query = {"operation": operation, "include": options}
-            return {**named, kind: self._change(kind, bodies.spoilt(kind, raw) if spoil else raw, query)}
+            with savepoint(self.db):
+                return {**named, **self._done(item, spoil)}
         except Invalid as error:
-            self.db.execute("ROLLBACK TO item")
             return {**named, "Fault": error.fault}
-        finally:
-            self.db.execute("RELEASE item")
+
+    def _done(self, item: Mapping[str, Any], spoil: bool) -> dict[str, Any]:
+        if "Query" in item:
+            return {"QueryResponse": self.books.query(str(item["Query"]))}
+        kind = next((kind for kind in ENTITIES.values() if kind in item), "")
+        raw = item.get(kind) or {}
+        options = str(item.get("optionsData", ""))
+        operation = "void" if options == "void" else str(item.get("operation", ""))
+        query = {"operation": operation, "include": options}
+        return {kind: self._change(kind, bodies.spoilt(kind, raw) if spoil else raw, query)}
 
 
 def _discovery(host: str, slug: str) -> dict[str, str]:
@@ -303,18 +278,8 @@ def _discovery(host: str, slug: str) -> dict[str, str]:
     return {"issuer": "https://oauth.platform.intuit.com/op/v1", **{name: here + path for name, path in pages.items()}}
 
 
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body, parse_float=Decimal)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise Invalid("2010", "Request has invalid or unsupported property", "The body is not a JSON object")
-    return found
-
-
 def _items(request: Request) -> list[dict[str, Any]]:
-    found = _json(request.body).get("BatchItemRequest")
+    found = request.object(UNREADABLE).get("BatchItemRequest")
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise bodies.missing("BatchItemRequest")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from connectors.sandbox.qbo_bodies import (
@@ -16,11 +16,11 @@ from connectors.sandbox.qbo_bodies import (
     check_length,
     missing,
 )
+from connectors.sandbox.sums import half_up
 
 if TYPE_CHECKING:
     from connectors.sandbox.qbo_books import Books
 
-CENT = Decimal("0.01")
 US_PERCENT = Decimal("8.25")
 """What automated sales tax would make of a taxable line of this company, if nobody states the tax."""
 READ_ONLY = {"HomeBalance", "HomeTotalAmt", "InvoiceLink", "DeliveryInfo"}
@@ -139,7 +139,7 @@ def _line(books: Books, raw: Mapping[str, Any], method: str) -> dict[str, Any]:
     if amount is None:
         raise missing("Line.Amount")
     quantity, unit = _number(detail, "Qty"), _number(detail, "UnitPrice")
-    if quantity is not None and unit is not None and (quantity * unit).quantize(CENT, ROUND_HALF_UP) != amount:
+    if quantity is not None and unit is not None and half_up(quantity * unit) != amount:
         text = "Amount calculation incorrect in the request"
         raise Invalid("6070", text, f"{text} : Amount is not equal to UnitPrice * Qty. Supplied value:{amount}")
     detail["TaxCodeRef"] = {"value": _tax_code(books, detail, method)}
@@ -166,7 +166,7 @@ def _taxes(books: Books, lines: Sequence[Mapping[str, Any]], stated: Mapping[str
     """
     if books.country == "US":
         taxable = sum((line["Amount"] for line in lines if _code(line) == "TAX"), Decimal(0))
-        by_engine = (taxable * US_PERCENT / 100).quantize(CENT, ROUND_HALF_UP)
+        by_engine = half_up(taxable * US_PERCENT / 100)
         total = _number(stated, "TotalTax")
         return {"TotalTax": by_engine if total is None else total}
     if method == "NotApplicable":
@@ -183,7 +183,7 @@ def _taxes(books: Books, lines: Sequence[Mapping[str, Any]], stated: Mapping[str
     for rate, amount in net.items():
         percent = percents[rate]
         share = percent / (100 + percent) if method == "TaxInclusive" else percent / 100
-        tax = overridden.get(rate, (amount * share).quantize(CENT, ROUND_HALF_UP))
+        tax = overridden.get(rate, half_up(amount * share))
         detail = {
             "TaxRateRef": {"value": rate}, "PercentBased": True, "TaxPercent": percent, "NetAmountTaxable": amount,
         }  # fmt: skip

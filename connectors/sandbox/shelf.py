@@ -61,6 +61,15 @@ def written(value: Any) -> str:
     return json.dumps(value, default=_number)
 
 
+def floats(value: Any) -> Any:
+    """The value with each `Decimal` as a float, however many decimals it has."""
+    if isinstance(value, dict):
+        return {name: floats(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [floats(inner) for inner in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
 def _number(value: Any) -> float | int:
     if not isinstance(value, Decimal):
         raise TypeError(f"{type(value).__name__} is not JSON")

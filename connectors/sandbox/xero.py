@@ -11,17 +11,20 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from uuid import uuid4
 
 from connectors.sandbox import xero_bodies as bodies
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Refusal, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.replays import Replays
+from connectors.sandbox.savepoint import savepoint
+from connectors.sandbox.shelf import floats
 from connectors.sandbox.xero_books import ACCOUNTS, CURRENCIES, TAX_RATES, Books, Invalid, ms_date
-from connectors.sandbox.xero_filter import BadQuery, order, where
+from connectors.sandbox.xero_filter import order, where
 
 TENANT = "5f1c7a52-9f0e-4b6a-8a55-0c3f5a1d2e01"
 CLIENT_ID = "SANDBOXCLIENTID0000000000000000"
@@ -37,9 +40,6 @@ APP = App(
     grace=1800, client="either", grants=("authorization_code", "refresh_token", "client_credentials"),
 )  # fmt: skip
 """A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""
-TABLES = """
-CREATE TABLE IF NOT EXISTS xero_mails (tenant TEXT, invoice TEXT, recipient TEXT, at REAL);
-"""
 COLUMNS = {
     "Contacts": {"ContactNumber": "number", "Name": "name", "EmailAddress": "email", "ContactStatus": "status"},
     "Invoices": {"InvoiceNumber": "number", "Type": "type", "Status": "status", "InvoiceID": "id"},
@@ -55,11 +55,13 @@ STATIC: dict[str, list[dict[str, Any]]] = {
 }
 
 
-class Xero(Emulator):
+class Xero(Gated):
     """The organisation and its app. `per_minute` and `per_day` may be changed on an instance."""
 
     slug = "xero"
     keyed = True
+    app = APP
+    consent_at, grant_at = "/identity/connect/authorize", "/connect/token"
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -77,9 +79,8 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
         super().__init__(database, clock)
 
     def setup(self) -> None:
-        self.db.executescript(TABLES)
+        super().setup()
         self.books = Books(self.db, self.clock)
-        self.desk = Desk(self.db, self.slug, self.clock, APP)
         self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
@@ -97,9 +98,6 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     def failure(self, status: int) -> Response:
         return Response.json(status, {"ErrorNumber": 0, "Type": "Error", "Message": "An error occurred in Xero."})
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
     def customers(self) -> list[tuple[str, str]]:
         rows = self.db.execute("SELECT name, coalesce(email, '') FROM xero_contacts WHERE status = 'ACTIVE'")
         return rows.fetchall()
@@ -112,70 +110,48 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
         )
         return [bodies.entry(json.loads(doc), email or name) for doc, name, email in rows]
 
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return self.db.execute("SELECT invoice, recipient FROM xero_mails ORDER BY rowid").fetchall()
-
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        if request.path == "/identity/connect/authorize":
-            return self.desk.consent(request)
-        if request.path == "/connect/token":
-            return self.desk.token(request, scope="accounting.invoices")
-        return self._authorised(request)
+    def token(self, request: Request) -> Response:
+        return self.desk.token(request, scope="accounting.invoices")
 
-    def _authorised(self, request: Request) -> Response:
-        match self.desk.state(request.bearer):
-            case "unknown":
-                return bodies.problem(401, "Unauthorized", "AuthenticationUnsuccessful")
-            case "expired":
-                return bodies.problem(401, "Unauthorized", "TokenExpired: token expired")
+    def unauthorized(self, state: State) -> Response:
+        said = "TokenExpired: token expired" if state == "expired" else "AuthenticationUnsuccessful"
+        return bodies.problem(401, "Unauthorized", said)
+
+    def admitted(self, request: Request) -> Response:
+        """Which organisations a token opens may be asked at any time, before one is named."""
         if request.path.lower() == "/connections":  # the SDK writes /Connections
-            connection = {
-                "id": TENANT,
-                "tenantId": TENANT,
-                "tenantType": "ORGANISATION",
-                "tenantName": ORGANISATION,
-            }
+            connection = {"id": TENANT, "tenantId": TENANT, "tenantType": "ORGANISATION", "tenantName": ORGANISATION}
             return Response.json(200, [connection])
         if request.headers.get("xero-tenant-id") != TENANT:
             return bodies.problem(403, "Forbidden", "AuthenticationUnsuccessful")
+        return super().admitted(request)
+
+    def over(self, request: Request) -> Response | None:
         limits = {"minute": self.per_minute, "day": self.per_day, "appminute": self.per_app_minute}
-        now = self.clock()
-        for problem, limit in limits.items():
-            if wait := limit.wait(now):
-                self.refused_for_quota += 1
-                response = self.too_many(wait)
-                response.headers["X-Rate-Limit-Problem"] = problem
-                break
-        else:
-            for limit in limits.values():
-                limit.take(now)
-            response = self._once(request)
-        response.headers["X-MinLimit-Remaining"] = str(self.per_minute.remaining)
-        response.headers["X-DayLimit-Remaining"] = str(self.per_day.remaining)
-        response.headers["X-AppMinLimit-Remaining"] = str(self.per_app_minute.remaining)
+        if not (longest := self.counted(*limits.values())):
+            return None
+        waits = ((name, limit.wait(self.clock())) for name, limit in limits.items())
+        problem, wait = next((each for each in waits if each[1]), ("minute", longest))
+        response = self.too_many(wait)
+        response.headers.update({"X-Rate-Limit-Problem": problem, **self.stamp()})
         return response
 
-    def _once(self, request: Request) -> Response:
+    def stamp(self) -> dict[str, str]:
+        left = {"Min": self.per_minute, "Day": self.per_day, "AppMin": self.per_app_minute}
+        return {f"X-{name}Limit-Remaining": str(limit.remaining) for name, limit in left.items()}
+
+    def route(self, request: Request) -> Response:
         """The idempotency layer: the first answer under a key is given again for six minutes, errors included."""
         key = request.headers.get("idempotency-key") if request.method in {"POST", "PUT", "PATCH"} else None
         if key and len(key) > 128:
             return bodies.problem(400, "Bad Request", "The Idempotency-Key must not be longer than 128 characters")
         other = bodies.problem(400, "Bad Request", "The Idempotency-Key is used with a different request")
-        return self.replays.once(key, request, lambda: self._faulty(request), lambda: other)
-
-    def _faulty(self, request: Request) -> Response:
-        if request.fault == "error_stored":
-            return self.failure(500)
         parts = [unquote(part) for part in request.path.removeprefix(API).strip("/").split("/")]
-        try:
-            return self._route(request, parts, request.fault == "refuse_element")
-        except Invalid as error:
-            return bodies.refusal([{"ValidationErrors": [{"Message": text} for text in error.messages]}])
-        except BadQuery as error:
-            return Response.json(400, {"ErrorNumber": 16, "Type": "QueryParseException", "Message": str(error)})
+        spoil = request.fault == "refuse_element"
+        act = partial(self.carried_out, request, lambda: self._route(request, parts, spoil))
+        return self.replays.once(key, request, act, lambda: other)
 
     # -- routes ----------------------------------------------------------------------------------------------------
 
@@ -222,55 +198,45 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
             raise Invalid("The document cannot be emailed in its current status")
         if not contact.get("EmailAddress"):
             raise Invalid("The contact has no email address")
-        row = (TENANT, invoice["InvoiceID"], contact["EmailAddress"], self.clock())
-        self.db.execute("INSERT INTO xero_mails VALUES (?,?,?,?)", row)
+        self.mail(invoice["InvoiceID"], contact["EmailAddress"])
         self.books.save_invoice(TENANT, {"InvoiceID": invoice["InvoiceID"], "SentToContact": True}, False, 4)
         return Response(204)
 
     def _write(self, request: Request, collection: str, ident: str | None = None, spoil: bool = False) -> Response:
         """PUT creates, POST creates or overwrites; one bad element spoils the call unless summarizeErrors=false."""
-        try:
-            body = json.loads(request.body, parse_float=Decimal)
-            raws = body.get(collection, [body])
-            if request.method not in {"PUT", "POST"} or not all(isinstance(raw, dict) for raw in raws):
-                raise ValueError
-        except (ValueError, TypeError):
-            return Response.json(
-                400, {"ErrorNumber": 17, "Type": "PostDataInvalidException", "Message": "Invalid JSON"}
-            )
+        invalid = {"ErrorNumber": 17, "Type": "PostDataInvalidException", "Message": "Invalid JSON"}
+        unreadable = Refusal(Response.json(400, invalid))
+        body = request.object(unreadable)
+        raws = body.get(collection, [body])
+        if request.method not in {"PUT", "POST"} or not isinstance(raws, list):
+            raise unreadable
+        if not all(isinstance(raw, dict) for raw in raws):
+            raise unreadable
         apart = request.query.get("summarizeErrors", "true").lower() == "false"
-        elements, failed = [], False
-        self.db.execute("SAVEPOINT elements")
-        for place, raw in enumerate(raws):
-            given = {**raw, "InvoiceID": ident} if ident else raw
-            if spoil and place == len(raws) - 1:
-                given = bodies.spoilt(collection, given)
-            element, ok = self._element(request, collection, given)
-            elements.append(element)
-            failed = failed or not ok
-        if failed and not apart:
-            self.db.execute("ROLLBACK TO elements")
-        self.db.execute("RELEASE elements")
-        return bodies.refusal(elements) if failed and not apart else self._answer(collection, elements)
+        given = [{**raw, "InvoiceID": ident} if ident else raw for raw in raws]
+        if spoil and given:
+            given[-1] = bodies.spoilt(collection, given[-1])
+        with savepoint(self.db):
+            elements = [self._element(request, collection, raw) for raw in given]
+            if not apart and any(element["StatusAttributeString"] == "ERROR" for element in elements):
+                raise Refusal(bodies.refusal(elements))
+        return self._answer(collection, elements)
 
-    def _element(self, request: Request, collection: str, raw: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    def _element(self, request: Request, collection: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         places = 4 if request.query.get("unitdp") == "4" else 2
         create_only = request.method == "PUT"
-        self.db.execute("SAVEPOINT element")
         try:
-            if collection == "Contacts":
-                saved = self.books.save_contact(TENANT, raw, create_only)
-            else:
-                saved = self.books.save_invoice(TENANT, raw, create_only, places)
-            return {**saved, "StatusAttributeString": "OK"}, True
+            with savepoint(self.db):
+                if collection == "Contacts":
+                    saved = self.books.save_contact(TENANT, raw, create_only)
+                else:
+                    saved = self.books.save_invoice(TENANT, raw, create_only, places)
+            return {**saved, "StatusAttributeString": "OK"}
         except Invalid as error:
-            self.db.execute("ROLLBACK TO element")
-            errors = {"ValidationErrors": [{"Message": text} for text in error.messages]}
             flag = "HasValidationErrors" if collection == "Contacts" else "HasErrors"
             ident = {collection.removesuffix("s") + "ID": bodies.EMPTY_ID}
-            return bodies.plain({**ident, **raw, flag: True, "StatusAttributeString": "ERROR", **errors}), False
-        finally:
-            self.db.execute("RELEASE element")
+            refused = floats({**ident, **raw, flag: True, "StatusAttributeString": "ERROR", **error.errors})
+            return dict(refused)
 
     def _list(self, collection: str, query: Mapping[str, str]) -> Response:
         """Filters, then pages of 100 (pageSize up to 1,000). Archived contacts only with includeArchived."""

@@ -29,15 +29,6 @@ def refusal(elements: list[dict[str, Any]]) -> Response:
     return Response.json(400, {**body, "Elements": elements})
 
 
-def plain(value: Any) -> Any:
-    """The value with exact decimals as JSON numbers."""
-    if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return float(value) if isinstance(value, Decimal) else value
-
-
 def spoilt(collection: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The element with something in it that Xero refuses."""
     if collection == "Contacts":

@@ -14,11 +14,14 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
 
-CENT = Decimal("0.01")
+from connectors.sandbox.base import Refusal
+from connectors.sandbox.sums import half_up, total
+from connectors.sandbox.xero_bodies import refusal
+
 NEXT = {
     "DRAFT": {"DRAFT", "SUBMITTED", "AUTHORISED", "DELETED"},
     "SUBMITTED": {"SUBMITTED", "DRAFT", "AUTHORISED", "DELETED"},
@@ -54,12 +57,13 @@ CREATE UNIQUE INDEX IF NOT EXISTS xero_invoice_numbers ON xero_invoices (tenant,
 """
 
 
-class Invalid(Exception):
+class Invalid(Refusal):
     """Xero refuses an element, with these messages."""
 
     def __init__(self, *messages: str) -> None:
-        super().__init__("; ".join(messages))
         self.messages = messages
+        self.errors = {"ValidationErrors": [{"Message": text} for text in messages]}
+        super().__init__(refusal([self.errors]), "; ".join(messages))
 
 
 def ms_date(moment: datetime) -> str:
@@ -88,10 +92,6 @@ def _amount(raw: Mapping[str, Any], field: str) -> Decimal | None:
         return Decimal(str(value))
     except InvalidOperation:
         raise Invalid(f"{field} '{value}' is not a number") from None
-
-
-def _cents(value: Decimal) -> Decimal:
-    return value.quantize(CENT, ROUND_HALF_UP)
 
 
 class Books:
@@ -296,18 +296,18 @@ def _line(raw: Mapping[str, Any], kinds: str, places: int, status: str) -> dict[
     if wrong:
         raise Invalid(*wrong)
     quantity = _amount(raw, "Quantity") or Decimal(1)
-    unit = (_amount(raw, "UnitAmount") or Decimal(0)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-    full = quantity.quantize(Decimal("0.0001"), ROUND_HALF_UP) * unit
+    unit = half_up(_amount(raw, "UnitAmount") or Decimal(0), places)
+    full = half_up(quantity, 4) * unit
     discount = _amount(raw, "DiscountAmount") or full * (_amount(raw, "DiscountRate") or Decimal(0)) / 100
     if discount and abs(discount) > abs(full):
         raise Invalid(f"The discount '{discount}' is invalid. Discount must not be greater than the line total.")
-    amount, stated = _cents(full - discount), _amount(raw, "LineAmount")
+    amount, stated = half_up(full - discount), _amount(raw, "LineAmount")
     if stated is not None and stated != amount:
         raise Invalid(f"The line total {stated} does not match the expected line total {amount}")
     rate = Decimal(0) if kinds == "NoTax" else RATES[tax_type]
     share = rate / (100 + rate) if kinds == "Inclusive" else rate / 100
     overridden = _amount(raw, "TaxAmount") if kinds != "NoTax" else None
-    tax = _cents(amount * share if overridden is None else overridden)
+    tax = half_up(amount * share if overridden is None else overridden)
     line = {
         "LineItemID": raw.get("LineItemID") or str(uuid4()), "Description": raw["Description"],
         "Quantity": float(quantity), "UnitAmount": float(unit), "AccountCode": account, "TaxType": tax_type,
@@ -317,9 +317,9 @@ def _line(raw: Mapping[str, Any], kinds: str, places: int, status: str) -> dict[
 
 
 def _totals(lines: Sequence[Mapping[str, Any]], kinds: str) -> dict[str, float]:
-    amounts = sum((Decimal(str(line["LineAmount"])) for line in lines), Decimal(0))
-    tax = sum((Decimal(str(line["TaxAmount"])) for line in lines), Decimal(0))
+    amounts = total(Decimal(str(line["LineAmount"])) for line in lines)
+    tax = total(Decimal(str(line["TaxAmount"])) for line in lines)
     net = amounts - tax if kinds == "Inclusive" else amounts
-    total = float(net + tax)
-    return {"SubTotal": float(net), "TotalTax": float(tax), "Total": total, "AmountDue": total, "AmountPaid": 0.0,
+    whole = float(net + tax)
+    return {"SubTotal": float(net), "TotalTax": float(tax), "Total": whole, "AmountDue": whole, "AmountPaid": 0.0,
             "AmountCredited": 0.0}  # fmt: skip

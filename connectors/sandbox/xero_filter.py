@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
+
 _TOKEN = re.compile(
     r'\s*(?:(?P<text>"[^"]*")|(?P<number>-?\d+(?:\.\d+)?)|(?P<op>==|!=|<=|>=|<|>|=)|(?P<and>&&|AND\b)'
     r"|(?P<or>\|\||OR\b)|(?P<name>[A-Za-z][\w.]*)|(?P<open>\()|(?P<close>\)))",
@@ -18,8 +20,12 @@ _TOKEN = re.compile(
 _METHODS = {"Contains": "%{}%", "StartsWith": "{}%", "EndsWith": "%{}"}
 
 
-class BadQuery(ValueError):
+class BadQuery(Refusal):
     """The expression cannot be parsed; Xero answers 400 QueryParseException."""
+
+    def __init__(self, message: str) -> None:
+        body = {"ErrorNumber": 16, "Type": "QueryParseException", "Message": message}
+        super().__init__(Response.json(400, body), message)
 
 
 class _Parser:
