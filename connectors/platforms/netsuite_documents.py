@@ -133,7 +133,8 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
             return ident, self.platform.read(ident)
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:
-        """The code of "this external id exists" is not documented: after any refusal it is looked whether it does."""
+        """The code of "this external id exists" is not documented: after any refusal it is looked whether it does.
+        Where that cannot be seen it is uncertain."""
         if isinstance(error, Rejected) and error.status == 400:
             known = request.body.partition('"externalId":"')[2].partition('"')[0]
             if self._exists(known):
@@ -141,10 +142,12 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
         return None
 
     def _exists(self, external_id: str) -> bool:
-        try:
-            return bool(self.platform.ask(f"{RECORD}/invoice/eid:{external_id}").json()["id"])
-        except (ConnectorError, ValueError, KeyError, TypeError):
-            return False  # then the refusal stands as it is
+        with afterwards("the invoice was refused, but it could not be seen whether it is there already"):
+            try:
+                answer = self.platform.ask(f"{RECORD}/invoice/eid:{external_id}")
+            except Rejected:
+                return False  # it is not there, or a person must act in any case: the refusal stands as it is
+            return self.platform.told(answer, lambda raw: bool(raw["id"]))
 
     # -- look-ups --------------------------------------------------------------------------------------------------
 

@@ -7,17 +7,21 @@ complete invoice"), REST API for Oracle CX (hubOrganizations and their addresses
 ("Create a Basic Customer Account", crmService/CustomerAccountService), the manual of AutoInvoice (a number is unique
 inside a transaction source), configure_oauth (tokens of the identity domain) and "Client/User JWT Assertion".
 
-Traps: `/invoices` of the same service is Payables. An Upsert-Mode with an undocumented match. A batch keeps all or
-nothing, and whether it takes new invoices is not documented: not used. Errors are JSON or plain text. A refusal may
-mean that the number is taken, in words nobody has published: after one it is looked.
+"Perform Batch Actions" (all or none, worked off in order, no greatest size), "Perform Bulk Update on Multiple Invoices"
+(the batch of this resource).
+
+Traps: `/invoices` of the same service is Payables. An Upsert-Mode with an undocumented match. A batch names only the
+part that failed, and keeps none. Errors are JSON or plain text. A refusal may mean that the number is taken, in words
+nobody has published: after one it is looked.
 """
 
 from __future__ import annotations
 
 import base64
 import html
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -26,7 +30,7 @@ from urllib.parse import quote
 import jwt
 
 from connectors.auth import OAuth2, Token
-from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized
+from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, Http, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
@@ -42,6 +46,7 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    reading,
 )
 from connectors.platforms.facts import Facts, Reference, Refusal
 from connectors.platforms.texts import key_in
@@ -50,6 +55,7 @@ FINANCIALS, PARTIES = "/fscmRestApi/resources/11.13.18.05", "/crmRestApi/resourc
 INVOICES, ACCOUNTS = f"{FINANCIALS}/receivablesInvoices", f"{FINANCIALS}/receivablesCustomerAccountSiteActivities"
 SOAP = "/crmService/CustomerAccountService"
 JSON = {"Content-Type": "application/json"}
+BATCH = {"Content-Type": "application/vnd.oracle.adf.batch+json"}
 ASSERTED = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_LIVES = timedelta(minutes=5)
 
@@ -120,6 +126,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     """Complete by the call that makes them. Their number is unique in the transaction source that is Billhook's own."""
 
+    bulk = 10
     platform: OracleErp
     look_first = True
 
@@ -143,14 +150,50 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         outcome = super().create(attempt)
         if type(outcome.error) is not Rejected:
             return outcome
+        (hit,) = self.find([attempt.draft])
+        refused_too = isinstance(hit, Rejected)  # a person must act in any case
+        return outcome if hit is None or refused_too else _taken(outcome.error, hit)
+
+    # -- many at once ----------------------------------------------------------------------------------------------
+
+    def pack(self, plans: Sequence[Plan]) -> Request:
+        """A batch: all of it or nothing. Its parts are named by their numbers."""
+        bodies = [(json.loads(plan[0].body)["TransactionNumber"], plan[0].body) for plan in plans]
+        parts = [
+            f'{{"id":{dump_json(number)},"path":"/receivablesInvoices","operation":"create","payload":{body}}}'
+            for number, body in bodies
+        ]
+        batch = {"path": f"{FINANCIALS}/", "headers": BATCH, "body": f'{{"parts":[{",".join(parts)}]}}', "remark": ""}
+        return plans[0][0].model_copy(update=batch)
+
+    def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
+        parts = {part["id"]: part.get("payload") for part in answer.json()["parts"]}
+        return [self._part(parts.get(draft.draft.reference), draft, answer) for draft in drafts]
+
+    def _part(self, raw: Any, draft: PlannedInvoice, answer: Answer) -> Outcome[RemoteInvoice]:
         try:
-            hit = self.look(attempt.draft)
-        except (ConnectorError, LookupError, TypeError, ValueError, ArithmeticError):
-            return outcome
-        if hit is None:
-            return outcome
-        said = f"{words.TITLE} has an invoice {hit.document.number}, and says: {outcome.error.message}"
-        return Outcome(error=Duplicate(said, status=outcome.error.status, sample=outcome.sample), sample=outcome.sample)
+            document = reading(lambda: self.document(raw), answer)
+            if document.key != draft.key:
+                raise Uncertain(f"{words.TITLE}'s answer shows another invoice under this number", sample=answer.sample)
+        except ConnectorError as error:
+            return Outcome(error=error, sample=answer.sample)
+        return Outcome(document, sample=answer.sample)
+
+    def create_packed(
+        self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
+    ) -> list[Outcome[RemoteInvoice]]:
+        """Refused, none is there: then the batch is halved by whoever sent it. Where one is there nevertheless, that
+        one is looked at, and the others were not made on its account."""
+        outcomes = super().create_packed(request, attempts, key)
+        error = outcomes[0].error
+        if not isinstance(error, Rejected | Duplicate) or any(one.error is not error for one in outcomes):
+            return outcomes
+        hits = self.find([attempt.draft for attempt in attempts])
+        refused: ConnectorError = Rejected(error.message, status=error.status, code=error.code, sample=error.sample)
+        if any(hits):
+            said = f"nothing of a batch was made, for another part of it was refused: {error.message}"
+            refused = Unavailable(said, status=error.status, sample=error.sample)
+        return [Outcome(error=refused, sample=refused.sample) if hit is None else _taken(error, hit) for hit in hits]
 
     @staticmethod
     def document(raw: Mapping[str, Any]) -> RemoteInvoice:
@@ -183,6 +226,8 @@ class OracleErp(Platform):
     to make them. Customers of yours are not recognised by their e-mail address, which Fusion cannot be asked for: the
     usual way of a web shop is one customer account for all its orders (`customer` of the account, and `bill_to_site`).
     In a currency other than the ledger's the conversion rate is that of `conversion_rate_type` on the invoice's day.
+    Up to ten invoices leave in one batch, of which Fusion keeps all or none: a refused one is halved until the invoice
+    at fault stands alone, and nothing is sent again before its number was looked for.
     Voiding sets an invoice back to Incomplete, which takes it off the balance; a person deletes it. Fusion mails by a
     process of its own; Billhook tells the customer.
 
@@ -193,8 +238,10 @@ class OracleErp(Platform):
       taken (a refusal is followed by a look, so it does not matter); whether the SOAP service for customer accounts
       keeps our account number and takes the token of the identity domain, whether the id of a party's address is that
       of its site, whether an account's only site need not be named, and whether your Fusion demands a customer profile
-      besides; the fields of the list of tax codes; the exact scope. Many invoices in one call (all or nothing in
-      Fusion) are not used. No limits are published: two calls at a time.
+      besides; the fields of the list of tax codes; the exact scope; whether a batch takes new invoices (`create` is an
+      operation of every batch, Oracle's example for invoices updates them): a pod that refuses it gets them one by one,
+      at the price of refused calls, so set `bulk = 1` there. No limits are published: two calls at a time, ten invoices
+      a batch. How long a line's description may be is Fusion's to say: a longer one is refused there.
     """
 
     facts = Facts(
@@ -206,9 +253,10 @@ class OracleErp(Platform):
         reference=Reference("TransactionNumber", max_length=words.NUMBER, unique=True),
         key_field="Comments",
         concurrent=2,
+        bulk=Invoices.bulk,
         quiet=timedelta(minutes=15),
         pause=timedelta(minutes=1),
-        deadline=60.0,
+        deadline=120.0,
         can=frozenset({"issue", "void"}),
     )
     Settings = words.OracleErpSettings
@@ -300,6 +348,15 @@ class OracleErp(Platform):
             *(Choice(setting="business_unit", value=name, title=name) for name in names),
             *(Choice(setting="tax", value=code, title=title or code) for code, title in codes.items()),
         ]
+
+
+def _taken(error: ConnectorError, hit: Hit[RemoteInvoice] | ConnectorError) -> Outcome[RemoteInvoice]:
+    """What a refusal means where a look-up came to this."""
+    if isinstance(hit, ConnectorError):
+        said = f"refused ({error.message}), but it could not be seen whether it is there already: {hit.message}"
+        return Outcome(error=Uncertain(said, status=error.status, sample=error.sample), sample=error.sample)
+    said = f"{words.TITLE} has an invoice {hit.document.number}, and says: {error.message}"
+    return Outcome(error=Duplicate(said, status=error.status, sample=error.sample), sample=error.sample)
 
 
 def _code(raw: Mapping[str, Any]) -> str:

@@ -18,8 +18,9 @@ from connectors.platforms.rows import ONE, Rounding, Row, agrees, coded, compute
 from connectors.platforms.texts import fits, marked, without_empty
 
 TITLE = "Oracle Fusion"
-NUMBER, COMMENTS, DESCRIPTION = 20, 240, 240
-"""Characters; the first from the table behind the transactions, the others of columns of that size there."""
+NUMBER, COMMENTS = 20, 240
+"""Characters of the columns behind the transactions, not from Oracle's reference: what we make stays within them. What
+a shop wrote is sent as it is, and Fusion says no to what is too long."""
 PLACES = 6
 """Decimals of quantities and unit prices that are sent."""
 HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService"
@@ -192,7 +193,7 @@ def _line(place: int, row: Row, draft: InvoiceDraft, settings: OracleErpSettings
     text = row.description if as_ordered else f"{row.description}\n{_calculation(row, draft)}"
     fields: dict[str, Any] = {
         "LineNumber": place,
-        "Description": fits(f"order {draft.order_ref}: the description of line {place}", text, DESCRIPTION, TITLE),
+        "Description": text,
         "Quantity": quantity,
         "UnitSellingPrice": unit,
         "TaxClassificationCode": code,

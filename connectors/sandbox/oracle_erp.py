@@ -19,6 +19,7 @@ import jwt
 
 from connectors.sandbox.base import Emulator, Entry, Request, Response
 from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.oracle_erp_answers import envelope, fault, page, problem
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -42,6 +43,7 @@ HEAD = {
 }  # fmt: skip
 LINE = {"LineNumber", "Description", "Quantity", "UnitSellingPrice", "TaxClassificationCode"}
 LINE_TAXES = "receivablesInvoiceLineTaxLines"
+SPOILT = "The invoice is refused by a validation of the pod."
 NEEDED = ("BusinessUnit", "TransactionSource", "TransactionType", "PaymentTerms", "InvoiceCurrencyCode")
 
 
@@ -85,10 +87,10 @@ scope = "{SCOPE}"
         return super().creates(request) and not request.path.startswith("/oauth2/")
 
     def too_many(self, retry_after: float) -> Response:
-        return _problem(429, "Too Many Requests", "", {"Retry-After": f"{retry_after:g}"})
+        return problem(429, "Too Many Requests", "", {"Retry-After": f"{retry_after:g}"})
 
     def failure(self, status: int) -> Response:
-        return _problem(status, "Internal Server Error", "JBO-29000: Unexpected exception caught")
+        return problem(status, "Internal Server Error", "JBO-29000: Unexpected exception caught")
 
     def expire_tokens(self) -> None:
         self.desk.expire()
@@ -106,11 +108,11 @@ scope = "{SCOPE}"
             return self._route(request)
         except Refused as refused:
             if request.path == SOAP:
-                return _fault(refused.detail)
+                return fault(refused.detail)
             title = {400: "Bad Request", 404: "Not Found"}[refused.status]
-            return _problem(refused.status, title, refused.detail, code=refused.code)
+            return problem(refused.status, title, refused.detail, code=refused.code)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            return _problem(400, "Bad Request", f"The request body cannot be read: {error!r}")
+            return problem(400, "Bad Request", f"The request body cannot be read: {error!r}")
 
     def _token(self, request: Request) -> Response:
         """Of the application; for a user by an assertion that the application signed with `certificate`."""
@@ -139,8 +141,8 @@ scope = "{SCOPE}"
         if not request.path.startswith(FINANCIALS):
             raise Refused("The resource does not exist", 404)
         match request.method, request.path.removeprefix(FINANCIALS).strip("/").split("/"):
-            case "POST", ["receivablesInvoices"]:
-                return Response.json(201, self._shown(self._created(request.json())))
+            case "POST", ["" | "receivablesInvoices" as where]:
+                return self._single(request) if where else self._batch(request)
             case "GET", ["receivablesInvoices"]:
                 return self._invoices(request.query)
             case "GET", ["receivablesInvoices", ident]:
@@ -152,9 +154,9 @@ scope = "{SCOPE}"
                 self.shelf.drop("invoice", ident)
                 return Response(204)
             case "GET", ["finBusinessUnitsLOV"]:
-                return _page([{"BusinessUnitId": 204, "BusinessUnitName": UNIT}], request.query)
+                return page([{"BusinessUnitId": 204, "BusinessUnitName": UNIT}], request.query)
             case "GET", ["outputTaxClassificationsLOV"]:
-                return _page(
+                return page(
                     [{"LookupCode": code, "Meaning": f"VAT {rate} %"} for code, rate in TAXES.items()], request.query
                 )
             case "GET", ["receivablesCustomerAccountSiteActivities"]:
@@ -162,6 +164,33 @@ scope = "{SCOPE}"
         raise Refused("The resource does not exist", 404)
 
     # -- invoices --------------------------------------------------------------------------------------------------
+
+    def _single(self, request: Request) -> Response:
+        if request.fault == "refuse_element":
+            raise Refused(SPOILT)
+        return Response.json(201, self._shown(self._created(request.json())))
+
+    def _batch(self, request: Request) -> Response:
+        """All or none, one after the other; of those that fail the first is named, in the middle by the fault."""
+        if request.headers.get("content-type") != "application/vnd.oracle.adf.batch+json":
+            raise Refused("The media type of the request is not supported")
+        parts = request.json()["parts"]
+        spoilt = len(parts) // 2 if request.fault == "refuse_element" else None
+        done: list[dict[str, Any]] = []
+        self.db.execute("SAVEPOINT batch")
+        try:
+            for number, part in enumerate(parts):
+                if (part["path"], part["operation"]) != ("/receivablesInvoices", "create"):
+                    raise Refused(f"The action {part['operation']} isn't enabled for batch execution")
+                if number == spoilt:
+                    raise Refused(SPOILT)
+                done.append({**part, "payload": self._shown(self._created(part["payload"]))})
+        except (Refused, KeyError, TypeError, ValueError, ArithmeticError):
+            self.db.execute("ROLLBACK TO batch")
+            raise
+        if len({part["id"] for part in done}) < len(done):
+            raise ValueError("ids")
+        return Response.json(200, {"parts": done})
 
     def _created(self, body: dict[str, Any]) -> Doc:
         lines = body.pop("receivablesInvoiceLines")
@@ -244,7 +273,7 @@ scope = "{SCOPE}"
             if name != "invoiceSearch" or not wanted.keys() <= {"BusinessUnit", "TransactionSource"}:
                 raise Refused(f"The finder {query['finder']} is not valid")
             found = [doc for doc in found if all(doc[field] == value for field, value in wanted.items())]
-        return _page([self._shown(doc) for doc in found], query)
+        return page([self._shown(doc) for doc in found], query)
 
     def _invoice(self, ident: str) -> Doc:
         found = self.shelf.get("invoice", ident)
@@ -290,7 +319,7 @@ scope = "{SCOPE}"
             raise Refused(f"The filter {query.get('q')} is not valid")
         expanded = query.get("expand") == "Address"
         found = self.shelf.all("party", PartyNumber=asked[1])
-        return _page([doc if expanded else {k: v for k, v in doc.items() if k != "Address"} for doc in found], query)
+        return page([doc if expanded else {k: v for k, v in doc.items() if k != "Address"} for doc in found], query)
 
     def _account(self, body: str) -> Response:
         """`mergeCustomerAccount` makes an account where none is named by its id."""
@@ -317,13 +346,13 @@ scope = "{SCOPE}"
         value += f"<ns1:AccountNumber>{given['AccountNumber']}</ns1:AccountNumber>"
         result = f"<ns0:result><ns1:Value>{value}</ns1:Value></ns0:result>"
         name = "ns0:mergeCustomerAccountResponse"
-        return _envelope(200, f'<{name} xmlns:ns0="{HZ}">{result}</{name}>')
+        return envelope(200, f'<{name} xmlns:ns0="{HZ}">{result}</{name}>')
 
     def _accounts(self, query: Mapping[str, str]) -> Response:
         asked = re.fullmatch(r"CustomerAccountSiteActivitiesFinder;AccountNumber=([\w-]+)", query.get("finder", ""))
         if asked is None:
             raise Refused(f"The finder {query.get('finder')} is not valid")
-        return _page(self.shelf.all("account", AccountNumber=asked[1]), query)
+        return page(self.shelf.all("account", AccountNumber=asked[1]), query)
 
     # -- for strangers -----------------------------------------------------------------------------------------------
 
@@ -349,33 +378,3 @@ scope = "{SCOPE}"
             )
             for doc in self.shelf.all("invoice")
         ]
-
-
-def _page(found: list[Doc], query: Mapping[str, str]) -> Response:
-    limit = int(query.get("limit", 25))
-    shown = found[:limit]
-    page = {
-        "items": shown,
-        "count": len(shown),
-        "hasMore": len(found) > limit,
-        "limit": limit,
-        "offset": 0,
-        "links": [],
-    }
-    return Response.json(200, page)
-
-
-def _problem(
-    status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, code: str = ""
-) -> Response:
-    details = [{"detail": detail, "o:errorCode": code or "AR", "o:errorPath": ""}] if detail else []
-    return Response.json(status, {"title": title, "status": str(status), "o:errorDetails": details}, headers)
-
-
-def _fault(text: str) -> Response:
-    return _envelope(500, f"<env:Fault><faultcode>env:Server</faultcode><faultstring>{text}</faultstring></env:Fault>")
-
-
-def _envelope(status: int, inner: str) -> Response:
-    body = f'<env:Envelope xmlns:env="http://schemas.xmlsoap.org/soap/envelope/"><env:Body>{inner}</env:Body></env:Envelope>'
-    return Response(status, body.encode(), {"Content-Type": "text/xml;charset=UTF-8"})

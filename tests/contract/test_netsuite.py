@@ -166,6 +166,23 @@ def test_after_any_refusal_it_is_looked_whether_the_external_id_exists(netsuite:
     assert "Ungültiger Wert" in outcome.error.message
 
 
+def test_a_refusal_is_not_believed_where_it_cannot_be_looked_whether_the_invoice_is_there(netsuite: Books) -> None:
+    one = attempt(netsuite.platform, orders.simple("SO-1"))
+
+    def refuse(exchange: Exchange) -> None:
+        posted = exchange.request.startswith(b"POST")
+        body = json.dumps({"o:errorDetails": [{"detail": "Ungültiger Wert", "o:errorCode": "USER_ERROR"}]}).encode()
+        status = "400 Bad Request" if posted else "429 Too Many Requests"
+        exchange.send(response(body, status, extra="Connection: close\r\n"))
+
+    server = HostileServer(refuse)
+    try:
+        outcome = netsuite.subject.at(server.url).invoices.create(Try(one.draft, one.plan))
+    finally:
+        server.close()
+    assert type(outcome.error) is Uncertain
+
+
 class HiddenRows:
     """The account as it is, but SuiteQL shows nothing."""
 

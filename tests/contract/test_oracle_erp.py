@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
-from connectors.errors import Duplicate, Rejected, Unauthorized
+from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 from connectors.model import InvoiceDraft, Status
 from connectors.platforms.documents import PlannedInvoice
@@ -21,7 +21,10 @@ from connectors.sandbox import oracle_erp as sandbox
 from tests.contract import orders
 from tests.contract.attempts import Try, found, look
 from tests.contract.running import Books, RunningSandbox, subjects
-from tests.contract.walking import attempt, customer_id, issued
+from tests.contract.samples.oracle_erp import SAMPLES
+from tests.contract.test_platforms import replies
+from tests.contract.walking import attempt, customer_id, issued, packed
+from tests.kit.dripping import Exchange, HostileServer, response
 
 
 @pytest.fixture
@@ -51,6 +54,66 @@ def test_a_refusal_of_a_number_that_is_there_is_a_duplicate_whatever_it_says(pod
     refused = pod.platform.invoices.create(Try(nobody, pod.platform.invoices.plan(nobody))).error
     assert type(refused) is Rejected
     assert "AR_BILL_TO_CUST_NOT_FOUND" in refused.message
+
+
+def lost(pod: Books, status: str = "400 Bad Request") -> HostileServer:
+    """A pod that refuses what is sent, and then cannot be asked."""
+    refusal = json.dumps({"title": "Bad Request", "o:errorDetails": [{"detail": "Ungültig"}]}).encode()
+
+    def behave(exchange: Exchange) -> None:
+        posted = exchange.request.startswith(b"POST")
+        answer, said = (refusal, status) if posted else (b"", "503 Service Unavailable")
+        exchange.send(response(answer, said, extra="Connection: close\r\n"))
+
+    return HostileServer(behave)
+
+
+def test_a_refusal_is_not_believed_where_it_cannot_be_looked_whether_the_number_is_there(pod: Books) -> None:
+    one, two = (attempt(pod.platform, orders.simple(f"SO-{number}")) for number in (1, 2))
+    server = lost(pod)
+    try:
+        platform = pod.subject.at(server.url)
+        alone = platform.invoices.create(one)
+        together = packed(platform, [Try(each.draft, each.plan) for each in (one, two)])
+    finally:
+        server.close()
+    assert [type(outcome.error) for outcome in (alone, *together)] == [Uncertain] * 3
+    assert "Ungültig" in alone.error.message
+
+
+def test_a_batch_is_kept_as_a_whole_or_not_at_all(pod: Books) -> None:
+    tries = [attempt(pod.platform, orders.simple(f"SO-{number}")) for number in range(4)]
+    nobody = tries[2].draft.model_copy(update={"customer_id": "nobody"})
+    bad = [*tries[:2], Try(nobody, pod.platform.invoices.plan(nobody)), tries[3]]
+    outcomes = packed(pod.platform, bad)
+    assert not pod.ledger()
+    (error,) = {id(outcome.error): outcome.error for outcome in outcomes}.values()
+    assert type(error) is Rejected, "one refusal for all: it is halved"
+    assert not any(outcome.error for outcome in packed(pod.platform, tries))
+    assert [entry.reference for entry in pod.ledger()] == [f"SO-{number}" for number in range(4)]
+
+
+def test_in_a_refused_batch_what_is_there_already_is_looked_at_and_the_others_are_sent_again(pod: Books) -> None:
+    """Also where a pod should have kept a part of a batch that it refused."""
+    tries = [attempt(pod.platform, orders.simple(f"SO-{number}")) for number in range(3)]
+    assert pod.platform.invoices.create(Try(tries[1].draft, tries[1].plan)).error is None
+    outcomes = packed(pod.platform, tries)
+    assert [type(outcome.error) for outcome in outcomes] == [Unavailable, Duplicate, Unavailable]
+    assert not any(outcome.error for outcome in packed(pod.platform, [tries[0], tries[2]]))
+    assert sorted(entry.reference for entry in pod.ledger()) == ["SO-0", "SO-1", "SO-2"]
+
+
+def test_a_part_of_a_batch_that_the_answer_does_not_show_is_uncertain(pod: Books) -> None:
+    one, two = (attempt(pod.platform, orders.simple(f"SO-{number}")) for number in (1, 2))
+    shown = {**SAMPLES.invoice.body, "TransactionNumber": "SO-1", "Comments": f"Order · {one.draft.key}"}
+    server = HostileServer(replies(json.dumps({"parts": [{"id": "SO-1", "payload": shown}]}).encode()))
+    try:
+        outcomes = packed(pod.subject.at(server.url), [two, one])
+    finally:
+        server.close()
+    assert type(outcomes[0].error) is Uncertain
+    assert outcomes[1].document is not None
+    assert outcomes[1].document.reference == "SO-1", "matched by its name, never by position"
 
 
 def test_the_same_number_in_another_transaction_source_is_not_ours(pod: Books) -> None:

@@ -13,7 +13,7 @@ from connectors.sandbox.faults import Fault
 from tests.contract import orders
 from tests.contract.attempts import Try, found, look, settle
 from tests.contract.running import Books, RunningSandbox, Subject
-from tests.contract.walking import attempt, customer_id, ends_with_one, issued, packed
+from tests.contract.walking import attempt, customer_id, ends_with_one, halved, issued, packed
 
 DEADLINE = 0.5
 TIMES: dict[str, Any] = {"slow_seconds": 0.8, "late_seconds": 0.3}
@@ -128,7 +128,7 @@ def test_one_refused_element_does_not_hold_up_the_others(books: Books) -> None:
     at = len(tries) // 3
     bad = Try(tries[at].draft, wrong.invoices.plan(tries[at].draft))
     tries[at] = bad
-    outcomes = packed(books.platform, tries)
+    outcomes = halved(books.platform, tries)
     assert [number for number, outcome in enumerate(outcomes) if outcome.error] == [at]
     refused = outcomes[at].error
     assert type(refused) is Rejected

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from connectors.errors import Rejected
 from connectors.model import InvoiceDraft, RemoteInvoice
 from connectors.platforms.documents import Outcome, PlannedInvoice
 from tests.contract import orders
@@ -43,6 +44,16 @@ def packed(platform: Any, tries: Sequence[Try[PlannedInvoice]], key: str = "bulk
     request = platform.invoices.pack([one.plan for one in tries])
     outcomes: list[Outcome[RemoteInvoice]] = platform.invoices.create_packed(request, tries, key)
     return outcomes
+
+
+def halved(platform: Any, tries: Sequence[Try[PlannedInvoice]]) -> list[Outcome[RemoteInvoice]]:
+    """All of them, as the worker sends them: a call that is refused as a whole is halved until one stands alone."""
+    outcomes = packed(platform, tries) if len(tries) > 1 else [platform.invoices.create(tries[0])]
+    first = outcomes[0].error
+    if len(tries) == 1 or type(first) is not Rejected or any(one.error is not first for one in outcomes):
+        return outcomes
+    middle = -(-len(tries) // 2)
+    return halved(platform, tries[:middle]) + halved(platform, tries[middle:])
 
 
 def ends_with_one(books: Books, one: Try[PlannedInvoice], outcome: Outcome[RemoteInvoice], platform: Any) -> None:
