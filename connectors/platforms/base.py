@@ -12,12 +12,12 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urljoin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from connectors.auth import Auth, Grant
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, Http, dump_json
-from connectors.model import RemoteInvoice
+from connectors.model import Model, RemoteInvoice
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
 from connectors.registry import choose, plug_ins
@@ -25,30 +25,42 @@ from connectors.registry import choose, plug_ins
 T = TypeVar("T")
 
 
-class PlatformSettings(BaseModel):
+class PlatformSettings(Model):
     """What the merchant configures for an account on this platform; what is missing is named by pydantic."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     issue: Annotated[bool, Field(description="false leaves drafts for a person to approve")] = True
 
 
-class AppCredentials(BaseModel):
-    """An app registered with the vendor, and a merchant's consent to it (OAuth 2, authorization code)."""
+class PostedAtOnce(PlatformSettings):
+    """Of a platform on which the call that creates an invoice posts it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    issue: Annotated[bool, Field(description="true only: what is created here is posted at once")] = True
+
+    @field_validator("issue")
+    @classmethod
+    def _no_drafts(cls, issue: bool) -> bool:
+        if not issue:
+            raise ValueError("no drafts are left here: what is created is posted at once; issue must be true")
+        return issue
+
+
+class ClientCredentials(Model):
+    """An app registered with the vendor, which asks for tokens of its own (OAuth 2, client credentials)."""
 
     client_id: Annotated[str, Field(description="the app's client id")]
     client_secret: Annotated[SecretStr, Field(description="the app's client secret")]
+
+
+class AppCredentials(ClientCredentials):
+    """An app registered with the vendor, and a merchant's consent to it (OAuth 2, authorization code)."""
+
     refresh_token: Annotated[
         SecretStr | None, Field(description="of a consent given elsewhere; `billhook connect` stores its own")
     ] = None
 
 
-class Choice(BaseModel):
+class Choice(Model):
     """Something the merchant can choose: `value` for the setting of that name; of a table (tax) `key` is its key."""
-
-    model_config = ConfigDict(frozen=True)
 
     setting: str
     value: str

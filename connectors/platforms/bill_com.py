@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from connectors.auth import Token
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, Http, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import bill_com_words as words
 from connectors.platforms import choosing
 from connectors.platforms.base import Choice, Platform
@@ -48,10 +48,8 @@ SESSION = timedelta(minutes=35)
 """Without a call; how long one with calls may last is not documented, so a new one is got after that time anyway."""
 
 
-class BillComCredentials(BaseModel):
+class BillComCredentials(Model):
     """A user of the organisation, best one of its own with the role to create invoices, and a developer key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     username: Annotated[str, Field(description="e-mail address that signs in; or the name of an AP & AR sync token")]
     password: Annotated[SecretStr, Field(description="its password; or the sync token's value")]

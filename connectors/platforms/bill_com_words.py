@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, minor_units
 from connectors.platforms import rows, texts
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import PostedAtOnce
 from connectors.platforms.documents import CustomerDraft
 
 TITLE = "BILL"
@@ -29,7 +29,7 @@ the hour, or at once; system error, unknown error."""
 Raw = Mapping[str, Any]
 
 
-class BillComSettings(PlatformSettings):
+class BillComSettings(PostedAtOnce):
     """One organisation."""
 
     organization: Annotated[
@@ -47,13 +47,6 @@ class BillComSettings(PlatformSettings):
         str | None,
         Field(pattern="^0ca", description="id of the account that payments go to (payToChartOfAccountId), begins 0ca"),
     ] = None
-
-    @field_validator("issue")
-    @classmethod
-    def _no_drafts(cls, issue: bool) -> bool:
-        if not issue:
-            raise ValueError("BILL knows no draft invoices: what is created is open; issue must be true")
-        return issue
 
 
 def problem(answer: Answer) -> Raw:

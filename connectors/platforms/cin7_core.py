@@ -16,11 +16,11 @@ from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from connectors.errors import ConnectorError, Duplicate
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import cin7_core_words as words
 from connectors.platforms.base import Choice, Platform
@@ -49,10 +49,8 @@ LISTS = {
 """Setting, path, the list in the answer, and what of an entry is the setting."""
 
 
-class Cin7CoreCredentials(BaseModel):
+class Cin7CoreCredentials(Model):
     """An API application: Integrations > API in Cin7 Core."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     account_id: Annotated[SecretStr, Field(description="Cin7 Core Account ID, as secret as a password")]
     application_key: Annotated[SecretStr, Field(description="API Application key")]

@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.auth import Grant, OAuth2
 from connectors.errors import Duplicate, Unauthorized, Unavailable, Uncertain
@@ -29,20 +29,17 @@ from connectors.model import RemoteInvoice, Status
 from connectors.platforms import dynamics365_central as central
 from connectors.platforms import dynamics365_finops as finops
 from connectors.platforms import dynamics365_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, ClientCredentials, Platform
 from connectors.platforms.documents import Request
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 
 CENTRAL = "https://api.businesscentral.dynamics.com"
 
 
-class DynamicsCredentials(BaseModel):
+class DynamicsCredentials(ClientCredentials):
     """An app registration of the Entra tenant."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     client_id: Annotated[str, Field(description="application (client) id of the app registration")]
-    client_secret: Annotated[SecretStr, Field(description="a client secret of it")]
 
 
 class Dynamics365(Platform):

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
 from connectors.http import dump_json
-from connectors.model import InvoiceDraft, RemoteInvoice, Status, minor_units
+from connectors.model import InvoiceDraft, Model, RemoteInvoice, Status, minor_units
 from connectors.platforms import texts
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer, Request, later
@@ -50,10 +50,8 @@ class HubSpotSettings(PlatformSettings):
     ]
 
 
-class HubSpotCredentials(BaseModel):
+class HubSpotCredentials(Model):
     """A service key (or the token of a private app); or an app's id and secret, for `billhook connect`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     service_key: Annotated[
         SecretStr | None, Field(description="service key (Development → Keys → Service keys), or a private app's token")

@@ -16,11 +16,11 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from connectors.errors import Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import invoiced_words as words
 from connectors.platforms.base import Platform, PlatformSettings
@@ -51,10 +51,8 @@ class InvoicedSettings(PlatformSettings):
     ] = False
 
 
-class InvoicedCredentials(BaseModel):
+class InvoicedCredentials(Model):
     """One key belongs to one business."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     api_key: Annotated[SecretStr, Field(description="API key (Settings → Developers → API Keys)")]
 

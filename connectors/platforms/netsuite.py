@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA256, Client
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from connectors.auth import Grant, OAuth2
 from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice
+from connectors.model import Model, RemoteInvoice
 from connectors.platforms import netsuite_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Request
@@ -40,10 +40,8 @@ LISTED = 100
 """Tax codes and tax types that `options` reads, one by one."""
 
 
-class NetSuiteCredentials(BaseModel):
+class NetSuiteCredentials(Model):
     """Either a certificate (OAuth 2.0 client credentials) or a token of token-based authentication (TBA)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_id: Annotated[str | None, Field(description="client id of the integration record (OAuth 2.0)")] = None
     certificate_id: Annotated[str | None, Field(description="certificate id of the OAuth 2.0 M2M setup page")] = None

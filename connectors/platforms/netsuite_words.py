@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status, minor_units
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import PostedAtOnce
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
 from connectors.platforms.rows import ONE, Row, coded, priced, spread
 from connectors.platforms.texts import distinct_name, fits, key_in, marked, without_empty
@@ -42,7 +42,7 @@ INVOICES = (
 CUSTOMERS = "SELECT id, externalid, companyname, email, currency FROM customer WHERE isinactive = 'F'"
 
 
-class NetSuiteSettings(PlatformSettings):
+class NetSuiteSettings(PostedAtOnce):
     """Ids are NetSuite's internal ids, as `billhook account options` lists them."""
 
     account: Annotated[str, Field(description="the account's id, such as 1234567 or 1234567_SB1", min_length=1)]
@@ -56,15 +56,6 @@ class NetSuiteSettings(PlatformSettings):
     location: Annotated[str | None, Field(description="internal id of the location that sells")] = None
     terms: Annotated[str | None, Field(description="internal id of the payment terms")] = None
     custom_form: Annotated[str | None, Field(description="internal id of the invoice form, where not the usual")] = None
-
-    @field_validator("issue")
-    @classmethod
-    def _no_drafts(cls, issue: bool) -> bool:
-        if not issue:
-            raise ValueError(
-                "NetSuite posts what is created, unless the account routes invoices for approval; issue must be true"
-            )
-        return issue
 
 
 def external_id(kind: str, key: str) -> str:

@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Annotated, Any, Self
 from xml.sax.saxutils import escape
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
-from connectors.model import Amount, InvoiceDraft
+from connectors.model import Amount, InvoiceDraft, Model
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, later
 from connectors.platforms.rows import ONE, Rounding, Row, agrees, coded, computed_tax, priced, spread
@@ -26,10 +26,8 @@ PLACES = 6
 HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService"
 
 
-class OracleErpCredentials(BaseModel):
+class OracleErpCredentials(Model):
     """A confidential application of the identity domain, alone or for a user; or an integration user's password."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_id: Annotated[str | None, Field(description="of the application in the identity domain")] = None
     client_secret: Annotated[SecretStr | None, Field(description="of that application")] = None

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status, minor_units
 from connectors.platforms import rows
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import ClientCredentials, PlatformSettings
 from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.texts import first_and_last, fits, key_in, marked, noted, parts, short, without_empty
 
@@ -43,13 +43,10 @@ class PayPalSettings(PlatformSettings):
     mail: Annotated[bool, Field(description="true: PayPal mails the invoice when it is issued; else we do")] = False
 
 
-class PayPalCredentials(BaseModel):
+class PayPalCredentials(ClientCredentials):
     """The merchant's own app, with the feature Invoicing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     client_id: Annotated[str, Field(description="the app's client id at developer.paypal.com")]
-    client_secret: Annotated[SecretStr, Field(description="the app's secret")]
 
 
 def money(amount: Decimal, draft: InvoiceDraft) -> dict[str, str]:

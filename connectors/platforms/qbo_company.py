@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Annotated, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.auth import OAuth2
 from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
@@ -27,21 +27,15 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import qbo_documents as documents
 from connectors.platforms import qbo_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import AppCredentials, Choice, Platform
 from connectors.platforms.documents import Request, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
 
 
-class QuickBooksCredentials(BaseModel):
+class QuickBooksCredentials(AppCredentials):
     """An app of developer.intuit.com, which `billhook connect` asks a company to consent to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     client_id: Annotated[str, Field(description="Client ID under Keys and credentials of the app")]
-    client_secret: Annotated[SecretStr, Field(description="Client Secret, beside it")]
-    refresh_token: Annotated[SecretStr | None, Field(description="of a consent given elsewhere; else leave it out")] = (
-        None
-    )
 
 
 def facts(slug: str, title: str, page: str) -> Facts:

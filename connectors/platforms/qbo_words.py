@@ -17,7 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from connectors.errors import Rejected
 from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, Party, minor_units, rounded
-from connectors.platforms.base import Choice, PlatformSettings
+from connectors.platforms.base import Choice, PostedAtOnce
 from connectors.platforms.documents import CustomerDraft
 from connectors.platforms.qbo_countries import alpha_3
 from connectors.platforms.rows import Row, coded, priced, rows
@@ -32,7 +32,7 @@ MOST_LINES = 750
 NONE, ONE = Decimal(0), Decimal(1)
 
 
-class QuickBooksSettings(PlatformSettings):
+class QuickBooksSettings(PostedAtOnce):
     """What the merchant configures; ids come from queries in QuickBooks, named in the field's description."""
 
     realm_id: Annotated[
@@ -77,13 +77,6 @@ class QuickBooksSettings(PlatformSettings):
         if not codes and not given.data.get("automated_sales_tax"):
             raise ValueError('set the tax codes: { "20" = "<Id of select * from TaxCode>" }')
         return codes
-
-    @field_validator("issue")
-    @classmethod
-    def _no_drafts(cls, issue: bool) -> bool:
-        if not issue:
-            raise ValueError("QuickBooks Online knows no draft invoices: what is created is posted; issue must be true")
-        return issue
 
 
 def choices(Item: Sequence[Raw], TaxCode: Sequence[Raw], TaxRate: Sequence[Raw]) -> list[Choice]:  # noqa: N803

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Annotated, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.auth import OAuth2
 from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
@@ -24,7 +24,7 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing, texts
 from connectors.platforms import sage_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import AppCredentials, Choice, Platform
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -48,16 +48,10 @@ STATUSES = {
 }
 
 
-class SageCredentials(BaseModel):
+class SageCredentials(AppCredentials):
     """An app of developer.sage.com; a merchant's consent by `billhook connect`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     client_id: Annotated[str, Field(description="client id of the app (developerselfservice.sageone.com)")]
-    client_secret: Annotated[SecretStr, Field(description="client secret of the app")]
-    refresh_token: Annotated[
-        SecretStr | None, Field(description="of a consent got elsewhere; left out, `billhook connect` gets one")
-    ] = None
 
 
 class Customers(Documents[CustomerDraft, RemoteCustomer]):

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
 from connectors.http import dump_json
-from connectors.model import Amount, InvoiceDraft, RemoteInvoice, Status, minor_units
+from connectors.model import Amount, InvoiceDraft, Model, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, Request
 from connectors.platforms.rows import ONE, Row, coded, priced, rows
@@ -73,10 +73,8 @@ STATUSES = {"Draft": Status.DRAFT, "Issued": Status.ISSUED, "Paid": Status.PAID,
 PACKAGE_STATUSES = {"Draft": Status.DRAFT, "Posted": Status.ISSUED, "Rebilled": Status.VOID}
 
 
-class SalesforceCredentials(BaseModel):
+class SalesforceCredentials(Model):
     """A connected app (external client app): with a private key, with its secret, or consented to by a person."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_id: Annotated[str, Field(description="consumer key of the app")]
     client_secret: Annotated[

@@ -21,12 +21,12 @@ from decimal import Decimal
 from typing import Annotated, Any, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from connectors.auth import Grant, Token
 from connectors.errors import Duplicate, Unauthorized, Unavailable
 from connectors.http import Answer, Http, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import sap_business_one_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Request
@@ -34,10 +34,8 @@ from connectors.platforms.facts import Facts, Reference, Refusal
 from connectors.platforms.sap_business_one_documents import API, JSON, Customers, Invoices, listed, said
 
 
-class SapBusinessOneCredentials(BaseModel):
+class SapBusinessOneCredentials(Model):
     """A user of the company, best one of its own, with a licence and the rights to invoices and customers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     username: Annotated[str, Field(description="the user's code, as it signs in to the company")]
     password: Annotated[SecretStr, Field(description="the user's password")]

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
-from connectors.platforms.base import PlatformSettings
+from connectors.platforms.base import PostedAtOnce
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
 from connectors.platforms.rows import ONE, Rounding, Row, coded, priced, rounded_off, spread, without_tax
 from connectors.platforms.texts import fits, without_empty
@@ -30,7 +30,7 @@ CODE, NAME, REFERENCE, KEY, TEXT = 15, 100, 100, 254, 100
 ALL_CURRENCIES = "##"
 
 
-class SapBusinessOneSettings(PlatformSettings):
+class SapBusinessOneSettings(PostedAtOnce):
     """Codes are those of the company, as `billhook account options` lists them."""
 
     server: Annotated[str, Field(description="address of the Service Layer: https://b1.example.com:50000")]
@@ -49,13 +49,6 @@ class SapBusinessOneSettings(PlatformSettings):
         None
     )
     series: Annotated[int | None, Field(description="numbering series of invoices, else the default")] = None
-
-    @field_validator("issue")
-    @classmethod
-    def _no_drafts(cls, issue: bool) -> bool:
-        if not issue:
-            raise ValueError("Billhook makes posted invoices in SAP Business One, not drafts; issue must be true")
-        return issue
 
 
 def card_code(key: str) -> str:

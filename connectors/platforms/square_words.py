@@ -5,11 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
 from connectors.http import dump_json
-from connectors.model import Address, Currency, InvoiceDraft, RemoteInvoice, Status, from_minor, minor_units, to_minor
+from connectors.model import (
+    Address,
+    Currency,
+    InvoiceDraft,
+    Model,
+    RemoteInvoice,
+    Status,
+    from_minor,
+    minor_units,
+    to_minor,
+)
 from connectors.platforms import rows
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
@@ -47,10 +57,8 @@ class SquareSettings(PlatformSettings):
     ] = ("card",)
 
 
-class SquareCredentials(BaseModel):
+class SquareCredentials(Model):
     """An app's OAuth, or a personal access token."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     access_token: Annotated[
         SecretStr | None, Field(description="a personal access token of your own app; then nothing else is needed")

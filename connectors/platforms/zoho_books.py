@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from connectors.auth import Grant, OAuth2
 from connectors.errors import Duplicate, Rejected, Unavailable
@@ -22,7 +22,7 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import zoho_books_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import AppCredentials, Choice, Platform
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -48,16 +48,10 @@ AT_ONCE = 5.0
 """Seconds to stay away after too many calls at once; how long is not documented."""
 
 
-class ZohoBooksCredentials(BaseModel):
+class ZohoBooksCredentials(AppCredentials):
     """A server-based application made in the API console of the organisation's data centre."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    client_id: Annotated[str, Field(description="Client ID of the application")]
-    client_secret: Annotated[SecretStr, Field(description="Client Secret of the application")]
-    refresh_token: Annotated[
-        SecretStr | None, Field(description="left out where `billhook connect` has got one; it lives until revoked")
-    ] = None
+    client_id: Annotated[str, Field(description="Client ID of the server-based application, made in the API console")]
 
 
 class Contacts(Documents[CustomerDraft, RemoteCustomer]):
