@@ -56,14 +56,14 @@ class Request:
         """The pairs of a form-encoded body, in order."""
         return parse_qsl(self.body.decode(), keep_blank_values=True)
 
-    def object(self, refusal: Exception) -> dict[str, Any]:
-        """The body, which must be a JSON object; raises `refusal` where it is none."""
+    def object(self, refusal: Callable[[], Exception]) -> dict[str, Any]:
+        """The body, which must be a JSON object; raises `refusal()` where it is none."""
         try:
             body = self.json()
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise refusal
+            raise refusal()
         return body
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
-from uuid import NAMESPACE_URL, uuid5
 
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
-from connectors.sandbox.hubspot_books import Books, Refused
-from connectors.sandbox.shelf import Shelf
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
+from connectors.sandbox.hubspot_books import Books, Refused, correlation
 from connectors.sandbox.sums import exact, half_up, places
 
 ACCOUNT = 4711001
@@ -27,13 +27,16 @@ TAX_RATES = {"901": ("VAT 20", 20), "902": ("VAT 5", 5), "903": ("Zero rated", 0
 SECONDS, DAY = (100, 10.0), (250_000, 86_400.0)
 """Calls and window of an app on Free and Starter, and of an account (usage guidelines)."""
 MOST_INPUTS = 100
+UNREADABLE = partial(Refused, "Invalid input JSON")
 OBJECTS = r"/crm/(?:objects/(?:v3|2026-03|2026-09)|v3/objects)/(contacts|invoices|line_items)(/.*)?"
 PROPERTIES = r"/crm/(?:v3/properties|properties/(?:2026-03|2026-09))/(contacts|invoices|line_items)(?:/(\w+))?"
 STATUSES = {"draft": "draft", "open": "issued", "paid": "paid", "voided": "void"}
 
 
-class HubSpot(Emulator):
+class HubSpot(Gated):
     slug = "hubspot"
+    app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=1800, client="body")
+    consent_at = "/oauth/authorize"
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -44,50 +47,45 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
 """
 
     def setup(self) -> None:
-        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=1800, client="body")
-        self.desk = Desk(self.db, self.slug, self.clock, app)
-        self.shelf = Shelf(self.db, self.slug)
+        super().setup()
         self.books = Books(self.shelf, self.clock, {name: rate for name, (_, rate) in TAX_RATES.items()})
-        self.limits = {"TEN_SECONDLY_ROLLING": Rolling(*SECONDS), "DAILY": Rolling(*DAY)}
+        self.quotas = {"TEN_SECONDLY_ROLLING": Rolling(*SECONDS), "DAILY": Rolling(*DAY)}
 
     def creates(self, request: Request) -> bool:
         made = re.search(r"/batch/(create|update|upsert)$|/(contacts|invoices|line_items)$", request.path)
         return request.method == "PATCH" or (request.method == "POST" and made is not None)
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
     def too_many(self, retry_after: float) -> Response:
         policy = "DAILY" if retry_after > SECONDS[1] else "TEN_SECONDLY_ROLLING"
         body = {"errorType": "RATE_LIMIT", "policyName": policy, "message": f"You have reached your {policy} limit."}
-        return Response.json(429, {"status": "error", "correlationId": _correlation(policy), **body})
+        return Response.json(429, {"status": "error", "correlationId": correlation(policy), **body})
 
     def failure(self, status: int) -> Response:
-        return _refusal(Refused("internal error", "INTERNAL_ERROR", status=status))
+        return Refused("internal error", "INTERNAL_ERROR", status=status).response
 
     def answer(self, request: Request) -> Response:
-        if request.path == "/oauth/authorize":
-            return self.desk.consent(request)
         if re.fullmatch(r"/oauth/(v1|2026-03|2026-09)/token", request.path):
             return self.desk.token(request)
         if found := re.fullmatch(r"/documents/(\d+)/pdf", request.path):
             return Response.pdf(found[1])
-        state = "good" if request.bearer == SERVICE_KEY else self.desk.state(request.bearer)
-        if state != "good":
-            category = "EXPIRED_AUTHENTICATION" if state == "expired" else "INVALID_AUTHENTICATION"
-            return _refusal(Refused("Authentication credentials not found or no longer valid.", category, status=401))
-        if wait := self.counted(*self.limits.values()):
-            return self.too_many(wait)
-        try:
-            response = self._routed(request)
-        except Refused as refused:
-            response = _refusal(refused)
-        short = self.limits["TEN_SECONDLY_ROLLING"]
-        response.headers |= {"X-HubSpot-RateLimit-Max": str(short.calls)}
-        response.headers |= {"X-HubSpot-RateLimit-Remaining": str(short.remaining)}
-        return response
+        return super().answer(request)
 
-    def _routed(self, request: Request) -> Response:
+    def state(self, request: Request) -> State:
+        return "good" if request.bearer == SERVICE_KEY else super().state(request)
+
+    def unauthorized(self, state: State) -> Response:
+        category = "EXPIRED_AUTHENTICATION" if state == "expired" else "INVALID_AUTHENTICATION"
+        said = "Authentication credentials not found or no longer valid."
+        return Refused(said, category, status=401).response
+
+    def limits(self, request: Request) -> list[Rolling]:
+        return [*self.quotas.values()]
+
+    def stamp(self) -> dict[str, str]:
+        left = self.quotas["TEN_SECONDLY_ROLLING"]
+        return {"X-HubSpot-RateLimit-Max": str(left.calls), "X-HubSpot-RateLimit-Remaining": str(left.remaining)}
+
+    def route(self, request: Request) -> Response:
         if request.path == "/account-info/2026-03/details" and request.method == "GET":
             about: dict[str, Any] = {
                 "portalId": ACCOUNT,
@@ -116,7 +114,7 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
 
     def _property(self, request: Request, kind: str, name: str | None) -> Response:
         if request.method == "POST" and name is None:
-            return Response.json(201, self.books.add_property(kind, _body(request)))
+            return Response.json(201, self.books.add_property(kind, request.object(UNREADABLE)))
         if request.method == "GET" and name is not None:
             return Response.json(200, self.books.property(kind, name))
         raise Refused("Method not allowed", "METHOD_NOT_ALLOWED", status=405)
@@ -129,15 +127,15 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
             case "POST", ["batch", "update"]:
                 return self._batch(request, 200, lambda one: self.books.update(kind, one["id"], one, host))
             case "POST", ["batch", "read"]:
-                return self._batch_read(kind, _body(request))
+                return self._batch_read(kind, request.object(UNREADABLE))
             case "POST", [""]:
-                return Response.json(201, self.books.create(kind, _body(request)))
+                return Response.json(201, self.books.create(kind, request.object(UNREADABLE)))
             case "GET", [ident] if ident and ident != "batch":
                 wanted, linked = _named(request, "properties"), _named(request, "associations")
                 by = request.query.get("idProperty")
                 return Response.json(200, self.books.shown(kind, unquote(ident), by, wanted, linked))
             case "PATCH", [ident]:
-                return Response.json(200, self.books.update(kind, ident, _body(request), host))
+                return Response.json(200, self.books.update(kind, ident, request.object(UNREADABLE), host))
             case "DELETE", [ident]:
                 self.books.delete(kind, ident)
                 return Response(204)
@@ -145,7 +143,7 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
 
     def _batch(self, request: Request, good: int, act: Callable[[Any], Mapping[str, Any]]) -> Response:
         """Each input for itself; with an error and without trace ids none at all."""
-        inputs = _body(request).get("inputs", [])
+        inputs = request.object(UNREADABLE).get("inputs", [])
         if not 1 <= len(inputs) <= MOST_INPUTS:
             raise Refused(f"The maximum number of inputs supported in a batch request is {MOST_INPUTS}")
         traces = [one.get("objectWriteTraceId") for one in inputs]
@@ -203,16 +201,6 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
         )
 
 
-def _body(request: Request) -> Any:
-    try:
-        body = request.json()
-    except ValueError:
-        raise Refused("Invalid input JSON") from None
-    if not isinstance(body, dict):
-        raise Refused("Invalid input JSON: an object is expected")
-    return body
-
-
 def _named(request: Request, field: str) -> list[str]:
     """A list in the query, with commas or as a field that comes again; both are documented."""
     pairs = parse_qsl(urlsplit(request.target).query)
@@ -225,11 +213,3 @@ def _errors(errors: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _times(now: float) -> dict[str, str]:
     return {"startedAt": Books.moment(now), "completedAt": Books.moment(now)}
-
-
-def _correlation(text: str) -> str:
-    return str(uuid5(NAMESPACE_URL, text))
-
-
-def _refusal(refused: Refused) -> Response:
-    return Response.json(refused.status, {**refused.body({}), "correlationId": _correlation(str(refused))})

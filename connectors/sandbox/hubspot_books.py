@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -44,16 +46,20 @@ OURS = {
 ASSOCIATED = {("invoices", 177): "contacts", ("line_items", 410): "invoices"}
 
 
-class Refused(Exception):
+def correlation(text: str) -> str:
+    return str(uuid5(NAMESPACE_URL, text))
+
+
+class Refused(Refusal):
     """HubSpot refuses a call or an element of one."""
 
     def __init__(self, message: str, category: str = "VALIDATION_ERROR", code: str = "", *, status: int = 400) -> None:
-        super().__init__(message)
-        self.category, self.code, self.status = category, code, status
+        self.message, self.category, self.code, self.status = message, category, code, status
+        super().__init__(Response.json(status, {**self.body({}), "correlationId": correlation(message)}), message)
 
     def body(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        parts = [{"message": str(self), "code": self.code}] if self.code else []
-        said = {"status": "error", "message": str(self), "category": self.category}
+        parts = [{"message": self.message, "code": self.code}] if self.code else []
+        said = {"status": "error", "message": self.message, "category": self.category}
         return {**said, "context": dict(context), "errors": parts, "links": {}}
 
 

@@ -18,6 +18,7 @@ from connectors.sandbox.base import Emulator, Entry, Request, Response
 from connectors.sandbox.odoo_books import Books, Failure, user_error
 from connectors.sandbox.odoo_doors import Call
 from connectors.sandbox.odoo_load import load
+from connectors.sandbox.savepoint import savepoint
 
 DATABASE = "demo"
 LOGIN = "bot@demo.example"
@@ -88,9 +89,6 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
             status, {"name": "builtins.Exception", "message": "Internal Server Error", "arguments": []}
         )
 
-    def refuse_element(self, request: Request) -> Request:
-        return dataclasses.replace(request, headers={**request.headers, "x-sandbox-fault": "refuse_element"})
-
     def customers(self) -> list[tuple[str, str]]:
         return [
             (doc["name"], doc.get("email") or "")
@@ -129,7 +127,7 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
     # -- the doors -------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Response:
-        if request.headers.get("x-sandbox-fault") == "error_stored":
+        if request.fault == "error_stored":
             return self.failure(500)
         return self._answer(*_server(request))
 
@@ -160,18 +158,16 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
 
     def _guarded(self, version: int, request: Request, said: Any, failed: Any) -> Response:
         """One call, one transaction: an exception, whichever, leaves nothing behind and is told by its name."""
-        self.db.execute("SAVEPOINT call")
         try:
-            call = self._call(version, request)
-            assert call is not None
-            _authenticate(call)
-            doors.check(call)
-            response: Response = said(self._execute(self.server(version), call, request.headers))
+            with savepoint(self.db):
+                call = self._call(version, request)
+                assert call is not None
+                _authenticate(call)
+                doors.check(call)
+                response: Response = said(self._execute(self.server(version), call, request.headers))
         except (Failure, LookupError, TypeError, ValueError, AttributeError) as error:
-            self.db.execute("ROLLBACK TO call")
             known = error if isinstance(error, Failure) else Failure(f"builtins.{type(error).__name__}", str(error))
             response = failed(known)
-        self.db.execute("RELEASE call")
         return response
 
     def _call(self, version: int, request: Request) -> Call | None:
@@ -197,8 +193,7 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
         if version <= 12 or not doc.get("access_token") or request.query.get("access_token") != doc["access_token"]:
             return Response(303, b"", {"Location": "/web/login"})
         if request.query.get("report_type") == "pdf":
-            text = f"%PDF-1.4\n% {doc.get('name') or 'draft'} {doc['amount_total']}\n%%EOF\n"
-            return Response(200, text.encode(), {"Content-Type": "application/pdf"})
+            return Response.pdf(doc.get("name") or "draft", doc["amount_total"])
         return Response(200, b"<html><title>Invoice</title></html>", {"Content-Type": "text/html"})
 
     # -- methods ---------------------------------------------------------------------------------------------------

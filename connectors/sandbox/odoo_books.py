@@ -13,13 +13,13 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from connectors.sandbox.odoo_fields import LABELS, NAMES, STATIC, BadDomain, fields_of, where
+from connectors.sandbox.sums import half_up, total
 
-CENT = Decimal("0.01")
 TABLES = """
 CREATE TABLE IF NOT EXISTS odoo_records (server INTEGER, model TEXT, id INTEGER, parent INTEGER, ref TEXT,
     origin TEXT, email TEXT COLLATE NOCASE, doc TEXT, PRIMARY KEY (server, model, id));
@@ -47,7 +47,7 @@ def user_error(message: str) -> Failure:
 
 
 def cents(value: Decimal) -> Decimal:
-    return value.quantize(CENT, ROUND_HALF_UP)
+    return half_up(value)
 
 
 def exact(value: Any) -> Decimal:
@@ -278,7 +278,7 @@ class Books:
                 net -= cents(tax) if included else 0
             untaxed += net
             self.store(self.lines, line_id, {**line, "price_subtotal": str(net)}, ident)
-        tax = sum((cents(one) for one in by_tax.values()), Decimal(0))
+        tax = total(cents(one) for one in by_tax.values())
         if self.version <= 12 and not doc.get("taxed"):
             tax = Decimal(0)
         amounts = {"amount_untaxed": untaxed, "amount_tax": tax, "amount_total": untaxed + tax}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from uuid import uuid4
@@ -25,7 +26,7 @@ CLIENT_ID = "sandbox-paypal-client-id"
 CLIENT_SECRET = "sandbox-paypal-client-secret"  # noqa: S105 - opens nothing but this emulator
 ACCESS_TOKEN = "A21AA-sandbox-access-token"  # noqa: S105
 EMAILS = ["seller@example.com", "billing@example.com"]
-UNREADABLE = Refused(400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
+UNREADABLE = partial(Refused, 400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
 API = "/v2/invoicing"
 STATUSES = {"DRAFT": "draft", "SENT": "issued", "SCHEDULED": "issued", "PAID": "paid", "CANCELLED": "void"}
 NOTICE = {

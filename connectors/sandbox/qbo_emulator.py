@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
 from uuid import uuid4
@@ -40,7 +41,7 @@ APP = App(
 )  # fmt: skip
 """The refresh token stays the same for a day; then another comes and the old one ends."""
 ENTITIES = {"customer": "Customer", "vendor": "Vendor", "invoice": "Invoice", "item": "Item", "taxcode": "TaxCode"}
-UNREADABLE = Invalid("2010", "Request has invalid or unsupported property", "The body is not a JSON object")
+UNREADABLE = partial(Invalid, "2010", "Request has invalid or unsupported property", "The body is not a JSON object")
 MOST_ITEMS = 30
 
 

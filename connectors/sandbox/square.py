@@ -12,15 +12,17 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlencode
 from uuid import uuid4
 
 from connectors.sandbox import square_books as books
-from connectors.sandbox.base import Emulator, Entry, Request, Response
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.replays import Replays
-from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.shelf import Doc
 from connectors.sandbox.square_books import Refused, checked
 from connectors.sandbox.sums import places
 
@@ -44,11 +46,16 @@ LOCATIONS = {
 STATUSES = {"DRAFT": "draft", "UNPAID": "issued", "PAID": "paid", "CANCELED": "void"}
 
 
-class Square(Emulator):
+class Square(Gated):
     """One seller and one app."""
 
     slug = "square"
     keyed = True
+    app = App(
+        CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=30 * DAY, refresh_lives=36_500 * DAY,
+        client="body",
+    )  # fmt: skip
+    consent_at, grant_at = "/oauth2/authorize", "/oauth2/token"
     sample: ClassVar[str] = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -58,12 +65,7 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
 """
 
     def setup(self) -> None:
-        app = App(
-            CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=30 * DAY, refresh_lives=36_500 * DAY,
-            client="body",
-        )  # fmt: skip
-        self.desk = Desk(self.db, self.slug, self.clock, app)
-        self.shelf = Shelf(self.db, self.slug)
+        super().setup()
         kept: Callable[[Response], bool] = lambda answer: answer.status == 200 or answer.status >= 500  # noqa: E731
         self.replays = Replays(self.db, self.slug, self.clock, 600, kept)
 
@@ -78,13 +80,6 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
 
     def failure(self, status: int) -> Response:
         return Refused("INTERNAL_SERVER_ERROR", "An internal error has occurred.", "", status, "API_ERROR").response
-
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return [(mail["invoice"], mail["to"]) for mail in self.shelf.all("mail")]
 
     def customers(self) -> list[tuple[str, str]]:
         return [(_name(one), one.get("email_address", "")) for one in self.shelf.all("customer")]
@@ -110,29 +105,17 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        try:
-            if request.path.startswith("/oauth2/"):
-                return self._oauth(request)
-            state = self.desk.state(request.bearer)
-            if state != "good":
-                code = "ACCESS_TOKEN_EXPIRED" if state == "expired" else "UNAUTHORIZED"
-                raise Refused(code, "This request could not be authorized.", "", 401, "AUTHENTICATION_ERROR")
-            if not re.fullmatch(r"\d{4}-\d\d-\d\d", request.headers.get("square-version", "2026-08-19")):
-                raise Refused("INVALID_SQUARE_VERSION_FORMAT", "The version is a date.")
-            return self._keyed(request)
-        except Refused as refused:
-            return refused.response
+    def unauthorized(self, state: State) -> Response:
+        code = "ACCESS_TOKEN_EXPIRED" if state == "expired" else "UNAUTHORIZED"
+        return _stranger(code, "This request could not be authorized.").response
 
-    def _oauth(self, request: Request) -> Response:
+    def token(self, request: Request) -> Response:
         """ObtainToken takes JSON and says when the token expires as a time."""
-        if request.path == "/oauth2/authorize":
-            return self.desk.consent(request)
         form = urlencode(self._body(request)).encode()
         answer = self.desk.token(Request(request.method, request.target, request.headers, form))
         given = json.loads(answer.body)
         if answer.status != 200:
-            raise Refused("UNAUTHORIZED", str(given["error"]), "", 401, "AUTHENTICATION_ERROR")
+            raise _stranger("UNAUTHORIZED", str(given["error"]))
         until = _time(self.clock() + given.pop("expires_in"))
         return Response.json(200, {**given, "expires_at": until, "merchant_id": "MSANDBOX", "short_lived": False})
 
@@ -145,8 +128,10 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
             raise Refused("EXPECTED_OBJECT", "Expected an object.")
         return body
 
-    def _keyed(self, request: Request) -> Response:
+    def route(self, request: Request) -> Response:
         """The first successful answer under a key is given again; another body under it is refused."""
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", request.headers.get("square-version", "2026-08-19")):
+            raise Refused("INVALID_SQUARE_VERSION_FORMAT", "The version is a date.")
         body = self._body(request)
         key = body.pop("idempotency_key", None) or None
         order = request.path == "/v2/orders"
@@ -161,14 +146,7 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
                 return Refused("BAD_REQUEST", "Order with this idempotency key already exists.").response
             return Refused("IDEMPOTENCY_KEY_REUSED", "Different request parameters.", "idempotency_key").response
 
-        def act() -> Response:
-            if request.fault == "error_stored":
-                return self.failure(500)
-            try:
-                return Response.json(200, self._route(request, body))
-            except Refused as refused:
-                return refused.response
-
+        act = partial(self.carried_out, request, lambda: Response.json(200, self._route(request, body)))
         return self.replays.once(key, request, act, conflict)
 
     # -- routes ----------------------------------------------------------------------------------------------------
@@ -312,7 +290,7 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
         if invoice["delivery_method"] == "EMAIL":
             if not to:
                 raise Refused("BAD_REQUEST", "The recipient has no e-mail address.", "invoice.primary_recipient")
-            self.shelf.put("mail", uuid4().hex, {"invoice": invoice["id"], "to": to})
+            self.mail(invoice["id"], to)
         link = f"https://squareup.com/pay-invoice/{invoice['id']}"
         issued = {"status": "UNPAID", "version": invoice["version"] + 1, "public_url": link}
         return self._put("invoice", {**invoice, **issued})
@@ -323,6 +301,10 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
         self._put("order", {**self._one("order", invoice["order_id"]), "state": "CANCELED"})
         self.shelf.drop("invoice", invoice["id"])
         return {}
+
+
+def _stranger(code: str, detail: str) -> Refused:
+    return Refused(code, detail, "", 401, "AUTHENTICATION_ERROR")
 
 
 def _page(found: list[Doc], name: str, body: Doc, most: int) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from connectors.sandbox.base import Response
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shapes import flaw
 from connectors.sandbox.shelf import Doc
 
@@ -49,13 +49,12 @@ PUBLIC = ("given_name", "family_name", "company_name", "email_address", "phone_n
 BAD = "INVALID_REQUEST_ERROR"
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """An answer that says no."""
 
     def __init__(self, code: str, detail: str, field: str = "", status: int = 400, category: str = BAD) -> None:
-        super().__init__(detail)
         error = {"category": category, "code": code, "detail": detail, **({"field": field} if field else {})}
-        self.response = Response.json(status, {"errors": [error]})
+        super().__init__(Response.json(status, {"errors": [error]}), detail)
 
 
 def checked(value: Any, shape: Any) -> Any:

@@ -8,6 +8,7 @@ Where the documents are silent this emulator refuses; how it rounds tax and shar
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from connectors.sandbox import stripe_forms as forms
 from connectors.sandbox import stripe_invoices as invoices
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.replays import Replays
 from connectors.sandbox.stripe_books import TABLES, Books, Document
 from connectors.sandbox.stripe_forms import BOOL, TEXT, Refused, Spec, checked, invalid, nested
 
@@ -40,6 +42,10 @@ LISTS: dict[str, tuple[str, dict[str, Spec]]] = {
 FINAL = {"open": "issued", "uncollectible": "issued", "paid": "paid", "void": "void", "draft": "draft"}
 
 
+KEY_LIVES = 24 * 3600
+"""Seconds a key keeps its answer at least (docs.stripe.com/api/idempotent_requests)."""
+
+
 class Stripe(Emulator):
     slug = "stripe"
     keyed = True
@@ -59,6 +65,8 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
     def setup(self) -> None:
         self.db.executescript(TABLES)
         self._limits: dict[str, Rolling] = {}
+        mark = {"Idempotent-Replayed": "true"}
+        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES, mark=mark)
         for book in KEYS.values():
             self._standing(Books(self.db, book, self.clock()))
 
@@ -91,15 +99,8 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
     def answer(self, request: Request) -> Response:
         if found := re.fullmatch("/i/(in_[0-9a-f]+)(/pdf)?", request.path):
             return self._page(found[1], pdf=found[2] is not None)
-        try:
-            return self._answer(request)
-        except Refused as refused:
-            return Response.json(refused.status, {"error": refused.error})
-
-    def _answer(self, request: Request) -> Response:
         books = Books(self.db, self._book(request), self.clock())
-        if (wait := self._over(request, books)) > 0:
-            self.refused_for_quota += 1
+        if wait := self.counted(*self._quotas(request, books)):
             return self.too_many(wait)
         version = request.headers.get("stripe-version", "")
         if not re.fullmatch(r"\d{4}-\d\d-\d\d(\.\w+)?", version) or version < OLDEST_VERSION:
@@ -126,39 +127,33 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
             )
         return other
 
-    def _over(self, request: Request, books: Books) -> float:
-        """Seconds until the call fits into every quota; counts it where it fits."""
+    def _quotas(self, request: Request, books: Books) -> list[Rolling]:
+        """Of the account, and of this endpoint."""
         whole = self.live_calls if books.livemode else self.test_calls
         endpoint = f"{request.method} {re.sub('/(in|cus|txr)_[^/]+', '/:id', request.path)}"
         most = self.search_calls if request.path.endswith("/search") else self.endpoint_calls
-        limits = [
+        return [
             self._limits.setdefault(name, Rolling(calls, 1.0))
             for name, calls in ((books.book, whole), (f"{books.book} {endpoint}", most))
         ]
-        wait = max(limit.wait(books.now) for limit in limits)
-        if not wait:
-            for limit in limits:
-                limit.take(books.now)
-        return wait
 
     def _under(self, key: str, books: Books, request: Request) -> Response:
         """Carries a call out under its key, or answers as the first time. What failed validation is not kept."""
         if len(key) > 255:
             raise Refused("Idempotency keys are at most 255 characters.", began=False)
-        call = f"{request.path} {sorted(request.form())}"
-        if (kept := books.kept(key, call)) is not None:
-            return kept
-        if request.headers.get("x-sandbox-fault") == "error_stored":
-            response = self.failure(500)
-        else:
-            try:
-                response = Response.json(200, self._carried_out(books, request))
-            except Refused as refused:
-                if not refused.began:
-                    raise
-                response = Response.json(refused.status, {"error": refused.error})
-        books.keep(key, call, response)
-        return response
+        sorted_form = repr(sorted(request.form())).encode()  # in whatever order they come
+        once = dataclasses.replace(request, target=request.path, body=sorted_form)
+        return self.replays.once(f"{books.book} {key}", once, lambda: self._kept(books, request), lambda: _reused(key))
+
+    def _kept(self, books: Books, request: Request) -> Response:
+        if request.fault == "error_stored":
+            return self.failure(500)
+        try:
+            return Response.json(200, self._carried_out(books, request))
+        except Refused as refused:
+            if not refused.began:
+                raise
+            return refused.response
 
     def _carried_out(self, books: Books, request: Request) -> Document:
         version, _, path = request.path.strip("/").partition("/")
@@ -239,7 +234,7 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
 
     def _page(self, identifier: str, *, pdf: bool) -> Response:
         if pdf:
-            return Response(200, f"%PDF-1.4\n% {identifier}\n%%EOF\n".encode(), {"Content-Type": "application/pdf"})
+            return Response.pdf(identifier)
         return Response(200, f"<html><body>{identifier}</body></html>".encode(), {"Content-Type": "text/html"})
 
     def customers(self) -> list[tuple[str, str]]:
@@ -250,6 +245,14 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
     def ledger(self) -> list[Entry]:
         statement = "SELECT document FROM stripe_objects WHERE kind = 'invoice' ORDER BY seq"
         return [_entry(json.loads(row[0])) for row in self.db.execute(statement)]
+
+
+def _reused(key: str) -> Response:
+    said = (
+        "Keys for idempotent requests can only be used for the same endpoint and with the same parameters "
+        f"they were first used with. Try using a key other than '{key}' if you meant a different request."
+    )
+    return Refused(said, kind="idempotency_error").response
 
 
 def _entry(invoice: Document) -> Entry:

@@ -1,4 +1,4 @@
-"""What an emulated Stripe account holds: JSON documents, newest first, and the answers its idempotency keys keep."""
+"""What an emulated Stripe account holds: JSON documents, newest first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.sandbox.base import Response
 from connectors.sandbox.stripe_forms import Refused, invalid
 
 Document = dict[str, Any]
@@ -20,13 +19,9 @@ CREATE TABLE IF NOT EXISTS stripe_objects (
     UNIQUE (book, kind, id));
 CREATE INDEX IF NOT EXISTS stripe_by_owner ON stripe_objects (book, kind, owner, seq);
 CREATE INDEX IF NOT EXISTS stripe_by_kind ON stripe_objects (book, kind, seq);
-CREATE TABLE IF NOT EXISTS stripe_answers (
-    book TEXT, key TEXT, call TEXT, status INTEGER, body BLOB, at REAL, PRIMARY KEY (book, key));
 """
 NAMES = {"customer": "customer", "invoice": "invoice", "coupon": "coupon", "tax_rate": "tax rate"}
 PREFIXES = {"customer": "cus_", "invoice": "in_", "coupon": "", "tax_rate": "txr_"}
-KEY_LIVES = 24 * 3600
-"""Seconds a key keeps its answer at least (docs.stripe.com/api/idempotent_requests)."""
 
 
 class Books:
@@ -112,30 +107,6 @@ class Books:
         statement = f"SELECT document FROM stripe_objects WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"  # noqa: S608
         found = [json.loads(row[0]) for row in self.db.execute(statement, (*values, _limit(query)))]
         return {"object": "search_result", "url": url, "has_more": False, "next_page": None, "data": found}
-
-    def kept(self, key: str, call: str) -> Response | None:
-        """The answer kept under the key. Refused when the key was used for another call or other parameters."""
-        row = self.db.execute(
-            "SELECT call, status, body FROM stripe_answers WHERE book = ? AND key = ? AND at > ?",
-            (self.book, key, self.now - KEY_LIVES),
-        ).fetchone()
-        if row is None:
-            return None
-        if row[0] != call:
-            refused = Refused(
-                "Keys for idempotent requests can only be used for the same endpoint and with the same parameters "
-                f"they were first used with. Try using a key other than '{key}' if you meant a different request.",
-                began=False,
-            )
-            refused.error["type"] = "idempotency_error"
-            raise refused
-        return Response(row[1], row[2], {"Content-Type": "application/json", "Idempotent-Replayed": "true"})
-
-    def keep(self, key: str, call: str, response: Response) -> None:
-        self.db.execute(
-            "INSERT OR REPLACE INTO stripe_answers VALUES (?, ?, ?, ?, ?, ?)",
-            (self.book, key, call, response.status, response.body, self.now),
-        )
 
 
 def _limit(query: Mapping[str, Any]) -> int:

@@ -10,22 +10,29 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
+
 TEXT, INT, BOOL, DECIMAL, METADATA = "text", "integer", "boolean", "decimal", "metadata"
 Spec = Any
 """A type's name, a mapping of parameter names to specs, or a list of one spec."""
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """An error answer. `began`: the call had begun to execute, so that its key keeps the answer."""
 
     def __init__(
-        self, message: str, code: str | None = None, param: str | None = None, status: int = 400, began: bool = True
+        self,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        status: int = 400,
+        began: bool = True,
+        kind: str = "invalid_request_error",
     ) -> None:
-        super().__init__(message)
-        self.status = status
         self.began = began
         named = {"code": code, "param": param}
-        self.error = {"type": "invalid_request_error", "message": message, **{k: v for k, v in named.items() if v}}
+        error = {"type": kind, "message": message, **{k: v for k, v in named.items() if v}}
+        super().__init__(Response.json(status, {"error": error}), message)
 
 
 def invalid(message: str, code: str | None, param: str) -> Refused:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from connectors.sandbox.stripe_books import Books, Document
 from connectors.sandbox.stripe_forms import Refused, invalid
+from connectors.sandbox.sums import half_up, total
 
 MOST_ITEMS = 250
 MOST_TAX_AMOUNTS = 20
@@ -119,7 +120,7 @@ def _line(books: Books, invoice: Document, line: Mapping[str, Any], path: str) -
         raise invalid(f"{path}[quantity] goes with a price, not with an amount.", None, f"{path}[quantity]")
     quantity = 1 if line.get("quantity") is None else line["quantity"]
     unit = _unit_amount(books, invoice, price, path) if price else Decimal(line["amount"])
-    amount = int((unit * quantity).quantize(Decimal(1), ROUND_HALF_UP))
+    amount = int(half_up(unit * quantity, 0))
     rates = [_rate(books, rate, f"{path}[tax_rates]") for rate in line.get("tax_rates") or []]
     given = [
         _given_tax(books, tax, f"{path}[tax_amounts][{at}]") for at, tax in enumerate(line.get("tax_amounts") or [])
@@ -223,7 +224,7 @@ def _share(off: int, discount: str, lines: list[Document], base: int) -> None:
 
 def _computed(line: Document, rates: Sequence[Sequence[Any]]) -> list[Document]:
     taxable = line["amount"] - sum(entry["amount"] for entry in line["discount_amounts"])
-    within = sum((Decimal(percentage) for _, percentage, inclusive in rates if inclusive), Decimal(0))
+    within = total(Decimal(percentage) for _, percentage, inclusive in rates if inclusive)
     taxes = []
     for identifier, percentage, inclusive in rates:
         amount = _half_up(taxable * Decimal(percentage) / (100 + within))
@@ -243,7 +244,7 @@ def _by_rate(taxes: Sequence[Document]) -> list[Document]:
 
 
 def _half_up(amount: Decimal) -> int:
-    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
+    return int(half_up(amount, 0))
 
 
 def finalized(books: Books, invoice: Document, address: str) -> Document:

@@ -206,7 +206,7 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
         """PUT creates, POST creates or overwrites; one bad element spoils the call unless summarizeErrors=false."""
         invalid = {"ErrorNumber": 17, "Type": "PostDataInvalidException", "Message": "Invalid JSON"}
         unreadable = Refusal(Response.json(400, invalid))
-        body = request.object(unreadable)
+        body = request.object(lambda: unreadable)
         raws = body.get(collection, [body])
         if request.method not in {"PUT", "POST"} or not isinstance(raws, list):
             raise unreadable

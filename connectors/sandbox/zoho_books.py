@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from connectors.sandbox.base import Entry, Request, Response, Rolling
@@ -36,7 +37,7 @@ CLIENT_SECRET = "sandbox-zoho-client-secret"  # noqa: S105 - opens nothing but t
 REFRESH_TOKEN = "1000.sandbox-zoho-refresh-token"  # noqa: S105
 ACCESS_TOKEN = "1000.sandbox-zoho-access-token"  # noqa: S105
 API = "/books/v3/"
-UNREADABLE = Refused(400, 9, "JSON is not well formed")
+UNREADABLE = partial(Refused, 400, 9, "JSON is not well formed")
 OTHER = {code: ident for code, ident in CURRENCIES.items() if code != BASE_CURRENCY}
 STATIC: dict[str, tuple[str, list[Doc]]] = {
     "settings/taxes": (

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
+from connectors.sandbox.base import Emulator, Entry, Refusal, Request, Response, Rolling
+from connectors.sandbox.replays import Replays
+from connectors.sandbox.sums import half_up
 
 RATES = {"T20": Decimal(20), "T5": Decimal(5), "T0": Decimal(0)}
-CENT = Decimal("0.01")
 
 
-class Refused(Exception):
+class Refused(Refusal):
     def __init__(self, status: int, code: str, message: str) -> None:
-        self.response = Response.json(status, {"error": {"code": code, "message": message}})
         self.error = {"code": code, "message": message}
+        super().__init__(Response.json(status, {"error": self.error}), message)
 
 
 class ToyBooks(Emulator):
@@ -30,7 +31,7 @@ class ToyBooks(Emulator):
     def setup(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self.invoices: dict[str, dict[str, Any]] = {}
-        self.answers: dict[str, tuple[str, Response]] = {}
+        self.replays = Replays(self.db, self.slug, self.clock, 360)
         self.rolling = Rolling(self.per_minute, 60)
         self.valid = True
 
@@ -40,29 +41,15 @@ class ToyBooks(Emulator):
             return Response.json(200, {"access_token": self.proof[1].split()[-1], "expires_in": 1800})
         if request.headers.get(self.proof[0]) != self.proof[1] or not self.valid:
             return Refused(401, "unauthorized", "who are you?").response
-        if wait := self.rolling.wait(self.clock()):
-            self.refused_for_quota += 1
+        if wait := self.counted(self.rolling):
             return self.too_many(wait)
-        self.rolling.take(self.clock())
-        key = request.headers.get("idempotency-key")
-        return self._keyed(request, key) if key else self._answer(request)
-
-    def _keyed(self, request: Request, key: str) -> Response:
-        digest = hashlib.sha256(f"{request.method} {request.target}".encode() + request.body).hexdigest()
-        if key not in self.answers:
-            stored = "x-sandbox-fault" in request.headers
-            self.answers[key] = (digest, self.failure(500) if stored else self._answer(request))
-        known, response = self.answers[key]
-        if known != digest:
-            return Refused(409, "key_reused", "this key came with another request").response
-        return Response(response.status, response.body, dict(response.headers))
+        other = Refused(409, "key_reused", "this key came with another request")
+        act = partial(self.carried_out, request, lambda: self._answer(request))
+        return self.replays.once(request.headers.get("idempotency-key"), request, act, lambda: other.response)
 
     def _answer(self, request: Request) -> Response:
-        body = json.loads(request.body, parse_float=Decimal) if request.body else {}
-        try:
-            return Response.json(200, json.loads(json.dumps(self.route(request, body), default=str)))
-        except Refused as refused:
-            return refused.response
+        body = request.json() if request.body else {}
+        return Response.json(200, json.loads(json.dumps(self.route(request, body), default=str)))
 
     def route(self, request: Request, body: Any) -> Any:
         match request.method, request.path.strip("/").split("/"):
@@ -112,12 +99,10 @@ class ToyBooks(Emulator):
         for part in lines:
             if part["tax"] not in RATES:
                 raise Refused(422, "unknown_tax", f"there is no tax {part['tax']}")
-            net = (Decimal(part["quantity"]) * Decimal(part["price"])).quantize(CENT, ROUND_HALF_UP) - Decimal(
-                part["off"]
-            )
-            tax = (net * RATES[part["tax"]] / 100).quantize(CENT, ROUND_HALF_UP)
+            net = half_up(Decimal(part["quantity"]) * Decimal(part["price"])) - Decimal(part["off"])
+            tax = half_up(net * RATES[part["tax"]] / 100)
             total += net if invoice["tax_included"] else net + tax
-        invoice["lines"], invoice["total"] = lines, str(total.quantize(CENT))
+        invoice["lines"], invoice["total"] = lines, str(half_up(total))
 
     def void(self, remote_id: str) -> dict[str, Any]:
         self.invoice(remote_id)["status"] = "void"
