@@ -277,6 +277,8 @@ def _limits(facts: Facts) -> list[tuple[int, float]]:
 
 
 def _window_keys(tenant: str, facts: Facts) -> list[str]:
+    if facts.quotas_of:
+        tenant = f"{facts.quotas_of}:{tenant.partition(':')[2]}"
     return [_key(tenant, f"{calls}/{per:g}s") for calls, per in _limits(facts)]
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
-from connectors.errors import ConnectorError, Duplicate
+from connectors.errors import ConnectorError, Duplicate, Unavailable
 from connectors.http import Answer, dump_json
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
@@ -252,15 +252,17 @@ class Cin7Core(Platform):
         return float(found[1]) if found else answer.retry_after
 
     def listed(self, path: str, name: str, query: Mapping[str, str] | None = None) -> list[Raw]:
-        """Everything a list holds, 1,000 a page. Raises the errors of a read."""
+        """Everything a list holds, up to 1,000 a page; `Total` says how much that is. Raises the errors of a read."""
         found: list[Raw] = []
         for page in range(1, 1000):
             answer = self.ask(f"{API}/{path}", {**(query or {}), "Page": str(page), "Limit": "1000"})
-            rows = self.told(answer, lambda body: [{**row} for row in body[name]])
+            rows, total = self.told(answer, lambda body: ([{**row} for row in body[name]], body.get("Total")))
             found += rows
-            if len(rows) < 1000:
+            if len(found) >= total if total is not None else len(rows) < 1000:
+                return found
+            if not rows:
                 break
-        return found
+        raise Unavailable(f"{TITLE}: the list {path} ended before its total of {total}")
 
     def sale(self, ident: str) -> Raw:
         """A whole sale. Raises the errors of a read."""

@@ -85,6 +85,8 @@ class Facts:
     once: bool = False
     """Our business key is the document's own id there, for ever: made again, it is the same one or a `Duplicate`."""
     quotas: tuple[Quota, ...] = ()
+    quotas_of: str = ""
+    """Slug of the platform with whose accounts these are shared, where both speak to one organisation; else its own."""
     concurrent: int = 10
     """Calls in flight at once, per tenant."""
     bulk: int = 1

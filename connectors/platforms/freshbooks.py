@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from connectors.auth import OAuth2, Token
-from connectors.errors import Duplicate, Rejected, Unauthorized
+from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
 from connectors.http import Answer, Http, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
@@ -197,8 +197,8 @@ class FreshBooks(Platform):
             listed, pages = self.told(answer, lambda body: (list(_result(body)[name]), int(_result(body)["pages"])))
             found += listed
             if page >= pages:
-                break
-        return found
+                return found
+        raise Unavailable(f"{TITLE}: the list of {name} does not end")
 
     def whoami(self) -> str:
         for business in self._businesses():

@@ -10,6 +10,7 @@ next; items are answered in any order and each by itself; a job's name is unique
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -162,10 +163,9 @@ class Intuit(Company):
       of either batch is lost; python-quickbooks drives it: customer, job, invoices in a batch, find, read, void.
     - **Open:** projects (`ProjectRef`) are not built: they cannot be looked up by name, so that a lost answer could not
       be settled. Whether a batch takes 30 (10 are sent), how long a requestid is remembered, and what else is open for
-      `quickbooks`. An account of `quickbooks` for the same company has a quota of its own with us, with Intuit it
-      may not."""
+      `quickbooks`. An account of `quickbooks` for the same company shares its quotas, as Intuit counts by company."""
 
-    facts = facts("intuit", "Intuit Developer Platform", "batch")
+    facts = dataclasses.replace(facts("intuit", "Intuit Developer Platform", "batch"), quotas_of="quickbooks")
     Settings = IntuitSettings
     Invoices = JobInvoices
     invoices: JobInvoices

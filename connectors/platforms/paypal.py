@@ -5,9 +5,9 @@ developer.paypal.com (/invoicing, /api/rate-limiting, supported currencies), doc
 legacy Invoicing Service API Guide (one rate a tax name, ten taxes).
 
 Traps: the number has 24 characters in practice, the schema says 127; `PayPal-Request-Id` is not documented for
-invoices and is not sent, so a number that PayPal refuses twice and a look before each create keep invoices single; a
-date ahead of the merchant's own makes the invoice SCHEDULED, answered with 202; links name another host, so only the id
-is taken from them.
+invoices: it is sent with a draft and not relied on; a number that PayPal refuses twice and a look before each create
+keep invoices single; a date ahead of the merchant's own makes the invoice SCHEDULED, answered with 202; links name
+another host, so only the id is taken from them.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from connectors.auth import OAuth2
-from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized, Uncertain
+from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import paypal_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Documents, Hit, Plan, PlannedInvoice, Request
-from connectors.platforms.facts import Facts, Reference, Refusal
+from connectors.platforms.facts import Facts, Key, Reference, Refusal
 from connectors.platforms.inline import InlineCustomers
 
 INVOICES = "/v2/invoicing/invoices"
 JSON = {"Content-Type": "application/json"}
+ID = Key("PayPal-Request-Id", max_length=36, lives=timedelta(0), uuid=True)
+"""Not among the facts: PayPal does not say that it heeds it for invoices, so nothing is ever repeated for its sake."""
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -91,11 +93,12 @@ class PayPal(Platform):
 
     - **Proved with:** the emulator; the SDK `paypal-server-sdk`, which has no invoices, gets its token from it; fields
       and lengths were compared with PayPal's own API description.
-    - **Open:** how the refusal of a number that is taken looks (anything that names the invoice number counts); whether
-      numbers are always unique; how soon a search shows what was made; how PayPal rounds, also where prices include
-      tax (the draft is compared before it is sent); whether a discount comes off prices that include tax in the same
-      way; the rate limits, which are not published. An invoice dated ahead of your own day is sent by PayPal on that
-      day. A customer's phone number is not sent.
+    - **Open:** whether PayPal heeds `PayPal-Request-Id` for invoices (it is sent, nothing is repeated for its sake);
+      how the refusal of a number that is taken looks (anything that names the invoice number counts); whether numbers
+      are always unique; how soon a search shows what was made; how PayPal rounds, also where prices include tax (the
+      draft is compared before it is sent); whether a discount comes off prices that include tax in the same way; the
+      rate limits, which are not published. An invoice dated ahead of your own day is sent by PayPal on that day. A
+      customer's phone number is not sent.
     """
 
     facts = Facts(
@@ -142,7 +145,10 @@ class PayPal(Platform):
         return "; ".join(told or [str(body["message"])]) + debug, str(body["name"])
 
     def execute(self, request: Request, *, key: str | None = None, begin: Callable[[], None] | None = None) -> Answer:
-        """A draft that was just made may not be found yet (clients of PayPal's repeat a 404): nothing is known then."""
+        """A draft that was just made may not be found yet (clients of PayPal's repeat a 404): nothing is known then.
+        A draft is asked for under an id of the request, which PayPal remembers on some of its APIs."""
+        if key is not None and request.step == "draft":
+            request = request.model_copy(update={"headers": {**request.headers, ID.field: ID.fitting(key)}})
         try:
             return super().execute(request, key=key, begin=begin)
         except Rejected as error:
@@ -162,8 +168,10 @@ class PayPal(Platform):
                 JSON,
                 dump_json({"invoice_number": number, "archived": None}),
             )
-            rows, pages = self.told(answer, lambda body: (_items(body), int(body.get("total_pages") or 0)))
+            rows, pages, total = self.told(answer, _page)
             found += rows
+        if len(found) < total:
+            raise Unavailable(f"{words.TITLE} shows {len(found)} of the {total} invoices that its search finds")
         return found
 
     def _invoice(self, remote_id: str) -> tuple[RemoteInvoice, str]:
@@ -199,6 +207,11 @@ class PayPal(Platform):
 
     def options(self) -> list[Choice]:
         return [Choice(setting="invoicer_email", value=email, title=email) for email in self._profile()]
+
+
+def _page(body: Any) -> tuple[list[Any], int, int]:
+    """The invoices, and how many pages and invoices there are in all."""
+    return _items(body), int(body.get("total_pages") or 0), int(body.get("total_items") or 0)
 
 
 def _items(body: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.auth import OAuth2
-from connectors.errors import Duplicate, Rejected, Unauthorized
+from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice
 from connectors.platforms import choosing
@@ -194,8 +194,8 @@ class Wave(Platform):
             some, pages = self.told(self.question(document, page=page, **variables), read)
             found += some
             if page >= pages:
-                break
-        return found
+                return found
+        raise Unavailable(f"{TITLE}: the list of {name} does not end")
 
     def whoami(self) -> str:
         answer = self.question(words.GET_BUSINESS)

@@ -44,6 +44,7 @@ SCOPES = (
 """One text: Zoho separates scopes by commas."""
 MEANS = {"57": 401, "44": 429, "45": 429, "1070": 429, "1002": 404, "1000": 500}
 """Codes of a body and the status they stand for; 1070 is too many at once, 44 too many in a minute, 45 in a day."""
+PAGE = 200
 AT_ONCE = 5.0
 """Seconds to stay away after too many calls at once; how long is not documented."""
 
@@ -245,15 +246,13 @@ class ZohoBooks(Platform):
         """Everything a list holds, 200 a page. Raises the errors of a read."""
         found: list[Raw] = []
         for page in range(1, 1000):
-            asked = {**(query or {}), "page": str(page), "per_page": "200"}
+            asked = {**(query or {}), "page": str(page), "per_page": str(PAGE)}
             answer = self.ask(f"{API}/{path or collection}", asked)
-            rows, more = self.told(
-                answer, lambda body: (body[collection], bool((body.get("page_context") or {}).get("has_more_page")))
-            )
+            rows, more = self.told(answer, lambda body: _page(body, collection))
             found += rows
             if not more:
-                break
-        return found
+                return found
+        raise Unavailable(f"{TITLE}: the list of {collection} does not end")
 
     def read(self, remote_id: str) -> RemoteInvoice:
         answer = self.ask(_path(remote_id))
@@ -316,6 +315,12 @@ class ZohoBooks(Platform):
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+def _page(body: Any, collection: str) -> tuple[list[Raw], bool]:
+    """The rows, and whether there are more: where an answer does not say so, a full page may not be the last."""
+    rows, context = list(body[collection]), body.get("page_context")
+    return rows, bool(context["has_more_page"]) if context else len(rows) >= PAGE
 
 
 def _path(remote_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
@@ -20,7 +21,9 @@ from tests.contract import orders
 from tests.contract.attempts import Try, found, settle
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.samples.paypal import call, steal_number
+from tests.contract.test_platforms import replies
 from tests.contract.walking import attempt, issued
+from tests.kit.dripping import HostileServer
 
 
 @pytest.fixture
@@ -43,6 +46,21 @@ def test_more_than_a_hundred_lines_stand_together_with_all_their_texts(books: Bo
     assert body["items"][0]["description"].split("\n")[1] == "Tag no. 1 (2 × 2.01)"
     assert "lines stand together in items" in remark
     assert issued(books.platform, draft).total == draft.total
+
+
+def test_a_draft_has_an_id_of_its_request_which_nothing_relies_on(books: Books) -> None:
+    """The same for the same bytes; another one once a look-up has said that nothing is there."""
+    server = HostileServer(replies(b"", "500 Oops"))
+    one = attempt(books.platform, orders.simple("SO-1"))
+    platform = subjects()["paypal"].at(server.url)
+    for again in (one, one, one.after(None)):
+        assert type(platform.invoices.create(again).error) is Uncertain
+    sent = [re.search(rb"PayPal-Request-Id: ([0-9a-f-]{36})\r\n", request) for request in server.requests]
+    server.close()
+    first, second, third = (found and found[1] for found in sent)
+    assert first
+    assert first == second != third
+    assert books.platform.facts.key is None, "after a lost answer it is looked for, not sent again"
 
 
 def test_taxes_of_many_rates_have_names_of_their_own(books: Books) -> None:

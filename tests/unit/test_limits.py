@@ -55,6 +55,14 @@ def test_what_was_used_and_what_was_not_is_returned_at_the_end_of_a_claim(tenant
     assert free(tenant, of) == 10
 
 
+def test_two_platforms_of_one_company_draw_on_the_same_quotas(tenant: str) -> None:
+    company = tenant.partition(":")[2]
+    ways = [(f"{slug}:{company}", platform(slug).facts) for slug in ("quickbooks", "intuit")]
+    taken = [limits.take(one, of, 4).granted for one, of in ways for _ in range(2)]
+    assert taken == [4, 4, 2, 0], "ten calls a second, whichever of the two makes them"
+    assert limits.take(f"intuit:{uuid4()}", ways[1][1], 4).granted == 4, "another company has its own"
+
+
 def test_a_quota_says_how_many_calls_it_leaves(tenant: str) -> None:
     of = facts(5, Quota(20, timedelta(minutes=1)))
     assert [(p.granted, p.room) for p in (limits.take(tenant, of, 3), limits.take(tenant, of, 9))] == [(3, 17), (2, 15)]
