@@ -117,7 +117,8 @@ class NetSuite(Platform):
       `taxDetailsOverride`; how long an idempotency key lives (an hour is assumed) and what other bytes under it do; the
       longest external id (ours have 53 characters); the error for an external id that exists (after any refusal it is
       looked up); `externalid` and the amounts as columns of SuiteQL; whether each later save of a mailed invoice mails
-      it again; the scope claim as an array; how many decimals a currency may have.
+      it again; the scope claim as an array; how many decimals a currency may have; the lengths of *PO/Check Number* (an
+      order number of more than 45 characters is shortened) and of the memo.
     """
 
     facts = Facts(

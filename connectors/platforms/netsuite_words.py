@@ -5,7 +5,9 @@ net, and the tax of a line comes from a tax engine unless the record states it (
 `taxDetailsReference` a line, `taxDetails`); here it is stated, so no rounding can differ. The columns of SuiteQL are
 those of the Records Catalog in lower case; it answers every value as a text.
 
-Lengths are those of the SuiteTalk schema browser: companyName 83, otherRefNum 45, memo 999, addressee 83.
+The schema browser gives no lengths. 45 for otherRefNum and 999 for memo are not verified; what we make stays within
+them. What a shop wrote is sent as it is, and NetSuite says no to what is too long (companyName and addressee hold 83,
+as templates for imports have it).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from connectors.platforms.rows import ONE, Row, coded, priced, spread
 from connectors.platforms.texts import distinct_name, fits, key_in, marked, without_empty
 
 TITLE = "NetSuite"
-NAME, REFERENCE, MEMO = 83, 45, 999
+REFERENCE, MEMO = 45, 999
 OURS = "billhook-"
 STATUSES = {
     "A": Status.ISSUED,
@@ -86,7 +88,7 @@ def customer(draft: CustomerDraft, settings: NetSuiteSettings) -> dict[str, Any]
     return without_empty(
         {
             "externalId": external_id("cust", draft.key),
-            "companyName": fits("the customer's name", distinct_name(draft), NAME, TITLE),
+            "companyName": distinct_name(draft),
             "email": draft.party.email,
             "phone": draft.party.phone,
             "subsidiary": _ref(settings.subsidiary),
@@ -103,8 +105,8 @@ def _book(address: Address | None, party: Party) -> dict[str, Any] | None:
 def _address(address: Address, party: Party) -> dict[str, Any]:
     return without_empty(
         {
-            "addressee": fits("the customer's name", party.display_name, NAME, TITLE),
-            "attention": fits("the customer's name", party.name, NAME, TITLE) if party.company else None,
+            "addressee": party.display_name,
+            "attention": party.name if party.company else None,
             "addr1": address.line1,
             "addr2": address.line2,
             "city": address.city,

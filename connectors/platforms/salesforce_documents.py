@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, cast
 
-from connectors.errors import ConnectorError, Rejected, Uncertain
+from connectors.errors import ConnectorError, Rejected, Unavailable, Uncertain
 from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
@@ -53,11 +53,13 @@ class Records(Documents[D, R]):
 
         return self.platform.told(answer, whole)
 
-    def refused(self, errors: Sequence[Mapping[str, Any]], answer: Answer) -> ConnectorError:
+    def refused(
+        self, errors: Sequence[Mapping[str, Any]], answer: Answer, otherwise: type[ConnectorError] = Rejected
+    ) -> ConnectorError:
         """The error that Salesforce's list of errors means; of a rolled-back graph the one that caused it."""
         real = [one for one in errors if one.get("errorCode") != words.HALTED] or errors
         code, text = str(real[0].get("errorCode")), "; ".join(str(one["message"]) for one in real)
-        kind = self.platform.refusal(400, f"{code} {text}") or Rejected
+        kind = self.platform.refusal(400, f"{code} {text}") or otherwise
         said = f"{words.TITLE}: {self.platform.http.redact(text)}"
         return kind(said, status=answer.status, code=code, sample=answer.sample)
 
@@ -76,7 +78,9 @@ class Graphs(Records[D, R]):
         """The id of the document that a graph has made. Raises what its errors mean."""
         parts = graph["graphResponse"]["compositeResponse"]
         if graph["isSuccessful"] is not True:
-            raise self.refused([one for part in parts for one in listed(part["body"])], answer)
+            broken = any(part.get("httpStatusCode", 400) >= 500 for part in parts)  # rolled back all the same
+            errors = [one for part in parts for one in listed(part["body"])]
+            raise self.refused(errors, answer, Unavailable if broken else Rejected)
         (first,) = [part for part in parts if part["referenceId"] == self.top]
         return str(first["body"]["id"])
 

@@ -85,6 +85,8 @@ class Ingested(Invoices):
         return outcomes
 
     def _part(self, part: Mapping[str, Any], answer: Answer) -> str | ConnectorError:
+        if part["statusCode"] >= 500:  # whether it was taken is not known
+            return self._unfinished(answer)
         try:
             return self._accepted(part["result"], answer)
         except ConnectorError as error:

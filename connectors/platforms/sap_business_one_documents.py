@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from connectors.errors import ConnectorError, Rejected, Uncertain
+from connectors.errors import ConnectorError, Rejected, Throttled, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice
 from connectors.platforms import choosing
@@ -25,6 +25,8 @@ from connectors.platforms.documents import (
 
 API = "/b1s/v2"
 JSON = {"Content-Type": "application/json"}
+WITHIN: Mapping[int, type[ConnectorError]] = {401: Unavailable, 408: Uncertain, 429: Throttled}
+"""What a status within a batch means that is no refusal; a session that ended there is got anew by the next call."""
 T = TypeVar("T")
 PAGE = {"Prefer": "odata.maxpagesize=200"}
 ASKED_FOR = 5
@@ -103,7 +105,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         if failed is None:
             return None
         message, code = said(failed.body)
-        known = Rejected if 400 <= failed.status < 500 else Uncertain
+        known = WITHIN.get(failed.status, Rejected if 400 <= failed.status < 500 else Uncertain)
         kind = self.platform.refusal(failed.status, f"{code} {message}") or known
         text = f"{words.TITLE}: {self.platform.http.redact(message)}"
         return kind(text, status=failed.status, code=code, sample=answer.sample)

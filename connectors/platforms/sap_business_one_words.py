@@ -3,8 +3,10 @@
 Names are those of the live metadata of `/b1s/v2` as published (gregorwolf/sap-business-one-odata-cap, SAPB1.edmx).
 Amounts in a foreign currency stand in fields of their own (`DocTotalFc`), which are 0 in the company's own. Tax is
 computed by Business One from a line's `VatGroup`, rounded where the company's settings say, which cannot be read: so
-`rounding` says it too. What that leaves is put into a rounding line without tax. Lengths are those of the database:
-CardCode 15, CardName 100, Dscription 100, OINV.NumAtCard 100, alphanumeric user fields 254.
+`rounding` says it too. What that leaves is put into a rounding line without tax. Lengths: CardCode 15 and NumAtCard 100
+(help.sap.com, SDK 10.0, DI API: BusinessPartners, Documents); 100 for a line's description and 254 for an alphanumeric
+user field are not verified. SAP gives a customer's name 100 characters there, 200 in tables of the same release: what a
+shop wrote is sent as it is, and Business One says no to what is too long.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from connectors.platforms.texts import fits, without_empty
 
 TITLE = "SAP Business One"
 OURS = "BH"
-CODE, NAME, REFERENCE, KEY, TEXT = 15, 100, 100, 254, 100
+CODE, REFERENCE, KEY, TEXT = 15, 100, 254, 100
 ALL_CURRENCIES = "##"
 
 
@@ -87,10 +89,10 @@ def customer(draft: CustomerDraft) -> dict[str, Any]:
     return without_empty(
         {
             "CardCode": card_code(draft.key),
-            "CardName": fits("the customer's name", party.display_name.strip(), NAME, TITLE),
+            "CardName": party.display_name.strip(),
             "CardType": "cCustomer",
             "Currency": ALL_CURRENCIES,
-            "EmailAddress": fits("the e-mail address", party.email, NAME, TITLE),
+            "EmailAddress": party.email,
             "Phone1": party.phone,
             "BPAddresses": [_bp_address(draft.billing_address)] if draft.billing_address else None,
         }
@@ -176,8 +178,7 @@ def _rounding(off: Decimal, draft: InvoiceDraft, settings: SapBusinessOneSetting
 
 def _expense(row: Row, draft: InvoiceDraft, settings: SapBusinessOneSettings) -> dict[str, Any]:
     group = coded(settings.tax, row.rate, draft, TITLE)
-    text = fits("the name of the shipping", row.description, TEXT, TITLE)
-    return {"ExpenseCode": settings.freight, "LineTotal": row.amount, "VatGroup": group, "Remarks": text}
+    return {"ExpenseCode": settings.freight, "LineTotal": row.amount, "VatGroup": group, "Remarks": row.description}
 
 
 def read_invoice(raw: Mapping[str, Any], settings: SapBusinessOneSettings) -> RemoteInvoice:

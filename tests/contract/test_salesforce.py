@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
-from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 from connectors.model import Status
+from connectors.platforms import salesforce_words as words
 from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.salesforce import Login, Salesforce
 from connectors.sandbox import salesforce as sandbox
@@ -26,6 +27,7 @@ from tests.contract.attempts import Try, found, settle
 from tests.contract.running import Books, RunningSandbox, Subject, subjects
 from tests.contract.samples.salesforce import MODES
 from tests.contract.walking import attempt, customer_id, issued, packed
+from tests.kit.dripping import HostileServer
 
 AFTERWARDS = [fault for fault in Fault if fault not in {Fault.THROTTLE, Fault.EXPIRE_TOKENS, Fault.REFUSE_ELEMENT}]
 
@@ -117,6 +119,26 @@ def test_many_at_once_in_the_package_and_in_revenue_cloud(org: Books, mode: str)
     assert [entry.status for entry in org.ledger()] == ["issued"] * 3
     again = packed(platform, [Try(one.draft, one.plan) for one in tries[:2]])
     assert [type(outcome.error) for outcome in again] == [Duplicate, Duplicate]
+
+
+BROKEN = [{"errorCode": "UNKNOWN_EXCEPTION", "message": "An unexpected error occurred"}]
+
+
+@pytest.mark.parametrize(("mode", "means"), [("object", Unavailable), ("revenue", Uncertain)])
+def test_a_part_that_broke_is_no_refusal(org: Books, mode: str, means: type[ConnectorError]) -> None:
+    """A graph is rolled back then; whether an invoice was ingested is not known."""
+    platform = connected(org, mode=mode)
+    one = attempt(platform, orders.simple("SO-1"))
+    part = {"referenceId": "invoice", "httpStatusCode": 500, "body": BROKEN}
+    name = words.graph_id(one.draft.key)
+    graph = {"graphId": name, "isSuccessful": False, "graphResponse": {"compositeResponse": [part]}}
+    answer = {"graphs": [graph], "results": [{"statusCode": 500, "result": BROKEN}]}
+    server = HostileServer(recorded.replies(json.dumps(answer).encode()))
+    try:
+        (outcome,) = packed(org.subject.at(server.url, settings=platform.settings), [Try(one.draft, one.plan)])
+    finally:
+        server.close()
+    assert type(outcome.error) is means
 
 
 def test_the_packages_own_sums_are_compared_before_an_invoice_is_posted(org: Books) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import Duplicate, Rejected, Unauthorized, Uncertain
+from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 from connectors.platforms import sap_business_one_batch as batch
 from connectors.platforms.sap_business_one import SapBusinessOne, SapBusinessOneCredentials
@@ -16,8 +16,9 @@ from connectors.sandbox import sap_business_one as sandbox
 from tests.contract import orders
 from tests.contract.attempts import Try, found, look
 from tests.contract.running import Books, RunningSandbox, subjects
-from tests.contract.test_platforms import planned
+from tests.contract.test_platforms import planned, replies
 from tests.contract.walking import attempt, customer_id, issued, packed
+from tests.kit.dripping import HostileServer
 
 
 @pytest.fixture
@@ -48,6 +49,24 @@ def test_in_a_batch_what_exists_already_does_not_hold_up_the_others(company: Boo
     outcomes = packed(company.platform, tries)
     assert [type(outcome.error) for outcome in outcomes] == [type(None), Duplicate, type(None), type(None)]
     assert [entry.reference for entry in company.ledger()] == ["SO-1", "SO-0", "SO-2", "SO-3"]
+
+
+@pytest.mark.parametrize(
+    ("status", "means"),
+    [(400, Rejected), (401, Unavailable), (408, Uncertain), (429, Throttled), (500, Uncertain)],
+)
+def test_what_is_no_refusal_within_a_batch_is_not_taken_for_one(
+    company: Books, status: int, means: type[ConnectorError]
+) -> None:
+    one = attempt(company.platform, orders.simple("SO-1"))
+    said = '{"error":{"code":"-1","message":"no"}}'
+    part = f"Content-Type: application/http\r\n\r\nHTTP/1.1 {status} X\r\n\r\n{said}\r\n"
+    server = HostileServer(replies(f"--b\r\n{part}--b--\r\n".encode(), "202 Accepted"))
+    try:
+        outcome = company.subject.at(server.url).invoices.create(Try(one.draft, one.plan))
+    finally:
+        server.close()
+    assert type(outcome.error) is means
 
 
 def test_content_ids_are_unique_in_a_batch() -> None:

@@ -173,7 +173,8 @@ SAMPLES = Samples(
 
 PACKAGED = dataclasses.replace(
     ISSUED,
-    source="the package's fields in mburnside999/learning4life, .sfdx/typings/lwc/sobjects/blng__Invoice__c.d.ts",
+    source="the package's fields in mburnside999/learning4life, .sfdx/typings/lwc/sobjects/blng__Invoice__c.d.ts, "
+    "with values of ours",
     body={
         "totalSize": 1,
         "done": True,
@@ -196,7 +197,7 @@ PACKAGED = dataclasses.replace(
 )
 INGESTED = dataclasses.replace(
     ISSUED,
-    source="Object Reference, Invoice (fields); answer of Query",
+    source="Object Reference, Invoice (fields, with values of ours); answer of Query",
     body={
         "totalSize": 1,
         "done": True,
