@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from connectors.auth import OAuth2
+from connectors.auth import OAuth2, Token
 from connectors.consent import Consent
 from connectors.http import Http
 from worker import credentials
@@ -25,11 +25,12 @@ def consents(ref: AccountRef) -> OAuth2 | None:
     return grant if isinstance(grant, OAuth2) and grant.authorize_url else None
 
 
-def finish(ref: AccountRef, consent: Consent, came_back: str) -> None:
+def finish(ref: AccountRef, consent: Consent, came_back: str) -> Token:
     """Stores the token for the address that the browser came back to, and releases the account. Raises as
-    `Consent.token`: then nothing has changed."""
+    `Consent.token`: then nothing has changed. Returns the token."""
     token = consent.token(Http(ref.facts.deadline, ca_file=ref.account.ca_file), came_back)
     credentials.consented(ref.tenant, token, ref.credentials)
+    return token
 
 
 def confirm(ref: AccountRef) -> str:

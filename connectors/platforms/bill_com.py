@@ -93,6 +93,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     """Customers. `accountNumber` carries our key; BILL can be asked by name only, so the rest is compared here."""
 
     look_first = True
+    calls = 2
     platform: BillCom
 
     def plan(self, draft: CustomerDraft) -> Plan:
@@ -166,11 +167,12 @@ class BillCom(Platform):
 
     - **Proved with:** the emulator, written from developer.bill.com. BILL has no SDK for Python.
     - **Open:** whether an invoice number may be used twice (looked up before each create instead); how soon a list
-      shows what was created; which HTTP status comes with BILL's codes for limits (the codes are read, whatever the
+      shows what was created; how the value of a filter is quoted (a name with a quote in it is asked for by what stands
+      before, and compared); which HTTP status comes with BILL's codes for limits (the codes are read, whatever the
       status); whether an invoice in another currency wants an exchange rate; the fields of the payment link's request;
-      whether tax through a SALES_TAX item would round as the shop does (not used); negative lines (not used);
-      BILL's own mails (not used: their request is not documented); how long a session with calls lasts; whether an
-      AP & AR sync token does all this in place of a user's password.
+      whether tax through a SALES_TAX item would round as the shop does (not used); negative lines (not used); BILL's
+      own mails (not used: their request is not documented); how long a session with calls lasts; whether an AP & AR
+      sync token does all this in place of a user's password.
     """
 
     facts = Facts(

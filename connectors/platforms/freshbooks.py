@@ -116,10 +116,10 @@ class FreshBooks(Platform):
     - **Proved with:** the emulator; `freshbooks-sdk`, which FreshBooks lists, drives it (log-in, clients, invoices,
       searches, errors); requests and answers have the names of FreshBooks' own SDK for Node and of recorded answers.
     - **Open:** what the API answers to a number that is taken (a 409, or an error about `invoice_number`, is taken for
-      that); how long a number may be (20 characters are used); how soon a search shows a new invoice (15 minutes are
-      waited after a lost answer); whether tax is rounded by line (a setting says otherwise, and a draft that differs
-      is never marked as sent); whether lines may be negative; whether countries are wanted by their English names;
-      rate limits (two writes a second are kept). A mail goes to the client's own address.
+      that); how long a number may be (20 characters are used) and the notes (4,000); how soon a search shows a new
+      invoice (15 minutes are waited after a lost answer); whether tax is rounded by line (a setting says otherwise, and
+      a draft that differs is never marked as sent); whether lines may be negative; whether countries are wanted by
+      their English names; rate limits (two writes a second are kept). A mail goes to the client's own address.
     """
 
     facts = Facts(

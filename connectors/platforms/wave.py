@@ -117,7 +117,9 @@ class Wave(Platform):
       long it may be (40 characters are used); how soon a search shows a new invoice (15 minutes are waited after a lost
       answer); whether tax is rounded by line (a setting says otherwise, and a draft that differs is never approved);
       whether a price may be negative, which a rounding line of −0.01 needs; whether refresh tokens rotate (it is
-      assumed that they do); rate limits (two calls at once are kept, which is the practice of others).
+      assumed that they do: if the answer to a refresh is lost, the account is held), and whether Wave gives one without
+      the scope `offline_access`, as one third party denies (`billhook connect` says so); how long a memo may be (4,000
+      characters are used); rate limits (two calls at once are kept, which is the practice of others).
     """
 
     facts = Facts(

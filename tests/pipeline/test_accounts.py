@@ -1,5 +1,6 @@
 """Accounts as a merchant meets them: connected, looked at, tried without sending, held when refused."""
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import requests
 from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
+from connectors.auth import OAuth2
 from connectors.platforms import qbo_words
 from connectors.sandbox import freshbooks, xero
 from tests.kit.history import check
@@ -171,6 +173,19 @@ def test_the_redirect_address_is_the_one_that_tokens_are_refreshed_with(
     scene.handle(order_event(1))
     scene.settle()
     check(scene)
+
+
+def test_a_consent_without_a_refresh_token_says_how_long_it_lasts(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_scene("xero")
+    printed: list[str] = []
+    ask = OAuth2.ask
+    monkeypatch.setattr(OAuth2, "ask", lambda *given: dataclasses.replace(ask(*given), refresh=None))
+    monkeypatch.setattr("worker.cli.accounts.say", lambda line: printed.append(line.strip()))
+    monkeypatch.setattr("worker.cli.accounts._typed", lambda: agree("\n".join(printed)))
+    said("connect", "engraver/xero", "--paste")
+    assert [line for line in printed if "Xero gave no refresh token: connect engraver/xero again before 20" in line]
 
 
 def refreshes(scene: InProcess) -> list[str]:

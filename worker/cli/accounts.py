@@ -63,7 +63,10 @@ def connect(
             consent = Consent(grant, ref.credentials, redirect)
             elsewhere = paste or redirect.startswith("https:")  # nobody listens there on this machine
             came_back = _pasted(consent) if elsewhere else _called_back(consent, redirect, seconds)
-            finish(ref, consent, came_back)
+            token = finish(ref, consent, came_back)
+            if token.refresh is None:
+                title = ref.platform.facts.title
+                say(f"{title} gave no refresh token: connect {ref} again before {token.expires_at:%Y-%m-%d %H:%M} UTC.")
             for key, value in told(came_back).items():
                 say(f"{ref.platform.facts.title} says {key} = {value}")
         say(f"{ref} is connected: {confirm(ref)}")
