@@ -237,9 +237,12 @@ class Platform:
                 sample=answer.sample,
             ) from None
 
-    def asked_pdf(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        """The PDF that a read of this path gives. Raises the errors of a read, `Unavailable` for what is none."""
-        answer = self.ask(path, query, {"Accept": "application/pdf"})
+    def asked_pdf(
+        self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """The PDF that a read of this path gives; it is asked for by `Accept`, unless `headers` are given. Raises the
+        errors of a read, `Unavailable` for what is none."""
+        answer = self.ask(path, query, {"Accept": "application/pdf"} if headers is None else headers)
         if not answer.body.startswith(b"%PDF"):
             raise Unavailable(
                 f"{self.facts.title}: the answer is not a PDF", status=answer.status, sample=answer.sample

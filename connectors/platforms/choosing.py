@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from connectors.errors import Rejected
 from connectors.model import RemoteInvoice, Status
@@ -25,14 +25,17 @@ def invoice(draft: PlannedInvoice, found: Iterable[RemoteInvoice], title: str) -
 
 
 def unfinished(
-    draft: PlannedInvoice, found: Iterable[RemoteInvoice], title: str, step: str | None
+    draft: PlannedInvoice,
+    found: Iterable[RemoteInvoice],
+    title: str,
+    step: str | None | Callable[[RemoteInvoice], str | None],
 ) -> Hit[RemoteInvoice] | None:
-    """`invoice` as a point to resume from: at `step`, the one that issues, where ours is still a draft. For platforms
-    whose drafts come with all their lines; None as the step leaves drafts to a person."""
+    """`invoice` as a point to resume from, where ours is still a draft: at `step`, or the one that it says this draft
+    lacks; None leaves it to a person."""
     chosen = invoice(draft, found, title)
-    if chosen is None:
-        return None
-    return Hit(chosen, step if chosen.key == draft.key and chosen.status is Status.DRAFT else None)
+    if chosen is None or chosen.key != draft.key or chosen.status is not Status.DRAFT:
+        return Hit(chosen) if chosen else None
+    return Hit(chosen, step(chosen) if callable(step) else step)
 
 
 def customer(draft: CustomerDraft, found: Iterable[RemoteCustomer], title: str) -> RemoteCustomer | None:

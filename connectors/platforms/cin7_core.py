@@ -110,11 +110,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         mine = self.listed({"ExternalID": draft.key}, ExternalID=draft.key)
         mine = mine or self.listed({"Search": reference}, CustomerReference=reference)
         sales = {ident: core(self).sale(ident) for ident in mine}
-        hit = choosing.invoice(draft, [words.document(raw) for raw in sales.values()], TITLE)
-        if hit is None:
-            return None
-        unfinished = hit.key == draft.key and hit.status is Status.DRAFT
-        return Hit(hit, self.missing(sales[hit.id]) if unfinished else None)
+        found = map(words.document, sales.values())
+        return choosing.unfinished(draft, found, TITLE, lambda hit: self.missing(sales[hit.id]))
 
     def listed(self, query: Mapping[str, str], **same: str) -> list[str]:
         """The ids of sales that a question finds and whose fields are exactly these; no credit notes."""

@@ -223,9 +223,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return [self.looked(lambda draft=draft: self._hit(draft, found)) for draft in drafts]  # type: ignore[misc]
 
     def _hit(self, draft: PlannedInvoice, found: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
-        hit = choosing.invoice(draft, words.known(draft.draft, found), words.TITLE)
-        half_built = hit and hit.key == draft.key and hit.status is Status.DRAFT and self.platform.settings.issue
-        return Hit(hit, "issue" if half_built else None) if hit else None
+        step = "issue" if self.platform.settings.issue else None
+        return choosing.unfinished(draft, words.known(draft.draft, found), words.TITLE, step)
 
 
 def inner(answer: Answer, part: dict[str, Any]) -> Answer:

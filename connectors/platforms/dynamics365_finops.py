@@ -282,13 +282,10 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return {raw["CorrectedInvoiceId"] for raw in found}
 
     def _hit(self, draft: PlannedInvoice, found: Sequence[tuple[RemoteInvoice, int]]) -> Hit[RemoteInvoice] | None:
-        hit = choosing.invoice(draft, words.known(draft.draft, [one for one, _ in found]), words.TITLE)
-        if hit is None:
-            return None
-        lines = next(count for one, count in found if one.id == hit.id)
-        if hit.key != draft.key or hit.status is not Status.DRAFT:
-            return Hit(hit)
-        return Hit(hit, "issue" if lines and self.platform.settings.issue else None if lines else "lines")
+        lines = {one.id: count for one, count in found}
+        last = "issue" if self.platform.settings.issue else None
+        known = words.known(draft.draft, [one for one, _ in found])
+        return choosing.unfinished(draft, known, words.TITLE, lambda hit: last if lines[hit.id] else "lines")
 
 
 def document(raw: Any, lines: Sequence[Any], corrected: bool = False) -> RemoteInvoice:

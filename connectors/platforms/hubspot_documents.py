@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.errors import ConnectorError, Duplicate, Rejected, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import RemoteInvoice
 from connectors.platforms import choosing
 from connectors.platforms import hubspot_words as words
 from connectors.platforms.documents import (
@@ -123,11 +123,8 @@ class Invoices(Batched[PlannedInvoice, RemoteInvoice]):
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         raw = self.found("invoices", draft.draft.reference, words.REFERENCE)
-        document = choosing.invoice(draft, [words.invoice(raw)] if raw else [], "HubSpot")
-        if document is None:
-            return None
-        half_built = document.key == draft.key and document.status is Status.DRAFT
-        return Hit(document, self._resume(draft, document) if half_built else None)
+        found = [words.invoice(raw)] if raw else []
+        return choosing.unfinished(draft, found, "HubSpot", lambda hit: self._resume(draft, hit))
 
     def _resume(self, draft: PlannedInvoice, document: RemoteInvoice) -> str | None:
         """The step that a draft still lacks. Lines that are there already may be sent again: HubSpot refuses just

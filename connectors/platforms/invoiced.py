@@ -98,11 +98,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         found = invoiced(self).pages("/invoices", {f"metadata[{words.REFERENCE}]": draft.draft.reference})
-        chosen = choosing.invoice(draft, map(words.read_invoice, found), "Invoiced")
-        if chosen is None:
-            return None
-        unfinished = chosen.key == draft.key and chosen.status is Status.DRAFT and self.platform.settings.issue
-        return Hit(chosen, "issue" if unfinished else None)
+        step = "issue" if self.platform.settings.issue else None
+        return choosing.unfinished(draft, map(words.read_invoice, found), "Invoiced", step)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
         document = words.read_invoice(answer.json())

@@ -9,6 +9,7 @@ from typing import Any
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unavailable
 from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing
 from connectors.platforms import odoo_words as words
 from connectors.platforms.documents import (
     Attempt,
@@ -184,24 +185,17 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
         return [self._match(draft, raws) for draft in drafts]
 
     def _match(
-        self, draft: PlannedInvoice, raws: Iterable[Mapping[str, Any]]
+        self, draft: PlannedInvoice, raws: Sequence[Mapping[str, Any]]
     ) -> Hit[RemoteInvoice] | None | ConnectorError:
         """References need not be unique in Odoo, and people may edit them: ours is what carries our key."""
-        version, order = server(self).settings.version, draft.draft
-        try:
-            hits = [(words.invoice(raw, version), len(raw["invoice_line_ids"])) for raw in raws]
-        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-            return Unavailable(f"Odoo: what the look-up found cannot be read ({type(error).__name__})")
-        hits = [hit for hit in hits if hit[0].key == draft.key or hit[0].reference == order.reference]
-        hits.sort(key=lambda hit: (hit[0].key != draft.key, hit[0].status is Status.VOID))
-        live = [one.id for one, _ in hits if one.key == draft.key and one.status is not Status.VOID]
-        if len(live) > 1:
-            return Rejected(f"Odoo has {len(live)} invoices of order {order.order_ref}: {', '.join(live)}; keep one")
-        if not hits:
-            return None
-        document, lines = hits[0]
-        half_built = document.key == draft.key and document.status is Status.DRAFT
-        return Hit(document, self._resume(draft, document, lines) if half_built else None)
+        version = server(self).settings.version
+
+        def read() -> Hit[RemoteInvoice] | None:
+            lines = {str(raw["id"]): len(raw["invoice_line_ids"]) for raw in raws}
+            found = [words.invoice(raw, version) for raw in raws]
+            return choosing.unfinished(draft, found, "Odoo", lambda one: self._resume(draft, one, lines[one.id]))
+
+        return self.looked(read)
 
     def _resume(self, draft: PlannedInvoice, document: RemoteInvoice, lines: int) -> str | None:
         """The step that a draft still lacks; lines and taxes may be written again, which changes nothing."""

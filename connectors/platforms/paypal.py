@@ -56,11 +56,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         """A search may match parts of a number, and shows no memo: what has the number is read."""
         number = draft.draft.reference
         ids = [raw["id"] for raw in self.platform.searched(number) if raw["detail"]["invoice_number"] == number]
-        chosen = choosing.invoice(draft, [self.platform.read(one) for one in ids], words.TITLE)
-        if chosen is None:
-            return None
-        half = chosen.key == draft.key and chosen.status is Status.DRAFT and self.platform.settings.issue
-        return Hit(chosen, resume_at="send" if half else None)
+        step = "send" if self.platform.settings.issue else None
+        return choosing.unfinished(draft, map(self.platform.read, ids), words.TITLE, step)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         if request.step == "send":

@@ -110,11 +110,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             raw for one in about for raw in self.platform.listed("sales_invoices", {"attributes": "reference", **one})
         ]
         near = {raw["id"]: None for raw in raws if raw.get("reference") == draft.draft.reference}
-        hit = choosing.invoice(draft, [self.platform.read(one) for one in near], words.TITLE)
-        if hit is None:
-            return None
-        lacking = hit.status is Status.DRAFT and hit.key == draft.key and self.platform.settings.issue
-        return Hit(hit, "release" if lacking else None)
+        step = "release" if self.platform.settings.issue else None
+        return choosing.unfinished(draft, map(self.platform.read, near), words.TITLE, step)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         """The draft is shown to nobody from here, but read before it is released: under an id that was used before

@@ -13,9 +13,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
-from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
+from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Uncertain
 from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
+from connectors.platforms import choosing
 from connectors.platforms import stripe_lines as lines
 from connectors.platforms import stripe_words as words
 from connectors.platforms.base import Choice, Platform
@@ -184,23 +185,14 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     ) -> Hit[RemoteInvoice] | None | ConnectorError:
         if isinstance(listed, ConnectorError):
             return listed
-        ours = [raw for raw in listed if mark(raw, "billhook_key") == draft.key]
-        if len(ours) > 1:
-            ids = ", ".join(raw["id"] for raw in ours)
-            return Rejected(
-                f"order {draft.draft.order_ref}: {len(ours)} invoices on Stripe carry its key: {ids}; keep one"
-            )
-        theirs = [raw for raw in listed if mark(raw, "billhook_order") == draft.draft.reference]
-        for raw in ours or theirs[:1]:
-            try:
-                document = words.invoice(raw)
-                half_built = bool(ours) and document.status is Status.DRAFT
-                return Hit(document, self._resume(draft, document) if half_built else None)
-            except ConnectorError as error:
-                return error
-            except (LookupError, ValueError, TypeError) as error:
-                return Unavailable(f"Stripe's list of invoices cannot be read ({type(error).__name__})")
-        return None
+        near = [
+            raw
+            for raw in listed
+            if mark(raw, "billhook_key") == draft.key or mark(raw, "billhook_order") == draft.draft.reference
+        ]
+        return self.looked(
+            lambda: choosing.unfinished(draft, map(words.invoice, near), "Stripe", lambda hit: self._resume(draft, hit))
+        )
 
     def _resume(self, draft: PlannedInvoice, document: RemoteInvoice) -> str | None:
         """The step a half-built draft still lacks; the embedded `lines` are a first page only."""

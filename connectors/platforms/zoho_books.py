@@ -110,11 +110,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         number = draft.draft.reference
         rows = books(self).listed("invoices", {"invoice_number": number})
         found = [self.platform.read(row["invoice_id"]) for row in rows if row["invoice_number"] == number]
-        hit = choosing.invoice(draft, found, TITLE)
-        if hit is None:
-            return None
-        unfinished = books(self).settings.issue and hit.key == draft.key and hit.status is Status.DRAFT
-        return Hit(hit, "issue" if unfinished else None)
+        return choosing.unfinished(draft, found, TITLE, "issue" if books(self).settings.issue else None)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         if request.issues:
@@ -263,10 +259,7 @@ class ZohoBooks(Platform):
         self.execute(Request(step="send", path=_path(remote_id) + "/email"), key=key)
 
     def pdf(self, remote_id: str) -> bytes:
-        answer = self.ask(_path(remote_id), {"accept": "pdf"})
-        if not answer.body.startswith(b"%PDF"):
-            raise Unavailable(f"{TITLE}: the answer is not a PDF", status=answer.status, sample=answer.sample)
-        return answer.body
+        return self.asked_pdf(_path(remote_id), {"accept": "pdf"}, {})
 
     def link(self, remote_id: str) -> str | None:
         return self.read(remote_id).url
