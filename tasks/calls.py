@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.errors import ConnectorError, Uncertain
 from connectors.model import RemoteInvoice, Status
-from connectors.platforms.documents import Documents, Outcome
+from connectors.platforms.documents import LOOKED_FOR, Documents, Outcome
 from tasks.attempt import Try
 from worker import limits, runtime
 from worker.limits import Permits
@@ -19,9 +19,6 @@ from worker.store.documents import Bulk, Work
 
 GATHER = 0.02
 """Seconds in which further outcomes join a commit."""
-
-LOOKED_FOR = 10
-"""Documents that one look-up asks for; more would not fit into an address."""
 
 Done = list[tuple[Try, Outcome[Any]]]
 

@@ -159,7 +159,9 @@ def _not_done(
     detail: dict[str, Any], doubt: bool,
 ) -> Verdict:  # fmt: skip
     """Surely not done: tried again later, unless patience is at its end."""
-    too_old = at - work.job.created_at > policy.give_up_after
+    # a quota of days is waited for, and is not to blame for what the first call after it meets
+    ours = isinstance(error, Throttled) and error.status is None
+    too_old = not ours and at - (work.first_sent_at or work.job.created_at) > policy.give_up_after
     too_often = work.job.attempts >= policy.attempts and isinstance(error, Unavailable)
     if too_old or too_often:
         reason = f"given up after {work.job.attempts} attempts: {error.message}"

@@ -27,6 +27,10 @@ from connectors.platforms.facts import difference
 if TYPE_CHECKING:
     from connectors.platforms.base import Platform
 
+LOOKED_FOR = 10
+"""Documents that one look-up asks for, where many are created by one call; more would not fit into an address."""
+
+
 LATER, PLACE = "\ud802", "\x1a"
 """Stand on both sides of a step's name: in what is being written a lone surrogate, which no text from outside holds;
 in the body of a `Request`, which is stored, a control character that neither JSON nor form-encoded text holds bare."""

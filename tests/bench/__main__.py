@@ -137,6 +137,25 @@ def backlog(
 
 
 @bench.command()
+def quotas(
+    orders: Annotated[int, typer.Option(min=1, help="Orders of the day, which all wait from its start.")] = 5000,
+    platform: Annotated[list[str] | None, typer.Option(help="Default: the five with the tightest quotas.")] = None,
+    latency: Annotated[int, typer.Option(min=1, help="Milliseconds a platform takes a call.")] = 300,
+    as_json: AsJson = False,
+) -> None:
+    """A day of orders against the platforms' quotas, in virtual time: how full they are, and by when all is posted."""
+    from tests.bench.quotas import PLATFORMS, measure
+
+    wanted = _known(platform, list(PLATFORMS), "platform")
+    found = _measured(lambda: measure(orders=orders, platforms=wanted, latency_ms=latency))
+    if as_json:
+        print_json(found)
+        return
+    tables.table(found["results"], tables.QUOTAS)
+    say(f"\n{found['orders']:,} orders of {found['customers']:,} customers; {found['latency_ms']} ms a call, virtual.")
+
+
+@bench.command()
 def start(runs: Runs = 3, to_file: ToFile = None) -> None:
     """Seconds from `billhook demo` to its first invoice; milliseconds of `billhook --help`."""
     from tests.bench.start import measure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.bench.contest import OURS
@@ -84,6 +85,25 @@ BACKLOG: Columns = {
     **_OTHERS,
     "CPU ms an invoice": PIPELINE["CPU ms an invoice"],
 }
+QUOTAS: Columns = {
+    "platform": lambda row: row["platform"],
+    "quota that decides": lambda row: row["quota"],
+    "of it used": lambda row: f"{row['used']:.1%}",
+    "answered 429": lambda row: str(row["refused"]),
+    "calls": lambda row: f"{row['calls']:,}",
+    "an invoice": lambda row: f"{row['calls_per_invoice']:.2f}",
+    "of them create": lambda row: f"{row['creates']:,}",
+    "expected": lambda row: _duration(row["began"], row["predicted"]),
+    "came": lambda row: _duration(row["began"], row["came"]),
+    "off": lambda row: f"{row['off']:+.1%}",
+}
+
+
+def _duration(began: str, ended: str) -> str:
+    """As "2 d 0:37:12"."""
+    lasted = datetime.fromisoformat(ended) - datetime.fromisoformat(began)
+    rest = timedelta(seconds=round(lasted.total_seconds()) % 86_400)
+    return f"{lasted.days} d {rest}" if lasted.days else str(rest)
 
 
 def compared(found: dict[str, Any]) -> None:

@@ -102,3 +102,15 @@ def test_what_a_process_costs_is_counted_with_all_that_it_started() -> None:
     assert 0 < used["pss"] <= used["rss"]
     assert used["processes"] >= 1
     assert family_cpu_seconds(os.getpid()) > 0
+
+
+def test_bench_quotas_keeps_to_the_quota_and_says_before_when_all_is_posted(tmp_path: Path) -> None:
+    found = bench(tmp_path, "quotas", "--orders", "70", "--platform", "zoho_books", "--platform", "xero")
+    zoho, xero = found["results"]
+    assert (zoho["platform"], zoho["quota"]) == ("zoho_books", "100 in 60 s")
+    assert zoho["used"] > 0.9
+    assert abs(zoho["off"]) < 0.1
+    assert 2 <= zoho["calls_per_invoice"] < 4
+    assert (xero["calls"], xero["creates"]) == (2, 2), "two bulks; the customers are known from the orders before"
+    assert [row["refused"] for row in found["results"]] == [0, 0]
+    assert not list(tmp_path.iterdir()), "nothing is left behind"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,8 @@ def status(
     shop: OfShop = None,
 ) -> None:
     """How things stand: what is done, due, and held, and why."""
-    from worker.store import views
+    from worker import forecast
+    from worker.store import jobs, views
 
     if held:
         rows = views.held(opened(), shop=shop)
@@ -30,7 +32,14 @@ def status(
         return
     if shop:
         fail("--shop goes with --held.", MISUSED)
-    (print_json if as_json else _show_status)(views.status(opened()))
+    found = views.status(opened())
+    expected = forecast.forecasts(jobs.now())
+    if as_json:
+        print_json(found | {"forecasts": [asdict(one) for one in expected]})
+        return
+    _show_status(found)
+    for one in expected:
+        say(one.sentence())
 
 
 def _show_status(found: dict[str, Any]) -> None:

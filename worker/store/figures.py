@@ -1,7 +1,8 @@
-"""Figures over everything, for the demo and the benchmarks: counts, times, repetitions."""
+"""Figures over everything, for forecasts, the demo and the benchmarks: counts, times, repetitions."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from worker.store.engine import Store
 from worker.store.schema import audit, inbox, invoices, jobs
 
 FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled", "shadow"}
+LATELY = 200
+"""How many calls count for what a call takes lately."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,36 @@ def figures(store: Store) -> Figures:
     query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
     with store.read() as connection:
         return Figures({(kind, state): count for kind, state, count in connection.execute(query)})
+
+
+def waiting(store: Store) -> dict[str, Counter[str]]:
+    """For each tenant, how many of its customers and invoices wait to be sent, now or later, by kind."""
+    query = (
+        select(jobs.c.tenant, jobs.c.kind, func.count())
+        .where(jobs.c.kind.in_(("customer", "invoice")), or_(jobs.c.due_at.is_not(None), jobs.c.waits_for != ""))
+        .group_by(jobs.c.tenant, jobs.c.kind)
+    )
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    with store.read() as connection:
+        for tenant, kind, count in connection.execute(query):
+            found[tenant][kind] = count
+    return found
+
+
+def seconds_a_call(store: Store) -> dict[str, float]:
+    """For each tenant that has called lately, what its calls took on average, in seconds."""
+    timed = select(audit.c.subject, audit.c.duration_us).where(audit.c.duration_us.is_not(None))
+    newest = timed.order_by(audit.c.id.desc()).limit(LATELY)
+    took: dict[str, list[int]] = defaultdict(list)
+    with store.read() as connection:
+        for subject, duration in connection.execute(newest):
+            kind, _, job_id = subject.partition(":")
+            if kind in ("customer", "invoice"):
+                took[job_id].append(duration)
+        tenants: dict[str, list[int]] = defaultdict(list)
+        for job_id, tenant in connection.execute(select(jobs.c.id, jobs.c.tenant).where(jobs.c.id.in_(list(took)))):
+            tenants[tenant] += took[job_id]
+    return {tenant: sum(each) / len(each) / 1_000_000 for tenant, each in tenants.items()}
 
 
 def inbox_rows(inbox_store: Store) -> int:
