@@ -64,14 +64,20 @@ SENT = Recorded(
 def old(status: int, errno: int, message: str, field: str = "") -> Recorded:
     """An error of the accounting API's older shape, a number of FreshBooks' list of errors in it."""
     error = {"errno": errno, "field": field, "message": message, "object": "invoice", "value": None}
-    return Recorded(f"{ERRORS}; shape of packages/api/src/models/Error.ts", status, {"response": {"errors": [error]}})
+    return Recorded(
+        f"{ERRORS}; shape of packages/api/src/models/Error.ts; messages are ours",
+        status,
+        {"response": {"errors": [error]}},
+    )
 
 
 def new(status: int, reason: str, message: str, field: str) -> Recorded:
     """The same of the newer shape."""
     metadata = {"message": message, "field": field, "object": "invoice", "value": ""}
     detail = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "metadata": metadata}
-    return Recorded(ERRORS, status, {"code": 3, "message": "Request failed", "details": [detail]})
+    return Recorded(
+        f"{ERRORS}; messages are ours", status, {"code": 3, "message": "Request failed", "details": [detail]}
+    )
 
 
 REFUSALS = (

@@ -62,7 +62,9 @@ def refusal(status: int, message: str, category: str, code: str = "", **more: An
     """In the shape of the schema Error of the vendor's OpenAPI documents."""
     parts = [{"message": message, "code": code}] if code else []
     body = {"status": "error", "message": message, "category": category, "errors": parts, **more}
-    source = "developers.hubspot.com, error handling; CRM/Invoices 2026-03 invoices.json, schema Error"
+    source = (
+        "developers.hubspot.com, error handling; CRM/Invoices 2026-03 invoices.json, schema Error; messages are ours"
+    )
     return Recorded(source, status, body)
 
 
@@ -77,7 +79,9 @@ SAMPLES = Samples(
     },
     token=sandbox.ACCESS_TOKEN,
     required_settings=("account", "tax"),
-    invoice=Recorded("CRM/Invoices 2026-03 invoices.json, schema SimplePublicObjectWithAssociations", 200, INVOICE),
+    invoice=Recorded(
+        "CRM/Invoices 2026-03 invoices.json, schema SimplePublicObjectWithAssociations; values are ours", 200, INVOICE
+    ),
     invoice_expected={
         "id": "700",
         "number": "INV-1042",

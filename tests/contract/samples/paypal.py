@@ -87,7 +87,11 @@ def refusal(status: int, name: str, issue: str = "", field: str = "") -> Recorde
     """An error answer in the shape of docs.paypal.ai/growth/grow-business/invoicing/errors."""
     detail = {"issue": issue, "description": "See the documentation.", **({"field": field} if field else {})}
     body = {"name": name, "message": "See details.", "debug_id": "04228dda78114", "details": [detail] if issue else []}
-    return Recorded("docs.paypal.ai, invoicing errors; openapi/invoicing_v2.json", status, body)
+    return Recorded(
+        "docs.paypal.ai, invoicing errors; openapi/invoicing_v2.json (texts are ours, and what names a taken number)",
+        status,
+        body,
+    )
 
 
 NO = "UNPROCESSABLE_ENTITY"
@@ -98,7 +102,9 @@ SAMPLES = Samples(
     credentials={"client_id": sandbox.CLIENT_ID, "client_secret": sandbox.CLIENT_SECRET},
     token=sandbox.ACCESS_TOKEN,
     required_settings=(),
-    invoice=Recorded("developer.paypal.com/docs/api/invoicing/v2, Show invoice details", 200, INVOICE),
+    invoice=Recorded(
+        "developer.paypal.com/docs/api/invoicing/v2, Show invoice details; figures are ours", 200, INVOICE
+    ),
     invoice_expected={
         "id": "INV2-Z56S-5LLA-Q52L-CPZ5",
         "number": "SO-1001",

@@ -85,7 +85,9 @@ INVOICE = {
 def refusal(status: int, category: str, code: str, detail: str, field: str | None = None) -> Recorded:
     """An error answer in the shape of developer.squareup.com/docs/build-basics/handling-errors."""
     error = {"category": category, "code": code, "detail": detail, **({"field": field} if field else {})}
-    return Recorded("square/connect-api-specification, Error and ErrorCode", status, {"errors": [error]})
+    return Recorded(
+        "square/connect-api-specification, Error and ErrorCode; details are ours", status, {"errors": [error]}
+    )
 
 
 BAD = "INVALID_REQUEST_ERROR"
@@ -100,7 +102,7 @@ SAMPLES = Samples(
     },
     token=sandbox.ACCESS_TOKEN,
     required_settings=("locations",),
-    invoice=Recorded("developer.squareup.com, PublishInvoice", 200, INVOICE),
+    invoice=Recorded("developer.squareup.com, PublishInvoice; figures are ours", 200, INVOICE),
     invoice_expected={
         "id": "inv:0-ChCHu2mZEabLeeHahQnXDjZQECY",
         "number": "SO-1001",

@@ -42,14 +42,20 @@ SAVED = Recorded(
 def error(code: str, message: str, status: int = 200, **more: Any) -> Recorded:
     """The shape of the page's examples."""
     found = {"extensions": {"id": "d9e441c5-8c54-421b-bcdb-f0c2012a9f9c", "code": code}, "message": message}
-    return Recorded(ERRORS, status, {"errors": [{**found, "locations": [{"line": 2, "column": 3}], **more}]})
+    return Recorded(
+        f"{ERRORS} (codes and shape; the messages are ours)",
+        status,
+        {"errors": [{**found, "locations": [{"line": 2, "column": 3}], **more}]},
+    )
 
 
 def refused(path: str, code: str, message: str) -> Recorded:
     """`didSucceed: false`, as the page's section on mutations shows it."""
     errors = [{"path": ["input", path], "code": code, "message": message}]
     payload = {"didSucceed": False, "inputErrors": errors, "invoice": None}
-    return Recorded(f"{ERRORS}, Mutations", 200, {"data": {"invoiceCreate": payload}})
+    return Recorded(
+        f"{ERRORS}, Mutations (shape; paths, codes and messages are ours)", 200, {"data": {"invoiceCreate": payload}}
+    )
 
 
 REFUSALS = (
@@ -61,7 +67,7 @@ REFUSALS = (
     (error("NOT_FOUND", "Account not found.", path=["invoiceCreate", "invoice", "items"]), Uncertain),
     (refused("items", "INVALID", "Product not found."), Rejected),
     (refused("invoiceNumber", "INVALID", "The number is in use."), Duplicate),
-    (Recorded(ERRORS, 403, {"errors": [{"message": "Forbidden"}]}), Unauthorized),
+    (Recorded(f"{ERRORS} (the body is ours)", 403, {"errors": [{"message": "Forbidden"}]}), Unauthorized),
     (Recorded("oliverames/wave-mcp-server, index.js: 429 with Retry-After", 429, ""), Throttled),
     (Recorded("oliverames/wave-mcp-server, index.js: 5xx", 502, "<html>"), Uncertain),
 )
