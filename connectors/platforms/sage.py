@@ -143,10 +143,10 @@ class Sage(Platform):
     - **Proved with:** the emulator, written from developer.sage.com; the fields of every request against the schemas
       made of Sage's v3.1 specification. Sage has no SDK for Python.
     - **Open:** the limits of 100 calls a minute and 2,500 a day for a business come from third parties; what is
-      answered to an idempotency id that is used again for another body (the answer's reference is compared); how long
-      a `reference` may be; how soon a search shows what was made; whether a contact's and its invoices' currencies may
-      differ (they never do here); whether a plan without foreign currencies says so in words; businesses in Spain,
-      where no tax may be stated.
+      answered to an idempotency id that is used again for another body (the answer's reference is compared); how long a
+      `reference` (25 characters are used) and the notes (1,000) may be; how soon a search shows what was made; whether
+      a contact's and its invoices' currencies may differ (they never do here); whether a plan without foreign
+      currencies says so in words; businesses in Spain, where no tax may be stated.
     """
 
     facts = Facts(
