@@ -17,8 +17,9 @@ from connectors.model import Amount, InvoiceDraft, Line, RemoteInvoice, Status, 
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.odoo_protocols import Protocol
+from connectors.platforms.rows import coded
+from connectors.platforms.texts import BEFORE_KEY, key_in
 
-BEFORE_KEY = " · "
 LONGEST = 255
 """Characters of our reference. Odoo's own text fields have no limit; this is ours."""
 CENT = Decimal("0.01")
@@ -310,12 +311,7 @@ def _tax_id(draft: InvoiceDraft, tax: Tax | None, settings: OdooSettings) -> int
     if tax is None:
         return None
     name, known = ("inclusive_tax", settings.inclusive_tax) if draft.tax_included else ("tax", settings.tax)
-    if tax.rate not in known:
-        raise Rejected(
-            f'order {draft.order_ref}: no Odoo tax is configured for {_plain(tax.rate)} %: set {name}."'
-            f"{_plain(tax.rate)}\" in the account's settings to the id of that sales tax"
-        )
-    return known[tax.rate]
+    return coded(known, tax.rate, draft, "Odoo", name)
 
 
 def invoice(raw: Mapping[str, Any], version: int) -> RemoteInvoice:
@@ -346,9 +342,3 @@ def amount(value: Any, currency: str) -> Decimal:
     exact = Decimal(str(value))
     meant = rounded(exact, currency)
     return meant if abs(meant - exact) < Decimal("0.00001") else exact
-
-
-def key_in(text: Any) -> str | None:
-    """The business key in the origin of an invoice, None where it carries none of ours."""
-    _, found, key = (text or "").rpartition(BEFORE_KEY)
-    return key if found else None

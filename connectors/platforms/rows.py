@@ -114,15 +114,20 @@ def _less(row: Row, amount: Decimal, tax: Decimal) -> Row:
 def shares(amount: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
     """`amount` in whole minor units by weight, what rounding leaves to the largest fractions; no share exceeds its
     weight."""
-    units, parts = to_minor(amount, currency), [to_minor(weight, currency) for weight in weights]
-    whole = sum(parts)
-    if not units or not whole:
-        return [NONE for _ in weights]
-    found = [units * part // whole for part in parts]
-    largest = sorted(range(len(parts)), key=lambda at: (-(units * parts[at] % whole), at))
-    for at in largest[: units - sum(found)]:
-        found[at] += 1
+    found = shared(to_minor(amount, currency), [to_minor(weight, currency) for weight in weights])
     return [from_minor(one, currency) for one in found]
+
+
+def shared(amount: int, weights: Sequence[int]) -> list[int]:
+    """`shares` of amounts that are whole units already."""
+    whole = sum(weights)
+    if not amount or not whole:
+        return [0 for _ in weights]
+    found = [amount * weight // whole for weight in weights]
+    largest = sorted(range(len(weights)), key=lambda at: (-(amount * weights[at] % whole), at))
+    for at in largest[: amount - sum(found)]:
+        found[at] += 1
+    return found
 
 
 def priced(

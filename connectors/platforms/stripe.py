@@ -32,6 +32,7 @@ from connectors.platforms.documents import (
 )
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
 from connectors.platforms.stripe_words import Pairs, StripeCredentials, StripeSettings, TaxRate, address, form, mark
+from connectors.platforms.texts import fits
 
 T = TypeVar("T")
 
@@ -106,8 +107,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         order, settings = draft.draft, stripe(self).settings
-        words.fits(order.reference, "reference", order.order_ref)
-        words.fits(order.key, "business key", order.order_ref)
+        fits(f"order {order.order_ref}: the reference", order.reference, words.METADATA_LIMIT, "Stripe's metadata")
+        fits(f"order {order.order_ref}: the business key", order.key, words.METADATA_LIMIT, "Stripe's metadata")
         if not order.customer.email:
             raise Rejected(
                 f"order {order.order_ref}: the customer has no e-mail address, and Stripe makes no invoice to be paid "

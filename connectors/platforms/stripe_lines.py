@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from connectors.errors import Rejected
 from connectors.model import InvoiceDraft, Tax
+from connectors.platforms.rows import shared
 
 Pairs = list[tuple[str, str]]
 
@@ -117,18 +118,6 @@ def _less(parts: Sequence[Row], off: int) -> list[Row]:
     """The rows with `off` spread over those that a discount falls on."""
     shares = iter(shared(off, [row.amount for row in parts if row.discountable]))
     return [replace(row, amount=row.amount - next(shares)) if row.discountable else row for row in parts]
-
-
-def shared(amount: int, weights: Sequence[int]) -> list[int]:
-    """`amount` in whole units by weight, the rest to the largest fractions; no share exceeds its weight."""
-    whole = sum(weights)
-    if not amount or not whole:
-        return [0] * len(weights)
-    shares = [amount * weight // whole for weight in weights]
-    largest = sorted(range(len(weights)), key=lambda at: (-(amount * weights[at] % whole), at))
-    for at in largest[: amount - sum(shares)]:
-        shares[at] += 1
-    return shares
 
 
 def spread(draft: InvoiceDraft, parts: Sequence[Row], off: int) -> list[Row]:

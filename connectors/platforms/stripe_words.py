@@ -14,6 +14,7 @@ from connectors.model import Address, RemoteInvoice, Status
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import RemoteCustomer, Request
 from connectors.platforms.stripe_lines import Row, digits
+from connectors.platforms.texts import parts
 
 Pairs = list[tuple[str, str]]
 
@@ -91,15 +92,8 @@ def address(prefix: str, given: Address | None) -> Pairs:
     """The parts of an address that are there, in Stripe's names."""
     if given is None:
         return []
-    parts = {
-        "line1": given.line1,
-        "line2": given.line2,
-        "city": given.city,
-        "state": given.region,
-        "postal_code": given.postcode,
-        "country": given.country,
-    }
-    return [(f"{prefix}[{name}]", value) for name, value in parts.items() if value]
+    names = ("line1", "line2", "city", "state", "postal_code", "country")
+    return [(f"{prefix}[{name}]", value) for name, value in zip(names, parts(given), strict=True) if value]
 
 
 def invoice(raw: Any) -> RemoteInvoice:
@@ -136,19 +130,12 @@ def mark(raw: Any, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def fits(value: str, what: str, order: str) -> None:
-    if len(value) > METADATA_LIMIT:
-        raise Rejected(
-            f"order {order}: the {what} has {len(value)} characters, Stripe's metadata at most {METADATA_LIMIT}"
-        )
-
-
-def rates_of(parts: Sequence[Row], settings: StripeSettings, inclusive: bool) -> dict[Decimal, str]:
+def rates_of(found: Sequence[Row], settings: StripeSettings, inclusive: bool) -> dict[Decimal, str]:
     """The tax rate ids of the order's percentages; a zero percentage may go without one."""
     name, known = (
         ("inclusive_tax_rates", settings.inclusive_tax_rates) if inclusive else ("tax_rates", settings.tax_rates)
     )
-    for tax in (row.tax for row in parts):
+    for tax in (row.tax for row in found):
         if tax is not None and tax.rate and tax.rate not in known:
             raise Rejected(
                 f'the order has {tax.name} at {tax.rate.normalize():f} %: add it to the Stripe setting "{name}"'

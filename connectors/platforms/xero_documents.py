@@ -24,6 +24,7 @@ from connectors.platforms.documents import (
     Request,
     reading,
 )
+from connectors.platforms.texts import distinct_name, key_in, short
 
 API = "/api.xro/2.0"
 JSON = {"Content-Type": "application/json"}
@@ -172,7 +173,7 @@ class Contacts(Elements[CustomerDraft, RemoteCustomer]):
     match_field = "ContactNumber"
 
     def reference(self, draft: CustomerDraft) -> str:
-        return words.contact_number(draft.key)
+        return short(draft.key, words.NUMBER)
 
     def document(self, raw: Mapping[str, Any]) -> RemoteCustomer:
         return RemoteCustomer(
@@ -184,7 +185,7 @@ class Contacts(Elements[CustomerDraft, RemoteCustomer]):
 
     def terms(self, draft: CustomerDraft) -> list[str]:
         """By number, name and e-mail at once: `where` takes `==` on any element (Xero-OpenAPI) and OR."""
-        wanted = {"ContactNumber": self.reference(draft), "Name": words.contact_name(draft)}
+        wanted = {"ContactNumber": self.reference(draft), "Name": distinct_name(draft)}
         if draft.party.email:
             wanted["EmailAddress"] = draft.party.email
         return [f'{field}=="{value}"' for field, value in wanted.items() if words.quotable(value)]
@@ -193,7 +194,7 @@ class Contacts(Elements[CustomerDraft, RemoteCustomer]):
         return {"where": " OR ".join(terms)}
 
     def search_term(self, draft: CustomerDraft) -> str | None:
-        name = words.contact_name(draft)
+        name = distinct_name(draft)
         return None if words.quotable(name) else name
 
     def match(
@@ -202,7 +203,7 @@ class Contacts(Elements[CustomerDraft, RemoteCustomer]):
         active = sorted(
             (raw for raw in raws if raw.get("ContactStatus", "ACTIVE") == "ACTIVE"), key=lambda raw: raw["ContactID"]
         )
-        number, name = self.reference(draft), words.contact_name(draft).casefold()
+        number, name = self.reference(draft), distinct_name(draft).casefold()
         ours = [raw for raw in active if raw.get("ContactNumber") == number]
         if len(ours) > 1:
             return Rejected(f"Xero has {len(ours)} contacts with the contact code {number}: merge them, then retry")
@@ -232,7 +233,7 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
             id=raw["InvoiceID"],
             number=raw.get("InvoiceNumber"),
             reference=raw.get("InvoiceNumber"),
-            key=words.key_in(raw.get("Reference")),
+            key=key_in(raw.get("Reference")),
             status=STATUSES[raw["Status"]],
             currency=raw["CurrencyCode"],
             total=raw["Total"],

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from connectors.errors import Rejected
-from connectors.model import Address, Amount, InvoiceDraft, Line, Tax
+from connectors.model import Address, Amount, InvoiceDraft
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft
+from connectors.platforms.rows import Row, coded, rows
+from connectors.platforms.texts import distinct_name, first_and_last, fits, marked, short, without_empty
 
+TITLE = "Xero"
+NUMBER = 50
+"""Characters of a ContactNumber."""
 CENT = Decimal("0.01")
-BEFORE_KEY = " · "
 
 
 class XeroSettings(PlatformSettings):
@@ -69,41 +71,25 @@ def quotable(value: str) -> bool:
     return '"' not in value and "\\" not in value
 
 
-def contact_number(key: str) -> str:
-    """The customer's key as ContactNumber (at most 50 characters), shortened to the same text for ever."""
-    if len(key) <= 50:
-        return key
-    return f"{key[:29]}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
-
-
-def contact_name(draft: CustomerDraft) -> str:
-    """The company as it is; a person with what tells two of one name apart. Printed on the invoice."""
-    party = draft.party
-    if party.company:
-        return party.company.strip()
-    distinct = party.ref or party.email or hashlib.sha256(draft.key.encode()).hexdigest()[:8]
-    if not party.name or party.display_name == distinct:
-        return party.display_name.strip()
-    return f"{party.name.strip()} ({distinct})"
-
-
 def contact(draft: CustomerDraft) -> dict[str, Any]:
     """A contact for PUT /Contacts. Raises `Rejected` naming what is longer than Xero takes; nothing is cut."""
     party = draft.party
-    first, _, last = (party.name or "").strip().rpartition(" ")
+    first, last = first_and_last(party)
     billing = draft.billing_address or draft.shipping_address
     shipping = draft.shipping_address or draft.billing_address
     addresses = [_address(kind, place) for kind, place in (("POBOX", billing), ("STREET", shipping)) if place]
-    return _without_empty(
+    return without_empty(
         {
-            "Name": _fits("the customer's name", contact_name(draft), 255),
-            "ContactNumber": contact_number(draft.key),
-            "FirstName": _fits("the customer's first name", first or last, 255),
-            "LastName": _fits("the customer's last name", last if first else "", 255),
-            "EmailAddress": _fits("the customer's e-mail address", party.email, 255),
-            "TaxNumber": _fits("the customer's tax number", party.tax_id, 50),
+            "Name": fits("the customer's name", distinct_name(draft), 255, TITLE),
+            "ContactNumber": short(draft.key, NUMBER),
+            "FirstName": fits("the customer's first name", first, 255, TITLE),
+            "LastName": fits("the customer's last name", last, 255, TITLE),
+            "EmailAddress": fits("the customer's e-mail address", party.email, 255, TITLE),
+            "TaxNumber": fits("the customer's tax number", party.tax_id, 50, TITLE),
             "Addresses": addresses,
-            "Phones": [{"PhoneType": "DEFAULT", "PhoneNumber": _fits("the customer's telephone", party.phone, 50)}]
+            "Phones": [
+                {"PhoneType": "DEFAULT", "PhoneNumber": fits("the customer's telephone", party.phone, 50, TITLE)}
+            ]
             if party.phone
             else None,
         }
@@ -112,31 +98,17 @@ def contact(draft: CustomerDraft) -> dict[str, Any]:
 
 def _address(kind: str, place: Address) -> dict[str, Any]:
     """POBOX is what invoices print, STREET where goods go; the country stays its two letters (letters only, ≤ 50)."""
-    return _without_empty(
+    return without_empty(
         {
             "AddressType": kind,
-            "AddressLine1": _fits("the first line of the address", place.line1, 500),
-            "AddressLine2": _fits("the second line of the address", place.line2, 500),
-            "City": _fits("the city of the address", place.city, 255),
-            "Region": _fits("the region of the address", place.region, 255),
-            "PostalCode": _fits("the postcode of the address", place.postcode, 50),
+            "AddressLine1": fits("the first line of the address", place.line1, 500, TITLE),
+            "AddressLine2": fits("the second line of the address", place.line2, 500, TITLE),
+            "City": fits("the city of the address", place.city, 255, TITLE),
+            "Region": fits("the region of the address", place.region, 255, TITLE),
+            "PostalCode": fits("the postcode of the address", place.postcode, 50, TITLE),
             "Country": place.country,
         }
     )
-
-
-def reference(draft: InvoiceDraft) -> str:
-    """The `Reference` field: for people the order, then our whole key, which `key_in` reads back. At most 255."""
-    if BEFORE_KEY in draft.key or len(draft.key) > 255 - len(BEFORE_KEY):
-        raise Rejected(f"order {draft.order_ref}: its key does not fit into Xero's Reference field: {draft.key!r}")
-    label = f"Order {draft.order_ref}"[: 255 - len(BEFORE_KEY) - len(draft.key)]
-    return f"{label}{BEFORE_KEY}{draft.key}"
-
-
-def key_in(text: str | None) -> str | None:
-    """The business key in a `Reference`, None where the document carries none of ours."""
-    _, found, key = (text or "").rpartition(BEFORE_KEY)
-    return key if found else None
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> dict[str, Any]:
@@ -146,11 +118,11 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> di
     """
     if len(draft.reference) > 255:
         raise Rejected(f"order {draft.order_ref}: Xero takes invoice numbers of up to 255 characters")
-    return _without_empty(
+    return without_empty(
         {
             "Type": "ACCREC",
             "InvoiceNumber": draft.reference,
-            "Reference": reference(draft),
+            "Reference": marked(draft, 255, TITLE),
             "Contact": {"ContactID": customer_id},
             "Date": draft.issued_on.isoformat(),
             "DueDate": draft.due_on.isoformat(),
@@ -163,27 +135,15 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> di
     )
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A line as Xero will see it. Amounts in the order's currency; `tax` as the order charged it."""
+def _amount(row: Row) -> Decimal:
+    """LineAmount = quantity × unit amount − discount amount (Xero-OpenAPI, LineItem), to two decimals."""
+    return (row.quantity * row.unit - row.discount).quantize(CENT, ROUND_HALF_UP)
 
-    description: str
-    quantity: Decimal
-    unit: Decimal
-    discount: Decimal
-    account: str
-    rate: Decimal
-    tax: Decimal
 
-    @property
-    def amount(self) -> Decimal:
-        """LineAmount = quantity × unit amount − discount amount (Xero-OpenAPI, LineItem), to two decimals."""
-        return (self.quantity * self.unit - self.discount).quantize(CENT, ROUND_HALF_UP)
-
-    def tax_by_xero(self, included: bool) -> Decimal:
-        """Xero rounds tax per line to two decimals, then sums (developer.xero.com, guide "Rounding in Xero")."""
-        share = self.rate / (100 + self.rate) if included else self.rate / 100
-        return (self.amount * share).quantize(CENT, ROUND_HALF_UP)
+def _tax(row: Row) -> Decimal:
+    """Xero rounds tax per line to two decimals, then sums (developer.xero.com, guide "Rounding in Xero")."""
+    share = row.rate / (100 + row.rate) if row.included else row.rate / 100
+    return (_amount(row) * share).quantize(CENT, ROUND_HALF_UP)
 
 
 def _line_items(draft: InvoiceDraft, settings: XeroSettings) -> list[dict[str, Any]]:
@@ -192,25 +152,28 @@ def _line_items(draft: InvoiceDraft, settings: XeroSettings) -> list[dict[str, A
     Xero asks not to post tax amounts, but lets them be overridden "if the calculated TaxAmount is not correct"
     (Xero-OpenAPI, LineItem): done on the lines that differ, and only if their sum would not be the order's.
     """
-    rows = list(_rows(draft, settings))
-    taxes = [row.tax_by_xero(draft.tax_included) for row in rows]
-    net = sum((row.amount for row in rows), Decimal(0))
+    found = rows(draft)
+    for line in draft.lines:
+        _four_decimals(draft, f"the unit price of line {line.ref}", line.unit_price)
+        _four_decimals(draft, f"the quantity of line {line.ref}", line.quantity)
+    taxes = [_tax(row) for row in found]
+    net = sum((_amount(row) for row in found), Decimal(0))
     by_xero = sum(taxes, Decimal(0))
     agrees = by_xero == draft.tax_total and _total(draft, net, by_xero) == draft.total
-    charged = _total(draft, net, sum((row.tax for row in rows), Decimal(0)))
+    charged = _total(draft, net, sum((row.tax for row in found), Decimal(0)))
     if not agrees and charged != draft.total:
         raise Rejected(
             f"order {draft.order_ref}: Xero would make the total {charged}, the order says {draft.total} "
             f"{draft.currency} (difference {charged - draft.total:+}), because Xero rounds each line to two decimals"
         )
-    items = []
-    for row, tax in zip(rows, taxes, strict=True):
+    items, shipping = [], settings.shipping_account or settings.sales_account
+    for row, tax in zip(found, taxes, strict=True):
         item = {
-            "Description": row.description,
+            "Description": fits(f"order {draft.order_ref}: a line's description", row.description, 4000, TITLE),
             "Quantity": row.quantity,
             "UnitAmount": row.unit,
-            "AccountCode": row.account,
-            "TaxType": _tax_type(row, draft, settings),
+            "AccountCode": shipping if row.kind == "shipping" else settings.sales_account,
+            "TaxType": coded(settings.tax, row.rate, draft, TITLE),
         }
         if row.discount:
             item["DiscountAmount"] = row.discount
@@ -224,57 +187,7 @@ def _total(draft: InvoiceDraft, net: Decimal, tax: Decimal) -> Decimal:
     return net if draft.tax_included else net + tax
 
 
-def _rows(draft: InvoiceDraft, settings: XeroSettings) -> Iterator[_Row]:
-    shipping_account = settings.shipping_account or settings.sales_account
-    for line in draft.lines:
-        unit = _decimals(draft, f"the unit price of line {line.ref}", line.unit_price)
-        quantity = _decimals(draft, f"the quantity of line {line.ref}", line.quantity)
-        text = _described(draft, line)
-        yield _Row(text, quantity, unit, line.discount, settings.sales_account, *_taxed(line.tax, 1))
-    one, none = Decimal(1), Decimal(0)
-    if draft.shipping and draft.shipping.amount:
-        extra = draft.shipping
-        yield _Row(extra.description or "Shipping", one, extra.amount, none, shipping_account, *_taxed(extra.tax, 1))
-    if draft.discount and draft.discount.amount:
-        off = draft.discount
-        yield _Row(
-            off.description or "Order discount", one, -off.amount, none, settings.sales_account, *_taxed(off.tax, -1)
-        )
-
-
-def _taxed(tax: Tax | None, sign: int) -> tuple[Decimal, Decimal]:
-    return (tax.rate, sign * tax.amount) if tax else (Decimal(0), Decimal(0))
-
-
-def _described(draft: InvoiceDraft, line: Line) -> str:
-    """Description, SKU and attributes (an engraving), at most 4,000 characters; SKUs need not exist in Xero."""
-    text = f"{line.description} ({line.sku})" if line.sku else line.description
-    text = "\n".join([text, *(f"{name}: {value}" for name, value in line.attributes.items())])
-    return _fits(f"order {draft.order_ref}: the description of line {line.ref}", text, 4000) or ""
-
-
-def _tax_type(row: _Row, draft: InvoiceDraft, settings: XeroSettings) -> str:
-    rate = f"{row.rate.normalize():f}"
-    if row.rate not in settings.tax:
-        raise Rejected(
-            f'order {draft.order_ref}: no Xero tax type is configured for {rate} % tax: set tax."{rate}" in the '
-            "account's settings (GET /TaxRates lists the tax types)"
-        )
-    return settings.tax[row.rate]
-
-
-def _decimals(draft: InvoiceDraft, what: str, value: Decimal) -> Decimal:
+def _four_decimals(draft: InvoiceDraft, what: str, value: Decimal) -> None:
     """Xero keeps four decimals of unit prices (unitdp=4) and of quantities."""
     if value != round(value, 4):
         raise Rejected(f"order {draft.order_ref}: {what} is {value}; Xero keeps four decimals")
-    return value
-
-
-def _fits(what: str, text: str | None, most: int) -> str | None:
-    if text and len(text) > most:
-        raise Rejected(f"{what} is {len(text)} characters long, Xero takes {most}")
-    return text
-
-
-def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value not in (None, "", [])}

@@ -15,6 +15,7 @@ from connectors.http import Answer, Http
 from connectors.model import InvoiceDraft, Party
 from connectors.platforms import xero_words as words
 from connectors.platforms.base import AppCredentials
+from connectors.platforms.texts import distinct_name, key_in, marked, short
 from connectors.platforms.documents import CustomerDraft, Hit, PlannedInvoice
 from connectors.platforms.xero import Xero
 from connectors.platforms.xero_documents import Contacts, Invoices
@@ -149,13 +150,13 @@ def test_settings_choose_accounts_theme_and_whether_to_issue() -> None:
 def test_the_whole_business_key_is_read_back() -> None:
     for key in ("shop-1/books/SO-1001/order/invoice/1", "k" * 240):
         draft = orders.simple("SO · 1001", key=key)
-        reference = words.reference(draft)
+        reference = marked(draft, 255, words.TITLE)
         assert len(reference) <= 255
-        assert words.key_in(reference) == key
-    assert words.key_in("Website Design") is None
-    assert words.key_in(None) is None
+        assert key_in(reference) == key
+    assert key_in("Website Design") is None
+    assert key_in(None) is None
     with pytest.raises(Rejected, match="key does not fit"):
-        words.reference(orders.simple("SO-1", key="k" * 260))
+        marked(orders.simple("SO-1", key="k" * 260), 255, words.TITLE)
 
 
 def test_a_number_that_is_too_long_is_refused_not_cut() -> None:
@@ -236,20 +237,20 @@ def person(name: str | None = "John Smith", email: str | None = "john@example.co
 
 
 def test_a_company_is_one_contact_and_people_of_one_name_are_two() -> None:
-    assert words.contact_name(person(company="Analytical Engines Ltd", ref="C-9")) == "Analytical Engines Ltd"
-    assert words.contact_name(person(ref="C-9")) == "John Smith (C-9)"
-    assert words.contact_name(person()) == "John Smith (john@example.com)"
-    assert words.contact_name(person(name=None)) == "john@example.com"
-    nameless = {words.contact_name(person(email=None, key=key)) for key in ("order-1", "order-2")}
+    assert distinct_name(person(company="Analytical Engines Ltd", ref="C-9")) == "Analytical Engines Ltd"
+    assert distinct_name(person(ref="C-9")) == "John Smith (C-9)"
+    assert distinct_name(person()) == "John Smith (john@example.com)"
+    assert distinct_name(person(name=None)) == "john@example.com"
+    nameless = {distinct_name(person(email=None, key=key)) for key in ("order-1", "order-2")}
     assert len(nameless) == 2
 
 
 def test_a_long_key_becomes_the_same_short_number_for_ever() -> None:
     long = "shop-1/" + "c" * 60
-    assert words.contact_number("shop1-c-42") == "shop1-c-42"
-    assert len(words.contact_number(long)) == 50
-    assert words.contact_number(long) == "shop-1/cccccccccccccccccccccc-" + words.contact_number(long)[-20:]
-    assert words.contact_number(long) != words.contact_number(long + "c")
+    assert short("shop1-c-42", words.NUMBER) == "shop1-c-42"
+    assert len(short(long, words.NUMBER)) == 50
+    assert short(long, words.NUMBER) == "shop-1/cccccccccccccccccccccc-" + short(long, words.NUMBER)[-20:]
+    assert short(long, words.NUMBER) != short(long + "c", words.NUMBER)
 
 
 def test_a_contact_has_both_addresses() -> None:
