@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.bill_com_books import ACCOUNTS, Books, Refused, only
+from connectors.sandbox.bill_com_books import ACCOUNTS, Books, Refused, only, problem
 from connectors.sandbox.shelf import Doc, Shelf
 
 ORGANIZATION = "008SANDBOXORG000001"
@@ -64,10 +64,10 @@ currencies = ["USD", "GBP", "EUR"]
         return request.headers.get("devkey", "login")
 
     def too_many(self, retry_after: float) -> Response:
-        return _problem(429, "BDC_1322", "Max number of concurrent requests per organization reached.")
+        return problem(429, "BDC_1322", "Max number of concurrent requests per organization reached.")
 
     def failure(self, status: int) -> Response:
-        return _problem(status, "BDC_1001", "System error occurred.", "SERVER")
+        return problem(status, "BDC_1001", "System error occurred.", "SERVER")
 
     def expire_tokens(self) -> None:
         for found in self.shelf.all("session"):
@@ -107,10 +107,8 @@ currencies = ["USD", "GBP", "EUR"]
             if self.counted(self.by_hour):
                 raise Refused("Max number of allowed requests per hour reached: 20000.", "BDC_1144")
             return Response.json(200, self._route(request, parts, body))
-        except Refused as refused:
-            return _problem(refused.status, refused.code, refused.message)
         except ValueError:
-            return _problem(400, "BDC_1002", "Unknown error occurred.")
+            return problem(400, "BDC_1002", "Unknown error occurred.")
 
     def _login(self, body: Mapping[str, Any]) -> Response:
         only(body, ["username", "password", "organizationId", "devKey", "rememberMeId", "device"])
@@ -186,8 +184,3 @@ def _passes(doc: Mapping[str, Any], name: str, how: str, value: str) -> bool:
         "lte": has <= value, "in": has in several, "nin": has not in several, "sw": has.startswith(value),
     }  # fmt: skip
     return results[how]
-
-
-def _problem(status: int, code: str, message: str, category: str = "REQUEST") -> Response:
-    error = {"timestamp": "2026-11-22T00:00:00.000+00:00", "code": code, "severity": "ERROR"}
-    return Response.json(status, [{**error, "category": category, "message": message}])

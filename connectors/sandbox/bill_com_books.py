@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -27,12 +28,16 @@ INVOICE = {
 }  # fmt: skip
 
 
-class Refused(Exception):
+def problem(status: int, code: str, message: str, category: str = "REQUEST") -> Response:
+    error = {"timestamp": "2026-11-22T00:00:00.000+00:00", "code": code, "severity": "ERROR"}
+    return Response.json(status, [{**error, "category": category, "message": message}])
+
+
+class Refused(Refusal):
     """BILL's answer to a request it does not take. Of most refusals the code is not documented: BDC_0000 stands in."""
 
     def __init__(self, message: str, code: str = "BDC_0000", status: int = 400) -> None:
-        super().__init__(message)
-        self.message, self.code, self.status = message, code, status
+        super().__init__(problem(status, code, message), message)
 
 
 class Books:

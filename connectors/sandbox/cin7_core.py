@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
@@ -29,6 +30,7 @@ from connectors.sandbox.shelf import Doc
 ACCOUNT_ID = "704ef231-cd93-49c9-a201-26b4b5d0d35b"
 APPLICATION_KEY = "sandbox-cin7-application-key"
 API = "/ExternalApi/v2/"
+UNREADABLE = partial(Refused, "The object passed to the API could not be parsed", 500)
 RATES = {"EUR": "0.86", "USD": "0.78", "JPY": "0.005", "KWD": "2.55"}
 STATIC: dict[str, tuple[str, list[Doc]]] = {
     "ref/location": ("LocationList", [{"Name": LOCATION}]),
@@ -105,10 +107,7 @@ shipping = "Shipping"
             return Response(403, b"Incorrect credentials!", {"Content-Type": "text/plain"})
         if wait := self.counted(self.minute):
             return self.too_many(wait)
-        try:
-            return Response.json(200, self._route(request))
-        except Refused as refused:
-            return Response.json(refused.status, refused.body)
+        return Response.json(200, self._route(request))
 
     def _route(self, request: Request) -> Any:
         path, query = request.path.removeprefix(API).strip("/"), request.query
@@ -120,22 +119,22 @@ shipping = "Shipping"
             case "GET", "customer":
                 return self._page("CustomerList", self._customers(query), query)
             case "POST", "customer":
-                return {"Total": 1, "Page": 1, "CustomerList": [self.books.add_customer(self._json(request))]}
+                return {"Total": 1, "Page": 1, "CustomerList": [self.books.add_customer(request.object(UNREADABLE))]}
             case "GET", "saleList":
                 return self._page("SaleList", self._sales(query), query)
             case "GET", "sale":
                 return self._sale(self.books.sale(query.get("ID", "")))
             case "POST", "sale":
-                return self.books.add_sale(self._json(request))
+                return self.books.add_sale(request.object(UNREADABLE))
             case "DELETE", "sale" if query.get("Void") == "true":
                 return self.books.void(query.get("ID", ""))
             case "POST", "sale/order":
-                made = self.books.add_order(self._json(request))
+                made = self.books.add_order(request.object(UNREADABLE))
                 return {"SaleID": made["ID"], **made["Order"]}
             case "GET", "sale/invoice":
                 return self._invoices(self.books.sale(query.get("SaleID", "")))
             case "POST", "sale/invoice":
-                return self._invoices(self.books.add_invoice(self._json(request)))
+                return self._invoices(self.books.add_invoice(request.object(UNREADABLE)))
         raise Refused("Endpoint does not exist", 404)
 
     def _sale(self, sale: Doc) -> Doc:
@@ -170,10 +169,3 @@ shipping = "Shipping"
             raise Refused("Limit must be from 1 to 1000")
         every = list(rows)
         return {"Total": len(every), "Page": page, name: every[(page - 1) * size : page * size]}
-
-    def _json(self, request: Request) -> dict[str, Any]:
-        try:
-            body: dict[str, Any] = request.json()
-        except ValueError:
-            raise Refused("The object passed to the API could not be parsed", 500) from None
-        return body

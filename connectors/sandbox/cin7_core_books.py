@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
 
-from connectors.sandbox.base import Entry
+from connectors.sandbox.base import Entry, Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -52,13 +52,12 @@ CHARGE = {"Description": 256, **AMOUNTS}
 STATUS = {"AUTHORISED": "issued", "PAID": "paid"}
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """What Cin7 Core says instead of doing it; `inside` a 200 where it says so there."""
 
     def __init__(self, text: str, status: int = 400, inside: bool = False) -> None:
-        super().__init__(text)
-        self.body = [{"ErrorCode": status, "Exception": text}]
-        self.status = 200 if inside else status
+        body = [{"ErrorCode": status, "Exception": text}]
+        super().__init__(Response.json(200 if inside else status, body), text)
 
 
 def checked(raw: Mapping[str, Any], fields: Mapping[str, int], *required: str) -> None:

@@ -18,12 +18,14 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
 from connectors.sandbox.dynamics365_companies import Company
 from connectors.sandbox.dynamics365_entities import SERVICE, Entity
 from connectors.sandbox.dynamics365_filter import Invalid
-from connectors.sandbox.shelf import Shelf, written
+from connectors.sandbox.gate import Gated
+from connectors.sandbox.savepoint import savepoint
+from connectors.sandbox.shelf import written
 
 TENANT = "contoso.example"
 CLIENT_ID = "00000000-0000-4000-8000-00000000c11e"
@@ -35,16 +37,15 @@ API = f"/v2.0/{TENANT}/production/api/v2.0"
 SCOPES = {"https://api.businesscentral.dynamics.com/.default", "https://contoso.operations.dynamics.com/.default"}
 MOST = 100
 APP = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, access_lives=3599, client="body", grants=("client_credentials",))
-HOLDS = Invalid(
-    400, "Application_FieldValidationException", "Customer Posting Group must have a value in Customer: No.=C00690."
-)
+HOLDS = "Customer Posting Group must have a value in Customer: No.=C00690."
 """What the fault refuse_element is answered with."""
 
 
-class Dynamics365(Emulator):
+class Dynamics365(Gated):
     """Both environments; their quotas and books are apart."""
 
     slug = "dynamics365"
+    app, grant_at = APP, TOKENS
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -58,11 +59,9 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
 
     def setup(self) -> None:
         self.per_five_minutes = Rolling(6000, 300)
-        self.shelf = Shelf(self.db, self.slug)
-        self.desk = Desk(self.db, self.slug, self.clock, APP)
-        self.company = Company(self.shelf, lambda invoice, to: self.sent.append((invoice, to)))
+        super().setup()
+        self.company = Company(self.shelf, self.mail)
         self.entity = Entity(self.shelf)
-        self.sent: list[tuple[str, str]] = []
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -70,19 +69,11 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
         return request.method in {"POST", "DELETE"} and request.path != TOKENS
 
     def too_many(self, retry_after: float) -> Response:
-        return _error(Invalid(429, "Application_TooManyRequests", "Too many requests. CorrelationId: sandbox."))
+        return Invalid(429, "Application_TooManyRequests", "Too many requests. CorrelationId: sandbox.").response
 
     def failure(self, status: int) -> Response:
-        return _error(
-            Invalid(status, "Internal_ServerError", "Cannot establish a connection to the SQL Server/Database.")
-        )
-
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return self.sent
+        said = "Cannot establish a connection to the SQL Server/Database."
+        return Invalid(status, "Internal_ServerError", said).response
 
     def customers(self) -> list[tuple[str, str]]:
         return self.company.customers() + self.entity.customers()
@@ -92,26 +83,24 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        if request.path == TOKENS:
-            if dict(request.form()).get("scope") not in SCOPES:
-                return Response.json(400, {"error": "invalid_scope", "error_description": "AADSTS70011"})
-            return self.desk.token(request)
-        if self.desk.state(request.bearer) != "good":
-            said = "The server has rejected the client credentials.  CorrelationId:  sandbox."
-            return _error(Invalid(401, "Authentication_InvalidCredentials", said))
-        try:
-            if request.path.startswith("/v2.0/"):
-                return self._central(request)
-            return self._finops(request)
-        except Invalid as error:
-            return _error(error)
+    def token(self, request: Request) -> Response:
+        if dict(request.form()).get("scope") not in SCOPES:
+            return Response.json(400, {"error": "invalid_scope", "error_description": "AADSTS70011"})
+        return self.desk.token(request)
+
+    def unauthorized(self, state: State) -> Response:
+        said = "The server has rejected the client credentials.  CorrelationId:  sandbox."
+        return Invalid(401, "Authentication_InvalidCredentials", said).response
+
+    def limits(self, request: Request) -> list[Rolling]:
+        return [self.per_five_minutes] if request.path.startswith("/v2.0/") else []
+
+    def route(self, request: Request) -> Response:
+        return self._central(request) if request.path.startswith("/v2.0/") else self._finops(request)
 
     # -- Business Central ------------------------------------------------------------------------------------------
 
     def _central(self, request: Request) -> Response:
-        if self.counted(self.per_five_minutes):
-            return self.too_many(0)
         if not request.path.startswith(f"{API}/"):
             raise Invalid(404, "Internal_TenantUnavailable", "The environment does not exist.")
         path = request.target.removeprefix(API).lstrip("/")
@@ -119,7 +108,7 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
         if path == "$batch":
             return self._batch(_object(request.body), spoils)
         if spoils and request.method == "POST":
-            raise HOLDS
+            raise Invalid(400, "Application_FieldValidationException", HOLDS)
         given = _object(request.body) if request.body else {}
         return self._one(request.method, path, given, request.headers)
 
@@ -134,10 +123,10 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
             headers = {name.lower(): value for name, value in (each.get("headers") or {}).items()}
             try:
                 if spoils and place == last:
-                    raise HOLDS
+                    raise Invalid(400, "Application_FieldValidationException", HOLDS)
                 response = self._one(each["method"], each["url"], each.get("body") or {}, headers)
             except Invalid as error:
-                response = _error(error)
+                response = error.response
             shown = {"body": json.loads(response.body)} if response.body else {}
             answers.append({"id": each.get("id"), "status": response.status, "headers": {}, **shown})
         return Response.json(200, {"responses": answers})
@@ -204,20 +193,18 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
     def _change_set(self, changes: Message, spoils: bool) -> str:
         operations: list[Any] = [part for part in changes.walk() if part.get_content_type() == "application/http"]
         shown = []
-        self.db.execute("SAVEPOINT change_set")
         try:
-            for part in operations:
-                head, _, body = part.get_payload(decode=True).partition(b"\r\n\r\n")
-                method, path, _ = head.decode().splitlines()[0].split()
-                if method != "POST" or spoils:
-                    raise Invalid(400, "", "Write failed for table row. Infolog: Error: Posting profile does not exist")
-                made = self.entity.create(path.removeprefix("/data/"), _object(body))
-                shown.append(_part(part["Content-ID"], 201, made))
+            with savepoint(self.db):
+                for part in operations:
+                    head, _, body = part.get_payload(decode=True).partition(b"\r\n\r\n")
+                    method, path, _ = head.decode().splitlines()[0].split()
+                    if method != "POST" or spoils:
+                        said = "Write failed for table row. Infolog: Error: Posting profile does not exist"
+                        raise Invalid(400, "", said)
+                    made = self.entity.create(path.removeprefix("/data/"), _object(body))
+                    shown.append(_part(part["Content-ID"], 201, made))
         except Invalid as error:
-            self.db.execute("ROLLBACK TO change_set")
-            return _part(part["Content-ID"], error.status, json.loads(_error(error).body))
-        finally:
-            self.db.execute("RELEASE change_set")
+            return _part(part["Content-ID"], error.status, json.loads(error.response.body))
         inside = "".join(f"--set\r\n{each}\r\n" for each in shown)
         return f"Content-Type: multipart/mixed; boundary=set\r\n\r\n{inside}--set--"
 
@@ -231,10 +218,6 @@ def _part(name: str, status: int, body: Any) -> str:
 
 def _shown(status: int, body: Any) -> Response:
     return Response.json(status, body)
-
-
-def _error(error: Invalid) -> Response:
-    return Response.json(error.status, {"error": {"code": error.code, "message": error.message}})
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -6,16 +6,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
+
 Row = Mapping[str, Any]
 _TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<punct>[()])|(?P<word>[\w.\-]+))")
 
 
-class Invalid(Exception):
+class Invalid(Refusal):
     """A request that the platform refuses: status, code, message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+        self.status = status
+        super().__init__(Response.json(status, {"error": {"code": code, "message": message}}), message)
 
 
 def matching(text: str | None, same: Callable[[str, Any, str], bool], *, one_field: bool) -> Callable[[Row], bool]:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,26 +46,20 @@ class Invoiced(Emulator):
         return request.method in {"POST", "PATCH"} and not request.path.endswith("/emails")
 
     def too_many(self, retry_after: float) -> Response:
-        return _refusal(Refused("You're moving too fast! Slow down!", status=429))
+        return Refused("You're moving too fast! Slow down!", status=429).response
 
     def failure(self, status: int) -> Response:
-        return _refusal(Refused("There was a problem on our end.", status=status, kind="api"))
+        return Refused("There was a problem on our end.", status=status, kind="api").response
 
     def answer(self, request: Request) -> Response:
         if not _known(request):
-            return _refusal(Refused("We could not authenticate you with the API key given.", status=401))
+            raise Refused("We could not authenticate you with the API key given.", status=401)
         if wait := self.counted(self.quota):
             return self.too_many(wait)
         key = request.headers.get("idempotency-key") if request.method in {"POST", "PATCH"} else None
-        return self.replays.once(key, request, lambda: self._carried_out(request), _conflict)
-
-    def _carried_out(self, request: Request) -> Response:
-        if request.fault == "error_stored":
-            return self.failure(500)
-        try:
-            return self._routed(request)
-        except Refused as refused:
-            return _refusal(refused)
+        other = Refused("This idempotency key was already used for another request.")
+        act = partial(self.carried_out, request, lambda: self._routed(request))
+        return self.replays.once(key, request, act, lambda: other.response)
 
     def _routed(self, request: Request) -> Response:
         body = _body(request)
@@ -169,12 +164,3 @@ def _fits(row: Mapping[str, Any], what: str, query: Mapping[str, str]) -> bool:
         if str(has) != value:
             return False
     return True
-
-
-def _refusal(refused: Refused) -> Response:
-    param = {"param": refused.param} if refused.param else {}
-    return Response.json(refused.status, {"type": refused.kind, "message": str(refused), **param})
-
-
-def _conflict() -> Response:
-    return _refusal(Refused("This idempotency key was already used for another request."))

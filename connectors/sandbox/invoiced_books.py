@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -32,12 +33,12 @@ RULE = ("GB", Decimal("0.20"))
 """The business's own tax rule: country and rate."""
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """Invoiced refuses a call: message, and the field at fault."""
 
     def __init__(self, message: str, param: str = "", *, status: int = 400, kind: str = "invalid_request") -> None:
-        super().__init__(message)
-        self.param, self.status, self.kind = param, status, kind
+        body = {"type": kind, "message": message, **({"param": param} if param else {})}
+        super().__init__(Response.json(status, body), message)
 
 
 class Books:

@@ -22,9 +22,10 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from connectors.sandbox.base import Emulator, Entry, Request, Response
-from connectors.sandbox.desk import App, Desk
-from connectors.sandbox.netsuite_records import Records, Refused, wrong
+from connectors.sandbox.base import Entry, Request, Response
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
+from connectors.sandbox.netsuite_records import Records, Refused, problem, wrong
 from connectors.sandbox.shelf import Doc
 
 ACCOUNT = "1234567_SB1"
@@ -44,17 +45,11 @@ MOST = 100
 LOGIN = "Invalid login attempt. For more details, see the Login Audit Trail in the NetSuite UI."
 
 
-def problem(status: int, title: str, detail: str, code: str) -> Response:
-    """The error object of REST web services."""
-    kind = "https://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html"
-    body = {"type": kind, "title": title, "status": status, "o:errorDetails": [{"detail": detail, "o:errorCode": code}]}
-    return Response.json(status, body)
-
-
-class NetSuite(Emulator):
+class NetSuite(Gated):
     """One account with one integration; `job_seconds` and `certificates` (public keys by id) may be changed."""
 
     slug = "netsuite"
+    app, grant_at = App(CLIENT_ID, "", ACCESS_TOKEN), TOKEN_PATH
     keyed = True
     concurrent: ClassVar[int | None] = 5
     sample = f'''
@@ -79,9 +74,8 @@ subsidiary = "3"
         super().__init__(database, clock)
 
     def setup(self) -> None:
+        super().setup()
         self.records = Records(self.db)
-        self.shelf = self.records.shelf
-        self.desk = Desk(self.db, self.slug, self.clock, App(CLIENT_ID, "", ACCESS_TOKEN))
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -99,34 +93,27 @@ subsidiary = "3"
         detail = "An unexpected error occurred. Error ID: l4kd8s1jsd1xz9o7t2x5x"
         return problem(status, "Internal Server Error", detail, "UNEXPECTED_ERROR")
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
     def customers(self) -> list[tuple[str, str]]:
         return self.records.customers()
 
     def ledger(self) -> list[Entry]:
         return self.records.ledger()
 
-    def mails(self) -> list[tuple[str, str]]:
-        """Every mail sent: invoice id, recipient."""
-        return [(doc["invoice"], doc["to"]) for doc in self.shelf.all("mail")]
-
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        if request.path == TOKEN_PATH:
-            return self._token(dict(request.form()))
-        if not (self._signed(request) or self.desk.state(request.bearer) == "good"):
-            return problem(401, "Unauthorized", LOGIN, "INVALID_LOGIN")
+    def state(self, request: Request) -> State:
+        return "good" if self._signed(request) else super().state(request)
+
+    def unauthorized(self, state: State) -> Response:
+        return problem(401, "Unauthorized", LOGIN, "INVALID_LOGIN")
+
+    def route(self, request: Request) -> Response:
         for job in self.shelf.all("job", completed=False):
             self._work(job)
-        try:
-            return self._route(request, [unquote(part) for part in request.path.removeprefix(REST).split("/")[1:]])
-        except Refused as error:
-            return problem(error.status, "Bad Request", error.detail, error.code)
+        return self._route(request, [unquote(part) for part in request.path.removeprefix(REST).split("/")[1:]])
 
-    def _token(self, form: dict[str, str]) -> Response:
+    def token(self, request: Request) -> Response:
+        form = dict(request.form())
         try:
             head = jwt.get_unverified_header(form["client_assertion"])
             options: Any = {"verify_aud": False, "require": ["exp", "iat", "iss", "aud"]}
@@ -206,8 +193,7 @@ subsidiary = "3"
         if changes.get("toBeEmailed"):
             if not changed.get("email"):
                 raise Refused("Error while accessing a resource. Please enter value(s) for: Email")
-            number = str(self.shelf.count("mail"))
-            self.shelf.put("mail", number, {"invoice": found["id"], "to": changed["email"]})
+            self.mail(found["id"], changed["email"])
         return Response(204, b"", {"Location": self._at(f"record/v1/{kind}/{found['id']}")})
 
     def _suiteql(self, request: Request) -> Response:

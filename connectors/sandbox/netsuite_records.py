@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from connectors.sandbox.base import Entry
+from connectors.sandbox.base import Entry, Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -73,11 +73,18 @@ COLUMNS = {
 PLACES = {"isInactive": "coalesce(json_extract(doc, '$.isInactive'), 'F')"}
 
 
-class Refused(Exception):
+def problem(status: int, title: str, detail: str, code: str) -> Response:
+    """The error object of REST web services."""
+    kind = "https://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html"
+    body = {"type": kind, "title": title, "status": status, "o:errorDetails": [{"detail": detail, "o:errorCode": code}]}
+    return Response.json(status, body)
+
+
+class Refused(Refusal):
     """The record service says no: status, code and words."""
 
     def __init__(self, detail: str, code: str = "USER_ERROR", status: int = 400) -> None:
-        super().__init__(detail)
+        super().__init__(problem(status, "Bad Request", detail, code), detail)
         self.detail, self.code, self.status = detail, code, status
 
 

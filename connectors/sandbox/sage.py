@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.replays import Replays
 from connectors.sandbox.sage_books import LEDGER_ACCOUNTS, TAX_RATES, Books, Refused
-from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.shelf import Doc
 
 BUSINESS = "0d40342d0287cd6b13555c54afca6c90"
 APP = App(
@@ -47,10 +49,12 @@ PARAMETERS = {
 }
 
 
-class Sage(Emulator):
+class Sage(Gated):
     """One business, one app, and one merchant's consent to it."""
 
     slug = "sage"
+    app = APP
+    consent_at, grant_at = "/oauth2/auth/central", "/token"
     keyed = True
     sample = f"""
 client_id = "{APP.client_id}"
@@ -64,8 +68,7 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
     concurrent: ClassVar[int | None] = 150
 
     def setup(self) -> None:
-        self.desk = Desk(self.db, self.slug, self.clock, APP)
-        self.shelf = Shelf(self.db, self.slug)
+        super().setup()
         self.books = Books(self.shelf, self.clock)
         self.replays = Replays(self.db, self.slug, self.clock, lives=7 * 86_400)
         self.by_minute, self.by_day = Rolling(100, 60), Rolling(2500, 86_400)
@@ -77,13 +80,10 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
         return request.method in {"POST", "PUT", "DELETE"} and request.path.startswith(known)
 
     def too_many(self, retry_after: float) -> Response:
-        return _problem(429, "TooManyRequests", "Too many requests have been made against the API.")
+        return Refused("Too many requests have been made against the API.", code="TooManyRequests", status=429).response
 
     def failure(self, status: int) -> Response:
-        return _problem(status, "UnexpectedError", "An unexpected error occurred.")
-
-    def expire_tokens(self) -> None:
-        self.desk.expire()
+        return Refused("An unexpected error occurred.", code="UnexpectedError", status=status).response
 
     def customers(self) -> list[tuple[str, str]]:
         living = [one for one in self.shelf.all("contact") if one["contact_types"] == [{"id": "CUSTOMER"}]]
@@ -111,44 +111,36 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
 
     # -- the door --------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        match request.method, request.path:
-            case "GET", "/oauth2/auth/central":
-                central = request.query.get("filter") == "apiv3.1"
-                return self.desk.consent(request) if central else Response.json(400, {"error": "invalid_request"})
-            case "POST", "/token":
-                answer = self.desk.token(request, scope="full_access")
-                return Response.json(400, {"error": "invalid_client"}) if answer.status == 401 else answer
-        if self.desk.state(request.bearer) != "good":
-            return _problem(401, "AuthorizationFailure", "Authorization failed.")
-        if self.counted(self.by_minute, self.by_day):
-            return self.too_many(60)
-        if request.headers.get("x-business", BUSINESS) != BUSINESS:
-            return _problem(404, "RecordNotFound", "Record not found")
-        response = self._keyed(request)
-        response.headers["X-Business"] = BUSINESS
-        return response
+    def consent(self, request: Request) -> Response:
+        central = request.query.get("filter") == "apiv3.1"
+        return super().consent(request) if central else Response.json(400, {"error": "invalid_request"})
 
-    def _keyed(self, request: Request) -> Response:
+    def token(self, request: Request) -> Response:
+        answer = self.desk.token(request, scope="full_access")
+        return Response.json(400, {"error": "invalid_client"}) if answer.status == 401 else answer
+
+    def unauthorized(self, state: State) -> Response:
+        return Refused("Authorization failed.", code="AuthorizationFailure", status=401).response
+
+    def limits(self, request: Request) -> list[Rolling]:
+        return [self.by_minute, self.by_day]
+
+    def route(self, request: Request) -> Response:
         """The idempotency layer: any answer is given again for seven days."""
+        if request.headers.get("x-business", BUSINESS) != BUSINESS:
+            raise Refused("Record not found", code="RecordNotFound", status=404)
         try:
             body = request.json() if request.body else {}
             inner: dict[str, Any] = next(iter(body.values())) if request.method == "POST" and body else {}
             key = inner.get("idempotency_id")
         except (ValueError, AttributeError):
-            return _problem(400, "RecordInvalid", "The body cannot be read.")
+            return _here(Refused("The body cannot be read.", status=400).response)
         if key is not None and not re.fullmatch("[0-9a-f]{32}", str(key)):
-            return _problem(422, "RecordInvalid", "must be a GUID without hyphens", "idempotency_id")
-        return self.replays.once(key, request, lambda: self._answered(request, body), _reused)
-
-    def _answered(self, request: Request, body: Any) -> Response:
-        if request.fault == "error_stored":
-            return self.failure(500)
+            return _here(Refused("must be a GUID without hyphens", "idempotency_id").response)
         parts = [unquote(part) for part in request.path.removeprefix(API).split("/")]
-        try:
-            return self._route(request, parts, body)
-        except Refused as refused:
-            return _problem(refused.status, refused.code, refused.message, refused.source)
+        act = partial(self.carried_out, request, lambda: self._route(request, parts, body))
+        reused = Refused("The idempotency id was used for another request", "idempotency_id")
+        return _here(self.replays.once(key, request, act, lambda: reused.response))
 
     def _route(self, request: Request, parts: list[str], body: Any) -> Response:
         match request.method, parts:
@@ -222,9 +214,7 @@ def _named(body: Any, name: str) -> Any:
     return body[name]
 
 
-def _reused() -> Response:
-    return _problem(422, "RecordInvalid", "The idempotency id was used for another request", "idempotency_id")
-
-
-def _problem(status: int, code: str, message: str, source: str = "") -> Response:
-    return Response.json(status, [{"$severity": "error", "$dataCode": code, "$message": message, "$source": source}])
+def _here(answer: Response) -> Response:
+    """The answer, which says whose business it speaks of."""
+    answer.headers["X-Business"] = BUSINESS
+    return answer

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -40,10 +41,10 @@ LINE = {
 STATES = {"DRAFT": "Draft", "UNPAID": "Unpaid", "PART_PAID": "Part Paid", "PAID": "Paid", "VOID": "Void"}
 
 
-class Refused(Exception):
+class Refused(Refusal):
     def __init__(self, message: str, source: str = "", code: str = "RecordInvalid", status: int = 422) -> None:
-        super().__init__(message)
-        self.message, self.source, self.code, self.status = message, source, code, status
+        error = {"$severity": "error", "$dataCode": code, "$message": message, "$source": source}
+        super().__init__(Response.json(status, [error]), message)
 
 
 class Books:

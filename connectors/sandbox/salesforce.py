@@ -17,10 +17,12 @@ from urllib.parse import unquote
 import jwt
 
 from connectors.sandbox import salesforce_billing as billing
-from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Request, Response, Rolling
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.salesforce_books import Books, Refused
 from connectors.sandbox.salesforce_soql import query
+from connectors.sandbox.savepoint import savepoint
 
 CLIENT_ID = "3MVG9SANDBOX.CONSUMER.KEY"
 CLIENT_SECRET = "SANDBOX0CONSUMER0SECRET"  # noqa: S105 - opens nothing but this emulator
@@ -37,11 +39,16 @@ STATUSES = {
 }  # fmt: skip
 
 
-class Salesforce(Emulator):
+class Salesforce(Gated):
     """The org. `per_day` may be changed on an instance; `certificate` is the public key that assertions are signed
     for; an ingested invoice is there for readers after `working` seconds."""
 
     slug = "salesforce"
+    app = App(
+        CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=7200, client="either",
+        grants=("authorization_code", "refresh_token", "client_credentials"),
+    )  # fmt: skip
+    consent_at, grant_at = "/services/oauth2/authorize", "/services/oauth2/token"
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -58,12 +65,8 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
         super().__init__(database, clock)
 
     def setup(self) -> None:
+        super().setup()
         self.books = Books(self.db, self.slug)
-        grants = ("authorization_code", "refresh_token", "client_credentials")
-        app = App(
-            CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN, access_lives=7200, grants=grants, client="either"
-        )
-        self.desk = Desk(self.db, self.slug, self.clock, app)
 
     def creates(self, request: Request) -> bool:
         return super().creates(request) and request.path.startswith(DATA)
@@ -74,33 +77,30 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
     def failure(self, status: int) -> Response:
         return _errors(status, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId: 4711-1")
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
-
     # -- routes ----------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Request) -> Response:
-        if request.path == "/services/oauth2/authorize":
-            return self.desk.consent(request)
-        if request.path == "/services/oauth2/token":
-            return self._token(request)
-        if self.desk.state(request.bearer) != "good":
-            return _errors(401, "INVALID_SESSION_ID", "Session expired or invalid")
-        if self.counted(self.per_day):
-            return self.too_many(0)
-        self.db.execute("SAVEPOINT call")
+    def unauthorized(self, state: State) -> Response:
+        return _errors(401, "INVALID_SESSION_ID", "Session expired or invalid")
+
+    def limits(self, request: Request) -> list[Rolling]:
+        return [self.per_day]
+
+    def stamp(self) -> dict[str, str]:
+        used = self.per_day.calls - self.per_day.remaining
+        return {"Sforce-Limit-Info": f"api-usage={used}/{self.per_day.calls}"}
+
+    def route(self, request: Request) -> Response:
+        """All of a call or nothing."""
         try:
-            status, value = self._route(request)
+            with savepoint(self.db):
+                status, value = self._route(request)
         except Refused as refused:
-            self.db.execute("ROLLBACK TO call")
             status, value = refused.status, [refused.error]
         except (KeyError, TypeError, ValueError) as error:
-            self.db.execute("ROLLBACK TO call")
             status, value = 400, [{"message": f"unreadable request: {error!r}", "errorCode": "JSON_PARSER_ERROR"}]
-        used = {"Sforce-Limit-Info": f"api-usage={self.per_day.calls - self.per_day.remaining}/{self.per_day.calls}"}
-        return Response(status, b"", used) if value is None else Response.json(status, value, used)
+        return Response(status) if value is None else Response.json(status, value)
 
-    def _token(self, request: Request) -> Response:
+    def token(self, request: Request) -> Response:
         """Answers name the org's own host, and never how long a token lives; refusals are a 400."""
         form = dict(request.form())
         more = {"instance_url": "https://sandbox.my.salesforce.com", "id": "https://login.salesforce.com/id/00D/005"}

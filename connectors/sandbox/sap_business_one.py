@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from connectors.sandbox.base import Emulator, Entry, Request, Response
 from connectors.sandbox.sap_business_one_books import KEYS, STANDING, Books, Refused
+from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import Doc
 
 COMPANY, USER, PASSWORD = "SBODEMOGB", "billhook", "sandbox-b1-password"
@@ -61,7 +62,7 @@ freight = 1
         return Response(429, b"Too Many Requests", {"Retry-After": str(max(1, round(retry_after)))})
 
     def failure(self, status: int) -> Response:
-        return _error(Refused(status, -1, "Internal error (-1) occurred"))
+        return Refused(status, -1, "Internal error (-1) occurred").response
 
     def expire_tokens(self) -> None:
         self.db.execute(f"DELETE FROM {self.shelf.table} WHERE kind = 'session'")  # noqa: S608
@@ -76,23 +77,20 @@ freight = 1
     # -- the door --------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Response:
-        try:
-            if request.path == f"{API}/Login":
-                return self._login(request.json())
-            cookies = dict(re.findall(r"(\w+)=([^;\s]+)", request.headers.get("cookie", "")))
-            session = cookies.get("B1SESSION", "")
-            found = self.shelf.get("session", session)
-            if found is None or cookies.get("ROUTEID") != NODE or self.clock() >= float(found["until"]):
-                raise Refused(401, 301, "Invalid session or session already timeout.")
-            self._open(session)
-            if request.path == f"{API}/Logout":
-                self.shelf.drop("session", session)
-                return Response(204)
-            if request.path == f"{API}/$batch":
-                return self._batch(request)
-            return self._route(request.method, request.path, request)
-        except Refused as error:
-            return _error(error)
+        if request.path == f"{API}/Login":
+            return self._login(request.json())
+        cookies = dict(re.findall(r"(\w+)=([^;\s]+)", request.headers.get("cookie", "")))
+        session = cookies.get("B1SESSION", "")
+        found = self.shelf.get("session", session)
+        if found is None or cookies.get("ROUTEID") != NODE or self.clock() >= float(found["until"]):
+            raise Refused(401, 301, "Invalid session or session already timeout.")
+        self._open(session)
+        if request.path == f"{API}/Logout":
+            self.shelf.drop("session", session)
+            return Response(204)
+        if request.path == f"{API}/$batch":
+            return self._batch(request)
+        return self._route(request.method, request.path, request)
 
     def _login(self, body: Doc) -> Response:
         if (body.get("CompanyDB"), body.get("UserName"), body.get("Password")) != (COMPANY, USER, PASSWORD):
@@ -160,17 +158,14 @@ freight = 1
         head, _, rest = piece.partition("\r\n\r\n")
         boundary = re.search(r"Content-Type: multipart/mixed;\s*boundary=([^\s;\"]+)", head)
         if boundary is None:
-            return _inner(_error(Refused(400, -1, "A write must stand inside a change set")))
-        self.db.execute("SAVEPOINT change_set")
+            return _inner(Refused(400, -1, "A write must stand inside a change set").response)
         try:
-            if spoilt:
-                raise Refused(400, -5002, "Invalid tax group 'XX'  [INV1.VatGroup][line: 1]")
-            answers = [self._inside(part) for part in _pieces(rest, boundary[1])]
+            with savepoint(self.db):
+                if spoilt:
+                    raise Refused(400, -5002, "Invalid tax group 'XX'  [INV1.VatGroup][line: 1]")
+                answers = [self._inside(part) for part in _pieces(rest, boundary[1])]
         except Refused as error:
-            self.db.execute("ROLLBACK TO change_set")
-            return _inner(_error(error))
-        finally:
-            self.db.execute("RELEASE change_set")
+            return _inner(error.response)
         inner = f"changesetresponse_{uuid4()}"
         parts = "".join(f"--{inner}\r\n{_inner(answer)}\r\n" for answer in answers)
         return f"Content-Type: multipart/mixed;boundary={inner}\r\n\r\n{parts}--{inner}--"
@@ -196,7 +191,3 @@ def _inner(answer: Response) -> str:
     head = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
     line = f"HTTP/1.1 {answer.status} {'Created' if answer.status == 201 else 'Bad Request'}\r\n"
     return f"{head}{line}Content-Type: application/json\r\n\r\n{answer.body.decode()}"
-
-
-def _error(error: Refused) -> Response:
-    return Response.json(error.status, {"error": {"code": str(error.code), "message": error.text, "details": []}})

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from connectors.sandbox.base import Entry
+from connectors.sandbox.base import Entry, Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -59,12 +59,12 @@ STANDING: dict[str, list[Doc]] = {
 KEYS = {"Invoices": "DocEntry", "BusinessPartners": "CardCode", "U_BILLHOOK_KEY": "Code"}
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """The Service Layer says no: status, code and words."""
 
     def __init__(self, status: int, code: int, text: str) -> None:
-        super().__init__(text)
-        self.status, self.code, self.text = status, code, text
+        error = {"code": str(code), "message": text, "details": []}
+        super().__init__(Response.json(status, {"error": error}), text)
 
 
 class Books:
