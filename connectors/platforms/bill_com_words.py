@@ -26,6 +26,7 @@ MEANT = {
 }  # fmt: skip
 """What an error's code means as a status (Common API error codes): session, login, developer key; too many calls in
 the hour, or at once; system error, unknown error."""
+ADDRESS = ("line1", "line2", "city", "stateOrProvince", "zipOrPostalCode", "country")
 Raw = Mapping[str, Any]
 
 
@@ -82,7 +83,7 @@ def customer(draft: CustomerDraft) -> tuple[dict[str, Any], str]:
     billing = draft.billing_address or draft.shipping_address
     places = {"billingAddress": billing, "shippingAddress": draft.shipping_address or billing}
     refused = {name: place for name, place in places.items() if place and not _complete(place)}
-    notes = {f"Address: {', '.join(_parts(place))}" for place in refused.values() if _parts(place)}
+    notes = {f"Address: {line}" for place in refused.values() if (line := texts.on_one_line(place))}
     notes |= {f"Tax ID: {party.tax_id}"} if party.tax_id else set()
     fields = {
         "name": texts.fits("the customer's name", party.display_name.strip(), LONGEST, TITLE),
@@ -94,7 +95,7 @@ def customer(draft: CustomerDraft) -> tuple[dict[str, Any], str]:
         "invoiceCurrency": draft.currency or "USD",
         "contact": texts.without_empty({"firstName": first, "lastName": last}),
         "description": texts.fits("the customer's address", "\n".join(sorted(notes)), 4000, TITLE),
-        **{name: _address(place) for name, place in places.items() if place and name not in refused},
+        **{name: texts.placed(place, ADDRESS) for name, place in places.items() if place and name not in refused},
     }
     remark = "the address is not complete for BILL: it stands in the customer's description" if refused else ""
     return texts.without_empty(fields), remark
@@ -104,19 +105,6 @@ def _complete(place: Address) -> bool:
     """Whether BILL takes it: in the US it wants the state too."""
     needed = (place.line1, place.city, place.postcode, place.country)
     return all(needed) and bool(place.region or place.country != "US")
-
-
-def _parts(place: Address) -> list[str]:
-    every = (place.line1, place.line2, place.city, place.region, place.postcode, place.country)
-    return [part for part in every if part]
-
-
-def _address(place: Address) -> dict[str, Any]:
-    fields = {
-        "line1": place.line1, "line2": place.line2, "city": place.city, "stateOrProvince": place.region,
-        "zipOrPostalCode": place.postcode, "country": place.country,
-    }  # fmt: skip
-    return texts.without_empty(fields)
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, settings: BillComSettings) -> tuple[dict[str, Any], str]:

@@ -17,7 +17,7 @@ from connectors.platforms.base import AppCredentials, PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Row, coded, priced, rounded_off, rows, without_tax
-from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, without_empty
+from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, on_one_line, without_empty
 
 TITLE = "FreshBooks"
 NUMBER_LENGTH = 20
@@ -150,8 +150,8 @@ def _line(row: Row, order: InvoiceDraft, settings: FreshBooksSettings) -> dict[s
 def _notes(order: InvoiceDraft) -> str:
     """There is one address on an invoice; where the goods went stands in the notes, and at their end our key."""
     where = order.shipping_address
-    parts = [where.line1, where.line2, where.city, where.region, where.postcode, where.country] if where else []
-    ship_to = f"Ship to: {', '.join(filter(None, parts))}\n" if any(parts) and where != order.billing_address else ""
+    line = on_one_line(where) if where != order.billing_address else ""
+    ship_to = f"Ship to: {line}\n" if line else ""
     return ship_to + marked(order, NOTES_LENGTH - len(ship_to), TITLE)
 
 

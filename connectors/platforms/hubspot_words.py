@@ -103,6 +103,7 @@ def contact(draft: CustomerDraft) -> dict[str, Any]:
 
 def invoice_input(draft: InvoiceDraft, contact_id: str) -> dict[str, Any]:
     """The draft as an input of a batch."""
+    said = texts.noted({"Tax ID": draft.customer.tax_id, "Ship to": texts.on_one_line(draft.shipping_address)})
     fields = {
         REFERENCE: texts.fits("the reference", draft.reference, REFERENCE_LIMIT, "HubSpot"),
         KEY: draft.key,
@@ -110,7 +111,7 @@ def invoice_input(draft: InvoiceDraft, contact_id: str) -> dict[str, Any]:
         "hs_invoice_date": f"{draft.issued_on}T00:00:00Z",
         "hs_due_date": f"{draft.due_on}T00:00:00Z",
         "hs_purchase_order_number": draft.order_ref,
-        "hs_comments": "\n".join(filter(None, [f"Order {draft.order_ref}", _tax_id(draft), _ship_to(draft)])),
+        "hs_comments": "\n".join(filter(None, [f"Order {draft.order_ref}", said])),
         "hs_invoice_payment_collection_method": "manual",
     }
     return {
@@ -118,16 +119,6 @@ def invoice_input(draft: InvoiceDraft, contact_id: str) -> dict[str, Any]:
         "properties": fields,
         "associations": [_to(contact_id, INVOICE_TO_CONTACT)],
     }
-
-
-def _tax_id(draft: InvoiceDraft) -> str:
-    return f"Tax ID: {draft.customer.tax_id}" if draft.customer.tax_id else ""
-
-
-def _ship_to(draft: InvoiceDraft) -> str:
-    place = draft.shipping_address
-    parts = [place.line1, place.line2, place.city, place.region, place.postcode, place.country] if place else []
-    return f"Ship to: {', '.join(filter(None, parts))}" if any(parts) else ""
 
 
 def _to(ident: str, kind: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
+from connectors.model import InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
 from connectors.platforms import texts
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Row, priced, rows
@@ -20,6 +20,7 @@ METADATA_LIMIT = 255
 REFERENCE, KEY, CUSTOMER = "billhook_order", "billhook_key", "billhook_customer"
 NUMBER_LIMIT = 32
 """Of a customer's number; what Invoiced takes is not documented."""
+ADDRESS = ("address1", "address2", "city", "state", "postal_code", "country")
 
 
 def number(key: str) -> str:
@@ -38,22 +39,10 @@ def customer(draft: CustomerDraft) -> dict[str, Any]:
         "email": party.email,
         "phone": party.phone,
         "tax_id": party.tax_id,
-        **_address(draft.billing_address),
+        **texts.placed(draft.billing_address, ADDRESS),
         "metadata": {CUSTOMER: texts.fits("the customer's key", draft.key, METADATA_LIMIT, "Invoiced's metadata")},
     }
     return texts.without_empty(fields)
-
-
-def _address(given: Address | None) -> dict[str, str | None]:
-    place = given or Address()
-    return {
-        "address1": place.line1,
-        "address2": place.line2,
-        "city": place.city,
-        "state": place.region,
-        "postal_code": place.postcode,
-        "country": place.country,
-    }
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, *, autopay: bool) -> tuple[dict[str, Any], str]:
@@ -141,7 +130,7 @@ def _ship_to(draft: InvoiceDraft) -> dict[str, Any] | None:
     if draft.shipping_address is None:
         return None
     who = draft.customer.name or draft.customer.display_name
-    return texts.without_empty({"name": who, **_address(draft.shipping_address)})
+    return texts.without_empty({"name": who, **texts.placed(draft.shipping_address, ADDRESS)})
 
 
 def read_customer(raw: Mapping[str, Any]) -> RemoteCustomer:

@@ -13,7 +13,17 @@ from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status
 from connectors.platforms import rows
 from connectors.platforms.base import ClientCredentials, PlatformSettings
 from connectors.platforms.documents import PlannedInvoice
-from connectors.platforms.texts import first_and_last, fits, key_in, marked, noted, parts, short, without_empty
+from connectors.platforms.texts import (
+    first_and_last,
+    fits,
+    key_in,
+    marked,
+    noted,
+    on_one_line,
+    placed,
+    short,
+    without_empty,
+)
 
 TITLE = "PayPal"
 NUMBER, MOST_ITEMS, MOST_TAXES = 24, 100, 10
@@ -157,7 +167,7 @@ def _item(at: int, row: rows.Row, draft: InvoiceDraft, names: dict[Decimal, str]
 def _detail(draft: InvoiceDraft) -> dict[str, Any]:
     """What has no field of its own stands in the note; the memo is the merchant's alone."""
     billing = draft.billing_address
-    where = ", ".join(filter(None, parts(billing))) if billing and not billing.country else ""
+    where = on_one_line(billing) if billing and not billing.country else ""
     detail = {
         "invoice_number": fits(f"order {draft.order_ref}: the reference", draft.reference, NUMBER, TITLE),
         "reference": short(draft.order_ref, 120),
@@ -192,7 +202,7 @@ def _contact(party: Party, address: Address | None) -> dict[str, Any]:
     }
     if address and address.country:
         keys = ("address_line_1", "address_line_2", "admin_area_2", "admin_area_1", "postal_code", "country_code")
-        contact["address"] = without_empty(dict(zip(keys, parts(address), strict=True)))
+        contact["address"] = placed(address, keys)
     return without_empty(contact)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from connectors.errors import Rejected
-from connectors.model import Address, Amount, InvoiceDraft, minor_units
+from connectors.model import Amount, InvoiceDraft, minor_units
 from connectors.platforms import rows, texts
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft
@@ -19,6 +19,7 @@ TITLE = "Sage"
 LONGEST = 25
 """Of a reference. How long Sage takes is not documented; so much is safe."""
 Raw = Mapping[str, Any]
+ADDRESS = ("address_line_1", "address_line_2", "city", "region", "postal_code", "country_id")
 
 
 class SageSettings(PlatformSettings):
@@ -51,21 +52,11 @@ def contact(draft: CustomerDraft) -> dict[str, Any]:
         "tax_number": party.tax_id,
         "notes": f"Customer of Billhook{texts.BEFORE_KEY}{draft.key}",
         "currency_id": draft.currency,
-        "main_address": _address(billing),
-        "delivery_address": _address(draft.shipping_address),
+        "main_address": texts.placed(billing, ADDRESS),
+        "delivery_address": texts.placed(draft.shipping_address, ADDRESS),
         "main_contact_person": texts.without_empty(person),
     }
     return {"contact": texts.without_empty(fields)}
-
-
-def _address(place: Address | None) -> dict[str, Any]:
-    if place is None:
-        return {}
-    fields = {
-        "address_line_1": place.line1, "address_line_2": place.line2, "city": place.city, "region": place.region,
-        "postal_code": place.postcode, "country_id": place.country,
-    }  # fmt: skip
-    return texts.without_empty(fields)
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, settings: SageSettings) -> tuple[dict[str, Any], str]:
@@ -89,8 +80,8 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SageSettings) -> tu
         "reference": texts.fits(f"order {draft.order_ref}: its reference", draft.reference, LONGEST, TITLE),
         "currency_id": draft.currency,
         "status_id": "DRAFT",
-        "main_address": _address(draft.billing_address),
-        "delivery_address": _address(draft.shipping_address),
+        "main_address": texts.placed(draft.billing_address, ADDRESS),
+        "delivery_address": texts.placed(draft.shipping_address, ADDRESS),
         "invoice_lines": [_line(row, draft, settings) for row in found if row not in header],
         "notes": texts.marked(draft, 1000, TITLE),
     }

@@ -10,7 +10,6 @@ from pydantic import Field, SecretStr, model_validator
 from connectors.errors import Rejected
 from connectors.http import dump_json
 from connectors.model import (
-    Address,
     Currency,
     InvoiceDraft,
     Model,
@@ -23,7 +22,18 @@ from connectors.model import (
 from connectors.platforms import rows
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
-from connectors.platforms.texts import first_and_last, fits, key_in, marked, noted, parts, short, sized, without_empty
+from connectors.platforms.texts import (
+    first_and_last,
+    fits,
+    key_in,
+    marked,
+    noted,
+    on_one_line,
+    placed,
+    short,
+    sized,
+    without_empty,
+)
 
 TITLE = "Square"
 OURS = "billhook:"
@@ -92,7 +102,7 @@ def customer_body(draft: CustomerDraft) -> dict[str, Any]:
         "phone_number": phone,
         "reference_id": mark(draft),
         "note": noted({"Phone": None if phone else party.phone, "Tax ID": party.tax_id}),
-        "address": _address(draft.billing_address),
+        "address": placed(draft.billing_address, ADDRESS),
     }
     return {**sized(text, CUSTOMER, "the customer's", TITLE), **without_empty(more)}
 
@@ -100,12 +110,6 @@ def customer_body(draft: CustomerDraft) -> dict[str, Any]:
 def mark(draft: CustomerDraft) -> str:
     """Our key as it stands in `reference_id`, which takes 100 characters."""
     return short(OURS + draft.key, 100)
-
-
-def _address(given: Address | None) -> dict[str, Any]:
-    if given is None:
-        return {}
-    return without_empty(dict(zip(ADDRESS, parts(given), strict=True)))
 
 
 def location(draft: InvoiceDraft, settings: SquareSettings) -> str:
@@ -235,8 +239,7 @@ def invoice_body(planned: PlannedInvoice, settings: SquareSettings) -> str:
 
 def _description(draft: InvoiceDraft) -> str:
     """What an invoice has no field for, then the order and our key."""
-    where = ", ".join(filter(None, parts(draft.shipping_address))) if draft.shipping_address else ""
-    said = noted({"Tax ID": draft.customer.tax_id, "Shipped to": where})
+    said = noted({"Tax ID": draft.customer.tax_id, "Shipped to": on_one_line(draft.shipping_address)})
     return "\n".join(filter(None, (said, marked(draft, 4000, TITLE))))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.errors import Rejected
@@ -38,6 +38,16 @@ def sized(fields: Mapping[str, str | None], longest: Mapping[str, int], whose: s
 def parts(place: Address) -> list[str | None]:
     """Of an address, in this order: two lines, town, region, postcode, country."""
     return [place.line1, place.line2, place.city, place.region, place.postcode, place.country]
+
+
+def placed(place: Address | None, names: Sequence[str]) -> dict[str, Any]:
+    """`parts` under a platform's own names for them, in that order; those that have a value."""
+    return without_empty(dict(zip(names, parts(place), strict=True))) if place else {}
+
+
+def on_one_line(place: Address | None) -> str:
+    """An address for where a platform has no fields for it."""
+    return ", ".join(part for part in parts(place) if part) if place else ""
 
 
 def noted(said: Mapping[str, str | None]) -> str:
