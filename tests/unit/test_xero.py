@@ -15,8 +15,8 @@ from connectors.http import Answer, Http
 from connectors.model import InvoiceDraft, Party
 from connectors.platforms import xero_words as words
 from connectors.platforms.base import AppCredentials
-from connectors.platforms.texts import distinct_name, key_in, marked, short
 from connectors.platforms.documents import CustomerDraft, Hit, PlannedInvoice
+from connectors.platforms.texts import distinct_name, key_in, marked, short
 from connectors.platforms.xero import Xero
 from connectors.platforms.xero_documents import Contacts, Invoices
 from tests.contract import orders
