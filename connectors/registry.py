@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,6 +23,21 @@ def plug_ins(package: str, kind: type[T], mark: str, name: Callable[[type[T]], s
             if isinstance(value, type) and issubclass(value, kind) and mark in vars(value):
                 found[name(value)] = value
     return dict(sorted(found.items()))
+
+
+def plug_in(package: str, kind: type[T], mark: str, file: str) -> type[T] | None:
+    """The one in the file of that name, without loading any other; None where there is none."""
+    if not file.isidentifier() or find_spec(f"{package}.{file}") is None:
+        return None
+    for value in vars(importlib.import_module(f"{package}.{file}")).values():
+        if isinstance(value, type) and issubclass(value, kind) and mark in vars(value):
+            return value
+    return None
+
+
+def files(package: str) -> set[str]:
+    """The names of a package's files; none is loaded."""
+    return {file.name for file in pkgutil.iter_modules(importlib.import_module(package).__path__)}
 
 
 def choose(known: Mapping[str, T], name: str, what: str) -> T:

@@ -20,7 +20,7 @@ from connectors.http import Answer, Http, dump_json
 from connectors.model import Model, RemoteInvoice
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
-from connectors.registry import choose, plug_ins
+from connectors.registry import choose, files, plug_in, plug_ins
 
 T = TypeVar("T")
 
@@ -332,5 +332,12 @@ def platforms() -> dict[str, type[Platform]]:
 
 
 def platform(slug: str) -> type[Platform]:
-    """The platform of that slug. Raises `LookupError` with the nearest name."""
-    return choose(platforms(), slug, "platform")
+    """The platform of that slug, whose file has its name. Raises `LookupError` with the nearest name."""
+    found = plug_in("connectors.platforms", Platform, "facts", slug)
+    return choose(platforms(), slug, "platform") if found is None else found
+
+
+@cache
+def slugs() -> tuple[str, ...]:
+    """Every platform's slug in alphabetical order, without loading one: the files that have an emulator beside them."""
+    return tuple(sorted((files("connectors.platforms") & files("connectors.sandbox")) - {"base"}))

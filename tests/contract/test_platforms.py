@@ -19,12 +19,12 @@ from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from connectors.errors import ConnectorError, Rejected
 from connectors.http import Http
 from connectors.model import InvoiceDraft, RemoteInvoice
-from connectors.platforms.base import Platform, platform, platforms
+from connectors.platforms.base import Platform, platform, platforms, slugs
 from connectors.platforms.documents import Plan, PlannedInvoice
 from connectors.platforms.facts import Key
 from tests.contract import orders
 from tests.contract.attempts import Try
-from tests.contract.running import Subject, incomplete, subjects
+from tests.contract.running import Subject, incomplete
 from tests.kit.dripping import Behaviour, HostileServer, response
 from tests.kit.processes import ROOT
 
@@ -56,6 +56,18 @@ def offline(subject: Subject, settings: Any = None) -> Any:
 
 def test_every_platform_brings_samples_and_an_emulator() -> None:
     assert not incomplete(), f"missing files: {incomplete()}"
+
+
+def test_a_platform_is_found_by_the_name_of_its_file_without_loading_the_others() -> None:
+    assert slugs() == tuple(platforms())
+    assert all(platform(slug) is kind for slug, kind in platforms().items())
+    loaded = (
+        "import sys; from connectors.platforms.base import platform, slugs; slugs(); platform('xero'); "
+        "print(*[name for name in sys.modules if name.startswith('connectors.platforms.')])"
+    )
+    printed = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, check=True, timeout=60)
+    assert b"connectors.platforms.xero" in printed.stdout
+    assert b"stripe" not in printed.stdout
 
 
 def test_facts_are_complete_and_sane(subject: Subject) -> None:
