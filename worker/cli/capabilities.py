@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 PROVED = "- **Proved with:**"
 UNGUARDED = (
-    "**It has neither an idempotency key nor a unique number.** Each invoice is looked for before it is made, and again "
-    "after any answer that is not clear. One case stays open, see [guarantees](guarantees.md#what-stays-open): a machine "
-    "that is paused as a whole in the middle of a send."
+    "**It has neither an idempotency key nor a unique number.** Each invoice is looked for before it is made, and "
+    "again after any answer that is not clear. One case stays open, see [guarantees](guarantees.md#what-stays-open): a "
+    "machine that is paused as a whole in the middle of a send."
 )
 
 
