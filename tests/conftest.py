@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof", action="store_true", help="a vendor's SDK that is missing fails the proof tests")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two a core: much of a test's time is waiting, for deadlines to pass and processes to start."""
     return 2 * (os.cpu_count() or 1)

@@ -32,6 +32,10 @@ SLOWNESS: dict[str, Any] = {"slow_seconds": 1.3, "late_seconds": 0.1, "throttle_
 """Longer than the deadline; shorter than the quiet period."""
 
 
+PLAIN = [Fault.ANSWER_LOST, Fault.ERROR_BEFORE, Fault.TRUNCATED, Fault.LATE, Fault.THROTTLE, Fault.EXPIRE_TOKENS]
+REST = [fault for fault in Fault if fault not in {*PLAIN, Fault.REFUSE_ELEMENT}]
+
+
 class Ended(BaseException):
     """The process ends here: nothing catches it, and nothing after it happens."""
 
@@ -106,11 +110,16 @@ def test_ended_anywhere_an_order_still_has_one_invoice(
     check(scene)
 
 
-def test_whatever_is_answered_an_order_still_has_one_invoice(make_scene: MakeScene, slug: str) -> None:
+@pytest.mark.parametrize(
+    "faults", [pytest.param(PLAIN, id="some"), pytest.param(REST, id="rest", marks=pytest.mark.slow)]
+)
+def test_whatever_is_answered_an_order_still_has_one_invoice(
+    make_scene: MakeScene, slug: str, faults: list[Fault]
+) -> None:
     """Each fault falls on the first call that makes the invoice, then on the first that makes its customer."""
     scene = make_scene(slug)
     number = 0
-    for fault in set(Fault) - {Fault.REFUSE_ELEMENT}:
+    for fault in faults:
         for at_customer in (False, True):
             number += 1
             if not at_customer:  # the customer is there already

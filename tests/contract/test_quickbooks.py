@@ -217,7 +217,7 @@ def test_outside_the_us_tax_codes_are_required_and_drafts_are_refused() -> None:
     with pytest.raises(ValidationError, match="set the tax codes"):
         QuickBooksSettings.model_validate(given)
     assert QuickBooksSettings.model_validate({**given, "automated_sales_tax": True}).tax == {}
-    with pytest.raises(ValidationError, match="knows no draft invoices"):
+    with pytest.raises(ValidationError, match="no drafts are left here"):
         QuickBooksSettings.model_validate({**given, "tax": {"20": "6"}, "issue": False})
 
 
