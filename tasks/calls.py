@@ -105,8 +105,8 @@ def voided(documents: Documents[Any, Any], attempt: Try, outcome: Outcome[Any]) 
     document = outcome.document
     if not isinstance(document, RemoteInvoice) or document.status is not Status.ISSUED:
         return outcome
-    if not outcome.difference or outcome.error is not None:
-        return outcome
+    if not outcome.difference or outcome.error is not None or document.key != attempt.draft.key:
+        return outcome  # what does not carry our key is not ours to void
     try:
         document = documents.platform.void(document.id, attempt.key("void"))
         said = "it was voided, as the account's `mismatch` wants it"

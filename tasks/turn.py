@@ -101,7 +101,8 @@ class Turn:
         shadow = [work for work in works if isinstance(work.draft, PlannedInvoice) and work.draft.customer_id == SHADOW]
         if shadow:
             self._settle([shadowed(work) for work in self._planned(documents, shadow)], shadow)
-            works = [work for work in works if work not in shadow]
+            apart = {work.id for work in shadow}
+            works = [work for work in works if work.id not in apart]
         replays, rest = self._replays(documents, works, policy)
         fresh = self._looked_up(documents, rest, policy, ref.account.find_first)
         planned = self._planned(documents, fresh)

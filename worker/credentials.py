@@ -186,8 +186,9 @@ def consented(tenant: str, token: Token, credentials: Any) -> None:
     for _ in range(100):  # a refresh under way may store its own in between
         newest = tokens.newest(store, tenant)
         if tokens.add(store, tenant, newest.version + 1 if newest else 1, sealed, token.expires_at):
-            break
-    tokens.release(store, tenant)
+            tokens.release(store, tenant)
+            return
+    raise Unavailable(f"the token of {tenant} could not be stored; connect it again")
 
 
 def reconnect(tenant: str, credentials: Any) -> bool:
