@@ -130,9 +130,7 @@ class OAuth2:
         """The token for this grant. Raises as `obtain`; a `refresh_token` or `code` in the form can be used up."""
         spends = form.get("refresh_token") or form.get("code")
         headers, fields = self.proof(credentials)
-        for secret in vars(credentials).values():
-            if isinstance(secret, SecretStr):
-                http.hide(secret.get_secret_value())
+        http.hide(*_secrets(credentials))
         http.hide(*headers.values(), *(value.split()[-1] for value in headers.values()))
         kind = "json" if self.json else "x-www-form-urlencoded"
         answer = http.send(
@@ -150,15 +148,72 @@ class OAuth2:
         try:
             if answer.status != 200:
                 raise ValueError
-            body = answer.json()
-            lifetime = timedelta(seconds=int(body.get("expires_in") or self.lifetime.total_seconds()))
-            refresh = body.get("refresh_token") or form.get("refresh_token")
-            token = Token(str(body["access_token"]), refresh, datetime.now(UTC) + lifetime)
+            token = self.told(answer.json(), form)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
             lost = Unavailable if spends is None else Uncertain
             raise lost(f"the token endpoint gave no token (status {answer.status})") from None
         http.hide(token.access, token.refresh or "")
         return token
+
+    def told(self, body: Any, form: Mapping[str, str]) -> Token:
+        """What a good answer to this form gives. May raise anything on an unexpected body."""
+        lifetime = timedelta(seconds=int(body.get("expires_in") or self.lifetime.total_seconds()))
+        refresh = body.get("refresh_token") or form.get("refresh_token")
+        return Token(str(body["access_token"]), refresh, datetime.now(UTC) + lifetime)
+
+
+@dataclass(frozen=True)
+class Login:
+    """Sessions of one organisation, each got by logging in with the credentials' `username`; nothing is used up by it.
+    A platform says what it is sent (`body`) and what comes back (`session`)."""
+
+    base: str
+    path: str
+    title: str
+    """The platform's name, for people."""
+    company: str
+    """The organisation there."""
+    rotates: bool = False
+    grace: timedelta = timedelta(0)
+    elsewhere: frozenset[int] = frozenset({404, 408})
+    """Of the 4xx those that say nothing of the login: nobody answered who could know."""
+
+    def at(self, base_url: str) -> Self:
+        return dataclasses.replace(self, base=base_url.rstrip("/"))
+
+    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
+        """A new session. A login that is refused is `Unauthorized` at once: trying again may lock the user."""
+        http.hide(*_secrets(credentials))
+        kind, body = {"Content-Type": "application/json"}, dump_json(self.body(credentials))
+        answer = http.send("POST", self.base + self.path, headers=kind, body=body, unsafe=False, capture=False)
+        status = self.status(answer)
+        if status == 429:
+            raise Throttled(f"{self.title}: too many logins", status=429, retry_after=answer.retry_after)
+        if 400 <= status < 500 and status not in self.elsewhere:
+            who = f"{credentials.username} to {self.company}"
+            raise Unauthorized(f"{self.title} refuses the login of {who} (status {answer.status})")
+        try:
+            session, lives = self.session(answer)
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
+            raise Unavailable(f"{self.title}'s login gave no session (status {answer.status})") from None
+        http.hide(session)
+        return Token(session, None, datetime.now(UTC) + lives)
+
+    def body(self, credentials: Any) -> Mapping[str, Any]:
+        """What is sent, as JSON."""
+        raise NotImplementedError
+
+    def session(self, answer: Answer) -> tuple[str, timedelta]:
+        """What proves calls (`Platform.proof`), and how long. May raise anything on an unexpected body."""
+        raise NotImplementedError
+
+    def status(self, answer: Answer) -> int:
+        """The HTTP status that the answer means."""
+        return answer.status
+
+
+def _secrets(credentials: Any) -> list[str]:
+    return [value.get_secret_value() for value in vars(credentials).values() if isinstance(value, SecretStr)]
 
 
 def _named(answer: Answer) -> str:

@@ -9,18 +9,16 @@ invoice's currency, which is that of its customer.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Self
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
-from connectors.auth import Token
-from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
-from connectors.http import Answer, Http, dump_json
+from connectors.auth import Login
+from connectors.errors import ConnectorError, Rejected, Unavailable, Uncertain
+from connectors.http import Answer, dump_json
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import bill_com_words as words
 from connectors.platforms import choosing
@@ -56,37 +54,19 @@ class BillComCredentials(Model):
     dev_key: Annotated[SecretStr, Field(description="developer key (Settings > Sync & Integrations > API)")]
 
 
-@dataclass(frozen=True)
-class Login:
-    """Sessions of one organisation. BILL allows 200 logins an hour for a developer key over all its organisations."""
+class Sessions(Login):
+    """BILL allows 200 logins an hour for a developer key over all its organisations."""
 
-    url: str
-    organization: str
-    rotates: bool = False
-    grace: timedelta = timedelta(0)
-
-    def at(self, base_url: str) -> Self:
-        return dataclasses.replace(self, url=f"{base_url.rstrip('/')}{API}/login")
-
-    def obtain(self, http: Http, credentials: BillComCredentials, refresh: str | None) -> Token:
-        """A new session; nothing is used up. Wrong credentials are `Unauthorized` at once: trying again may lock the
-        user."""
+    def body(self, credentials: BillComCredentials) -> Mapping[str, str]:
         password, key = credentials.password.get_secret_value(), credentials.dev_key.get_secret_value()
-        http.hide(password, key)
-        login = {"username": credentials.username, "password": password, "organizationId": self.organization}
-        body = dump_json({**login, "devKey": key})
-        answer = http.send("POST", self.url, headers=JSON, body=body, unsafe=False, capture=False)
-        status = words.meaning(answer)
-        if status == 429:
-            raise Throttled("BILL: too many logins with this developer key this hour", retry_after=answer.retry_after)
-        if 400 <= status < 500 and status != 408:
-            raise Unauthorized(f"BILL refuses the login of {credentials.username} (status {answer.status})")
-        try:
-            session = str(answer.json()["sessionId"])
-        except (ValueError, KeyError, TypeError):
-            raise Unavailable(f"BILL's login gave no session (status {answer.status})") from None
-        http.hide(session)
-        return Token(session, None, datetime.now(UTC) + SESSION)
+        who = {"username": credentials.username, "password": password}
+        return {**who, "organizationId": self.company, "devKey": key}
+
+    def session(self, answer: Answer) -> tuple[str, timedelta]:
+        return str(answer.json()["sessionId"]), SESSION
+
+    def status(self, answer: Answer) -> int:
+        return words.meaning(answer)
 
 
 class Customers(Documents[CustomerDraft, RemoteCustomer]):
@@ -202,8 +182,9 @@ class BillCom(Platform):
         return settings.organization
 
     @classmethod
-    def grant(cls, settings: words.BillComSettings, credentials: BillComCredentials) -> Login:
-        return Login(f"{cls.facts.base_url}{API}/login", settings.organization)
+    def grant(cls, settings: words.BillComSettings, credentials: BillComCredentials) -> Sessions:
+        absent = frozenset({408})  # a 404 may be the organisation that the user cannot see
+        return Sessions(cls.facts.base_url, f"{API}/login", words.TITLE, settings.organization, elsewhere=absent)
 
     @classmethod
     def proof(cls, token: str, credentials: BillComCredentials) -> Mapping[str, str]:

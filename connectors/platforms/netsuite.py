@@ -13,20 +13,16 @@ without Retry-After, over the calls in flight and not over a rate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, ClassVar, Self
 from urllib.parse import quote, urlencode
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA256, Client
 from pydantic import Field, SecretStr, model_validator
 
-from connectors.auth import Grant, OAuth2
-from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.assertions import AssertedClient
+from connectors.auth import Grant
+from connectors.errors import Duplicate, Rejected, Throttled, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import Model, RemoteInvoice
 from connectors.platforms import netsuite_words as words
@@ -63,39 +59,11 @@ class NetSuiteCredentials(Model):
         )
 
 
-@dataclass(frozen=True)
-class Certificate(OAuth2):
-    """Client credentials proved by a JSON web token that a certificate's key signs (RFC 7523)."""
-
-    def own(self) -> dict[str, str]:
-        kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        return {"grant_type": "client_credentials", "client_assertion_type": kind}
-
-    def proof(self, credentials: NetSuiteCredentials) -> tuple[dict[str, str], dict[str, str]]:
-        """NetSuite takes PS256, and ES256 to ES512, not RS256. Raises `Unauthorized` for a key of another kind."""
-        now = datetime.now(UTC)
-        claims = {
-            "iss": credentials.client_id,
-            "scope": "rest_webservices",
-            "aud": self.token_url,
-            "iat": now,
-            "exp": now + timedelta(minutes=5),
-        }
-        pem = credentials.private_key.get_secret_value() if credentials.private_key else ""
-        head = {"kid": credentials.certificate_id}
-        return {}, {"client_assertion": jwt.encode(claims, pem, algorithm=_algorithm(pem), headers=head)}
-
-
-def _algorithm(pem: str) -> str:
-    try:
-        key = load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError):
-        raise Unauthorized("private_key is no unencrypted private key in PEM: copy it anew, with its lines") from None
-    if isinstance(key, RSAPrivateKey):
-        return "PS256"
-    if isinstance(key, EllipticCurvePrivateKey):
-        return {256: "ES256", 384: "ES384", 521: "ES512"}[key.curve.key_size]
-    raise Unauthorized("private_key must be RSA (3072 or 4096 bits) or EC (P-256, P-384 or P-521)")
+def _certificate(host: str) -> AssertedClient:
+    """Tokens for the app, proved by its certificate's key: NetSuite takes PS256, and ES256 to ES512, not RS256."""
+    return AssertedClient(
+        f"{host}{TOKEN}", scopes=("rest_webservices",), key_name="certificate_id", rsa="PS256", curves=True
+    )
 
 
 class NetSuite(Platform):
@@ -127,7 +95,7 @@ class NetSuite(Platform):
         docs="https://docs.oracle.com/en/cloud/saas/netsuite/ns-online-help/book_1559132836.html",
         base_url="https://account.suitetalk.api.netsuite.com",
         auth="OAuth 2 with a certificate, or token-based authentication",
-        oauth=Certificate(f"https://account.suitetalk.api.netsuite.com{TOKEN}"),
+        oauth=_certificate("https://account.suitetalk.api.netsuite.com"),
         reference=Reference("otherRefNum", words.REFERENCE, unique=False),
         key_field="memo",
         key=Key("X-NetSuite-Idempotency-Key", 36, timedelta(hours=1), uuid=True, packed=True),
@@ -159,7 +127,7 @@ class NetSuite(Platform):
 
     @classmethod
     def grant(cls, settings: words.NetSuiteSettings, credentials: NetSuiteCredentials) -> Grant | None:
-        return Certificate(cls.address(settings) + TOKEN) if credentials.private_key else None
+        return _certificate(cls.address(settings)) if credentials.private_key else None
 
     @classmethod
     def static_headers(cls, credentials: NetSuiteCredentials) -> Mapping[str, str] | None:

@@ -22,16 +22,13 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import jwt
-
-from connectors.auth import OAuth2, Token
+from connectors.assertions import Asserted
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
-from connectors.http import Answer, Http, dump_json
+from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import oracle_erp_words as words
@@ -56,30 +53,6 @@ INVOICES, ACCOUNTS = f"{FINANCIALS}/receivablesInvoices", f"{FINANCIALS}/receiva
 SOAP = "/crmService/CustomerAccountService"
 JSON = {"Content-Type": "application/json"}
 BATCH = {"Content-Type": "application/vnd.oracle.adf.batch+json"}
-ASSERTED = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-ASSERTION_LIVES = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class IdentityDomain(OAuth2):
-    """Tokens of an application, or of a user whom the application speaks for by a signed assertion (RFC 7523)."""
-
-    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
-        if credentials.private_key is None:
-            return super().obtain(http, credentials, refresh)
-        now = datetime.now(UTC)
-        claims = {
-            "sub": credentials.username,
-            "iss": credentials.client_id,
-            "aud": ["https://identity.oraclecloud.com/"],
-            "iat": now,
-            "exp": now + ASSERTION_LIVES,
-        }
-        key, header = credentials.private_key.get_secret_value(), {"kid": credentials.certificate_alias}
-        assertion = jwt.encode(claims, key, algorithm="RS256", headers=header)
-        http.hide(assertion)
-        form = {"grant_type": ASSERTED, "scope": " ".join(self.scopes), "assertion": assertion}
-        return self.ask(http, credentials, form)
 
 
 class Customers(Documents[CustomerDraft, RemoteCustomer]):
@@ -283,12 +256,18 @@ class OracleErp(Platform):
         return {"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
 
     @classmethod
-    def grant(cls, settings: words.OracleErpSettings, credentials: words.OracleErpCredentials) -> IdentityDomain | None:
+    def grant(cls, settings: words.OracleErpSettings, credentials: words.OracleErpCredentials) -> Asserted | None:
+        """Tokens of an application, or of a user whom it speaks for by a signed assertion."""
         if credentials.password is not None:
             return None
         if not settings.identity_domain or not settings.scope:
             raise Unauthorized("set identity_domain and scope in the account's settings: client_id needs both")
-        return IdentityDomain(f"https://{settings.identity_domain}/oauth2/v1/token", scopes=(settings.scope,))
+        return Asserted(
+            f"https://{settings.identity_domain}/oauth2/v1/token",
+            scopes=(settings.scope,),
+            audience=("https://identity.oraclecloud.com/",),
+            key_name="certificate_alias",
+        )
 
     def leaving(self, request: Request, proof: Mapping[str, str]) -> Request:
         call = super().leaving(request, proof)

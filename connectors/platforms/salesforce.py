@@ -13,16 +13,13 @@ A limit is a 403 without Retry-After. Tokens do not say how long they live.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
-import jwt
-
-from connectors.auth import OAuth2, Token
+from connectors.assertions import Asserted
 from connectors.errors import Duplicate, Rejected, Throttled, Unavailable, Uncertain
-from connectors.http import Answer, Http, dump_json
+from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import salesforce_documents as documents
 from connectors.platforms import salesforce_words as words
@@ -30,38 +27,6 @@ from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Request
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.salesforce_revenue import INVOICING, Ingested
-
-ASSERTED = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-ASSERTION_LIVES = timedelta(minutes=3)
-
-
-@dataclass(frozen=True)
-class Login(OAuth2):
-    """The token endpoint, which takes a signed assertion too (RFC 7523): no refresh token, a new one each time."""
-
-    audience: str = "https://login.salesforce.com"
-
-    def of(self, host: str) -> Self:
-        """The endpoint on a merchant's own host; a sandbox's tokens are meant for another audience."""
-        audience = "https://test.salesforce.com" if ".sandbox." in host else self.audience
-        return dataclasses.replace(self.at(f"https://{host}"), audience=audience)
-
-    def obtain(self, http: Http, credentials: Any, refresh: str | None) -> Token:
-        if refresh is not None or credentials.private_key is None:
-            return super().obtain(http, credentials, refresh)
-        claims = {
-            "iss": credentials.client_id,
-            "sub": credentials.username,
-            "aud": self.audience,
-            "exp": datetime.now(UTC) + ASSERTION_LIVES,
-        }
-        assertion = jwt.encode(claims, credentials.private_key.get_secret_value(), algorithm="RS256")
-        http.hide(assertion)
-        return self.ask(http, credentials, {"grant_type": ASSERTED, "assertion": assertion})
-
-    def proof(self, credentials: Any) -> tuple[dict[str, str], dict[str, str]]:
-        """An assertion proves the client by itself."""
-        return ({}, {}) if credentials.private_key is not None else super().proof(credentials)
 
 
 class Salesforce(Platform):
@@ -104,11 +69,14 @@ class Salesforce(Platform):
         docs="https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/",
         base_url="https://login.salesforce.com",
         auth="OAuth 2: JWT bearer, client credentials, or consent",
-        oauth=Login(
+        oauth=Asserted(
             "https://login.salesforce.com/services/oauth2/token",
             authorize_url="https://login.salesforce.com/services/oauth2/authorize",
             scopes=("api", "refresh_token"),
             pkce=True,
+            audience="https://login.salesforce.com",
+            valid=timedelta(minutes=3),
+            sufficient=True,
         ),
         reference=Reference("Order_Reference__c", max_length=words.TEXT, unique=True),
         key_field="Billhook_Key__c",
@@ -155,10 +123,13 @@ class Salesforce(Platform):
         return f"https://{settings.my_domain}"
 
     @classmethod
-    def grant(cls, settings: words.SalesforceSettings, credentials: words.SalesforceCredentials) -> Login:
-        """On the org's own host, which client credentials need and which gives the tokens of this org only."""
-        assert isinstance(cls.facts.oauth, Login)
-        return cls.facts.oauth.of(settings.my_domain)
+    def grant(cls, settings: words.SalesforceSettings, credentials: words.SalesforceCredentials) -> Asserted:
+        """On the org's own host, which client credentials need and which gives the tokens of this org only; those of a
+        sandbox are meant for another audience."""
+        assert isinstance(cls.facts.oauth, Asserted)
+        endpoint = cls.facts.oauth.at(f"https://{settings.my_domain}")
+        test = ".sandbox." in settings.my_domain
+        return dataclasses.replace(endpoint, audience="https://test.salesforce.com") if test else endpoint
 
     def error_message(self, answer: Answer) -> tuple[str, str | None]:
         body = answer.json()

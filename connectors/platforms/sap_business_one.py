@@ -12,20 +12,18 @@ the same number; an invoice that an approval procedure keeps back is a draft, no
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
-from connectors.auth import Grant, Token
-from connectors.errors import Duplicate, Unauthorized, Unavailable
-from connectors.http import Answer, Http, dump_json
+from connectors.auth import Login
+from connectors.errors import Duplicate, Unavailable
+from connectors.http import Answer
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import sap_business_one_words as words
 from connectors.platforms.base import Choice, Platform
@@ -41,37 +39,19 @@ class SapBusinessOneCredentials(Model):
     password: Annotated[SecretStr, Field(description="the user's password")]
 
 
-@dataclass(frozen=True)
-class Login:
-    """Sessions of one company. One is shared by all workers: each costs memory, and perhaps a licence."""
+class Sessions(Login):
+    """One is shared by all workers: each costs memory, and perhaps a licence."""
 
-    url: str
-    company: str
-    rotates: bool = False
-    grace: timedelta = timedelta(0)
-
-    def at(self, base_url: str) -> Self:
-        return dataclasses.replace(self, url=f"{base_url.rstrip('/')}{API}/Login")
-
-    def obtain(self, http: Http, credentials: SapBusinessOneCredentials, refresh: str | None) -> Token:
-        """Both cookies of a new session, as one header; nothing is used up by asking."""
+    def body(self, credentials: SapBusinessOneCredentials) -> Mapping[str, str]:
         password = credentials.password.get_secret_value()
-        http.hide(password)
-        body = dump_json({"CompanyDB": self.company, "UserName": credentials.username, "Password": password})
-        answer = http.send("POST", self.url, headers=JSON, body=body, unsafe=False, capture=False)
-        if 400 <= answer.status < 500 and answer.status not in {404, 408, 429}:
-            raise Unauthorized(
-                f"{words.TITLE} refuses the login of {credentials.username} to {self.company} (status {answer.status})"
-            )
-        try:
-            session = str(answer.json()["SessionId"])
-            lives = timedelta(minutes=int(answer.json().get("SessionTimeout", 30)))
-        except (ValueError, KeyError, TypeError):
-            raise Unavailable(f"{words.TITLE}'s login gave no session (status {answer.status})") from None
-        http.hide(session)
+        return {"CompanyDB": self.company, "UserName": credentials.username, "Password": password}
+
+    def session(self, answer: Answer) -> tuple[str, timedelta]:
+        """Both cookies, as one header."""
+        body = answer.json()
         node = re.search(r"ROUTEID=([^;,\s]+)", answer.headers.get("Set-Cookie", ""))
-        cookies = f"B1SESSION={session}" + (f"; ROUTEID={node[1]}" if node else "")
-        return Token(cookies, None, datetime.now(UTC) + lives)
+        cookies = f"B1SESSION={body['SessionId']}" + (f"; ROUTEID={node[1]}" if node else "")
+        return cookies, timedelta(minutes=int(body.get("SessionTimeout", 30)))
 
 
 class SapBusinessOne(Platform):
@@ -132,8 +112,8 @@ class SapBusinessOne(Platform):
         return settings.server
 
     @classmethod
-    def grant(cls, settings: words.SapBusinessOneSettings, credentials: SapBusinessOneCredentials) -> Grant | None:
-        return Login(f"{settings.server.rstrip('/')}{API}/Login", settings.company)
+    def grant(cls, settings: words.SapBusinessOneSettings, credentials: SapBusinessOneCredentials) -> Sessions:
+        return Sessions(settings.server.rstrip("/"), f"{API}/Login", words.TITLE, settings.company)
 
     @classmethod
     def proof(cls, token: str, credentials: SapBusinessOneCredentials) -> Mapping[str, str]:

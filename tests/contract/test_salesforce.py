@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import ValidationError
 
+from connectors.assertions import Asserted
 from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
 from connectors.model import Status
 from connectors.platforms import salesforce_words as words
 from connectors.platforms.documents import PlannedInvoice
-from connectors.platforms.salesforce import Login, Salesforce
+from connectors.platforms.salesforce import Salesforce
 from connectors.sandbox import salesforce as sandbox
 from connectors.sandbox.faults import Fault
 from tests.contract import orders
@@ -297,7 +298,7 @@ def test_over_the_limit_of_a_day_it_is_asked_again_after_a_pause(org: Books) -> 
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 
-def signed(org: Books, username: str = sandbox.USERNAME) -> tuple[Any, Login]:
+def signed(org: Books, username: str = sandbox.USERNAME) -> tuple[Any, Asserted]:
     """Credentials with a fresh key whose certificate the app has, and the endpoint."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -328,9 +329,11 @@ def test_the_apps_own_secret_gives_a_token(org: Books) -> None:
 
 
 def test_tokens_are_asked_of_the_orgs_own_host_and_a_sandboxs_are_for_another_audience() -> None:
-    oauth = Salesforce.facts.oauth
-    assert isinstance(oauth, Login)
-    live, test = oauth.of("acme.my.salesforce.com"), oauth.of("acme--uat.sandbox.my.salesforce.com")
+    given = {**subjects()["salesforce"].samples.settings, "my_domain": "acme.my.salesforce.com"}
+    settings = Salesforce.Settings.model_validate(given)
+    sandboxed = settings.model_copy(update={"my_domain": "acme--uat.sandbox.my.salesforce.com"})
+    credentials = subjects()["salesforce"].credentials()
+    live, test = Salesforce.grant(settings, credentials), Salesforce.grant(sandboxed, credentials)
     assert live.token_url == "https://acme.my.salesforce.com/services/oauth2/token"
     assert (live.audience, test.audience) == ("https://login.salesforce.com", "https://test.salesforce.com")
 
