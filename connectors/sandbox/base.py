@@ -137,8 +137,8 @@ class Rolling:
 class Emulator:
     """One emulated platform. Registered by existing: a file in this package, nothing to edit.
 
-    `handle` runs in one thread and is atomic: what it did is committed when it returns. Faults, latency and
-    lost answers happen around it, in the server. `clock` gives Unix seconds.
+    `handle` runs in one thread and is atomic: what it did is committed when it returns, and what it refused leaves
+    nothing behind. Faults, latency and lost answers happen around it, in the server. `clock` gives Unix seconds.
     """
 
     slug: ClassVar[str]
@@ -154,6 +154,7 @@ class Emulator:
         self.clock = clock
         self.refused_for_quota = 0
         """How many calls were answered "too many"; a good client has none."""
+        self._lasting: list[Callable[[], object]] = []
         self.setup()
 
     def setup(self) -> None:
@@ -161,22 +162,39 @@ class Emulator:
         raise NotImplementedError
 
     def handle(self, request: Request) -> Response:
-        """What the server calls: an answer, whose changes of the books are all kept or, where it raises, none.
+        """What the server calls: an answer, whose changes of the books are all kept.
 
-        A `Refusal` is an answer.
+        A `Refusal` is an answer. An answer of 400 or more leaves nothing behind but what `lasts`; an exception nothing.
         """
         if not self.keyed and request.fault == "error_stored":
             return self.failure(500)
+        self._lasting.clear()
         self.db.execute("BEGIN")
         try:
-            response = self.answer(request)
-        except Refusal as refusal:
-            response = refusal.response
+            response = self.told(lambda: self.answer(request))
+            if response.status >= 400:
+                self.db.execute("ROLLBACK")
+                self.db.execute("BEGIN")
+                for act in self._lasting:
+                    act()
         except BaseException:
             self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
         return response
+
+    def lasts(self, act: Callable[[], object]) -> None:
+        """Does what outlives a refusal of this call: an answer kept under its key, a session that was used."""
+        self._lasting.append(act)
+        act()
+
+    @staticmethod
+    def told(act: Callable[[], Response]) -> Response:
+        """What `act` answers; a `Refusal` is an answer."""
+        try:
+            return act()
+        except Refusal as refusal:
+            return refusal.response
 
     def answer(self, request: Request) -> Response:
         """Answers as the platform would, quotas and credentials included; in a transaction of `db`.
@@ -197,12 +215,7 @@ class Emulator:
 
     def carried_out(self, request: Request, act: Callable[[], Response]) -> Response:
         """What an idempotency layer keeps: what `act` answers, a `Refusal` too, or the 500 that is to be stored."""
-        if request.fault == "error_stored":
-            return self.failure(500)
-        try:
-            return act()
-        except Refusal as refusal:
-            return refusal.response
+        return self.failure(500) if request.fault == "error_stored" else self.told(act)
 
     def creates(self, request: Request) -> bool:
         """Whether the request is an unsafe call on invoices or customers: faults fall on these."""

@@ -129,7 +129,7 @@ currencies = ["USD", "GBP", "EUR"]
         known = found is not None and self.clock() < float(found["at"]) + QUIET
         if found is None or not known or request.headers.get("devkey") != DEV_KEY:
             raise Refused("Session is invalid.  Please log in.", "BDC_1109", 401)
-        self._seen(found["id"])
+        self.lasts(lambda: self._seen(found["id"]))
 
     def _route(self, request: Request, parts: list[str], body: Any) -> Any:
         match request.method, parts:

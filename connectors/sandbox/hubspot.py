@@ -17,6 +17,7 @@ from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.hubspot_books import Books, Refused, correlation
+from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.sums import exact, half_up, places
 
 ACCOUNT = 4711001
@@ -154,7 +155,8 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
             try:
                 if request.fault == "refuse_element" and number == 0:
                     raise Refused("Property values were not valid: refused by a validation rule of the account")
-                results.append({**act(one), **trace})
+                with savepoint(self.db):
+                    results.append({**act(one), **trace})
             except Refused as refused:
                 if not traced:
                     raise

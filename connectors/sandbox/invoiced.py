@@ -39,7 +39,7 @@ class Invoiced(Emulator):
     def setup(self) -> None:
         self.shelf = Shelf(self.db, self.slug)
         self.books = Books(self.shelf, self.clock, PORTAL)
-        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
+        self.replays = Replays(self, KEY_LIVES)
         self.quota = Rolling(self.calls, 1.0)
 
     def creates(self, request: Request) -> bool:

@@ -14,6 +14,7 @@ import hmac
 import re
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from uuid import UUID
@@ -26,6 +27,7 @@ from connectors.sandbox.base import Entry, Request, Response
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.netsuite_records import Records, Refused, problem, wrong
+from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import Doc
 
 ACCOUNT = "1234567_SB1"
@@ -109,7 +111,7 @@ subsidiary = "3"
 
     def route(self, request: Request) -> Response:
         for job in self.shelf.all("job", completed=False):
-            self._work(job)
+            self.lasts(partial(self._work, job))
         return self._route(request, [unquote(part) for part in request.path.removeprefix(REST).split("/")[1:]])
 
     def token(self, request: Request) -> Response:
@@ -258,7 +260,8 @@ subsidiary = "3"
                     raise Refused("An unexpected error occurred.", "UNEXPECTED_ERROR", 500)
                 if job["fault"] == "refuse_element" and place == len(job["items"]) // 2:
                     raise wrong("0", "taxcode")
-                results.append([204, self._at(f"record/v1/{job['kind']}/{self._made(job, item)}"), ""])
+                with savepoint(self.db):
+                    results.append([204, self._at(f"record/v1/{job['kind']}/{self._made(job, item)}"), ""])
             except Refused as error:
                 results.append([error.status, error.detail, error.code])
         self.shelf.put("job", job["id"], {**job, "completed": True, "results": results})

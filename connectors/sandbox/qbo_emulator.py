@@ -79,7 +79,7 @@ class Company(Gated):
     def setup(self) -> None:
         super().setup()
         self.books = Books(self.db, self.slug, self.clock)
-        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
+        self.replays = Replays(self, KEY_LIVES)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 

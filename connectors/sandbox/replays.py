@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Mapping
 
-from connectors.sandbox.base import Request, Response
+from connectors.sandbox.base import Emulator, Request, Response
 
 
 class Replays:
-    """Answers by key, in a table of their own. `lives`: seconds. Errors are kept too, unless `keeps` says otherwise.
+    """Answers of an emulator by key, in a table of their own. `lives`: seconds. Errors are kept too, unless `keeps`
+    says otherwise.
 
     `mark`: the headers that an answer has when it is given again.
     """
 
     def __init__(
         self,
-        db: sqlite3.Connection,
-        slug: str,
-        clock: Callable[[], float],
+        emulator: Emulator,
         lives: float,
         keeps: Callable[[Response], bool] = lambda response: True,
         mark: Mapping[str, str] | None = None,
     ) -> None:
-        self.db, self.table, self.clock, self.lives = db, f"{slug}_answers", clock, lives
+        self.emulator, self.table, self.lives = emulator, f"{emulator.slug}_answers", lives
         self.keeps, self.mark = keeps, mark or {}
-        db.execute(
+        emulator.db.execute(
             f"CREATE TABLE IF NOT EXISTS {self.table}"
             " (key TEXT PRIMARY KEY, request TEXT, at REAL, status INTEGER, kind TEXT, body BLOB)"
         )
@@ -45,8 +43,8 @@ class Replays:
         if key is None:
             return answer()
         digest = hashlib.sha256(f"{request.method} {request.target}\n".encode() + request.body).hexdigest()
-        now = self.clock()
-        row = self.db.execute(
+        now = self.emulator.clock()
+        row = self.emulator.db.execute(
             f"SELECT request, at, status, kind, body FROM {self.table} WHERE key = ?",  # noqa: S608
             (key,),
         ).fetchone()
@@ -57,5 +55,6 @@ class Replays:
         response = answer()
         if self.keeps(response):
             kept = (key, digest, now, response.status, response.headers.get("Content-Type", ""), response.body)
-            self.db.execute(f"INSERT OR REPLACE INTO {self.table} VALUES (?,?,?,?,?,?)", kept)  # noqa: S608
+            statement = f"INSERT OR REPLACE INTO {self.table} VALUES (?,?,?,?,?,?)"  # noqa: S608
+            self.emulator.lasts(lambda: self.emulator.db.execute(statement, kept))
         return response

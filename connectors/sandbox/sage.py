@@ -70,7 +70,7 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
     def setup(self) -> None:
         super().setup()
         self.books = Books(self.shelf, self.clock)
-        self.replays = Replays(self.db, self.slug, self.clock, lives=7 * 86_400)
+        self.replays = Replays(self, lives=7 * 86_400)
         self.by_minute, self.by_day = Rolling(100, 60), Rolling(2500, 86_400)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------

@@ -92,8 +92,7 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
     def route(self, request: Request) -> Response:
         """All of a call or nothing."""
         try:
-            with savepoint(self.db):
-                status, value = self._route(request)
+            status, value = self._route(request)
         except Refused as refused:
             status, value = refused.status, [refused.error]
         except (KeyError, TypeError, ValueError) as error:
@@ -246,9 +245,10 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
             try:
                 if spoil and place == len(parts) - 1:
                     raise Refused("FIELD_CUSTOM_VALIDATION_EXCEPTION", "refused by a validation rule")
-                status, value = self._resource(
-                    part["method"], *_address(part["url"], ids), _linked(part.get("body"), ids), {}
-                )
+                with savepoint(self.db):
+                    status, value = self._resource(
+                        part["method"], *_address(part["url"], ids), _linked(part.get("body"), ids), {}
+                    )
             except Refused as refused:
                 status, value, good = refused.status, [refused.error], False
             if isinstance(value, dict) and "id" in value:
@@ -271,7 +271,8 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
                 if spoil and place == len(parts) - 1:
                     raise Refused("INVALID_API_INPUT", "refused by a validation rule")
                 path = part["url"].partition("/")[2]
-                status, value = self._resource(part["method"], path.split("/"), part.get("richInput"), {})
+                with savepoint(self.db):
+                    status, value = self._resource(part["method"], path.split("/"), part.get("richInput"), {})
             except Refused as refused:
                 status, value = refused.status, [refused.error]
             results.append({"statusCode": status, "result": value})

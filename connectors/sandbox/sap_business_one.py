@@ -84,7 +84,7 @@ freight = 1
         found = self.shelf.get("session", session)
         if found is None or cookies.get("ROUTEID") != NODE or self.clock() >= float(found["until"]):
             raise Refused(401, 301, "Invalid session or session already timeout.")
-        self._open(session)
+        self.lasts(lambda: self._open(session))
         if request.path == f"{API}/Logout":
             self.shelf.drop("session", session)
             return Response(204)

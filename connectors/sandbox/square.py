@@ -67,7 +67,7 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
     def setup(self) -> None:
         super().setup()
         kept: Callable[[Response], bool] = lambda answer: answer.status == 200 or answer.status >= 500  # noqa: E731
-        self.replays = Replays(self.db, self.slug, self.clock, 600, kept)
+        self.replays = Replays(self, 600, kept)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 

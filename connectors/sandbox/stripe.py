@@ -66,7 +66,7 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
         self.db.executescript(TABLES)
         self._limits: dict[str, Rolling] = {}
         mark = {"Idempotent-Replayed": "true"}
-        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES, mark=mark)
+        self.replays = Replays(self, KEY_LIVES, mark=mark)
         for book in KEYS.values():
             self._standing(Books(self.db, book, self.clock()))
 

@@ -20,6 +20,7 @@ from connectors.sandbox import wave_graphql as graphql
 from connectors.sandbox.base import Entry, Request, Response
 from connectors.sandbox.desk import App
 from connectors.sandbox.gate import Gated
+from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.wave_books import SCHEMA, BadInput, Refused
 
@@ -208,7 +209,8 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
             raise LookupError(f"Business {given['businessId']}")
         what = MUTATIONS.get(name, "invoice")
         try:
-            return {"didSucceed": True, "inputErrors": None, what: actions[name](given)}
+            with savepoint(self.db):
+                return {"didSucceed": True, "inputErrors": None, what: actions[name](given)}
         except Refused as refused:
             return {"didSucceed": False, "inputErrors": [refused.error], what: None}
 

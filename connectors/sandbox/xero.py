@@ -81,7 +81,7 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     def setup(self) -> None:
         super().setup()
         self.books = Books(self.db, self.clock)
-        self.replays = Replays(self.db, self.slug, self.clock, KEY_LIVES)
+        self.replays = Replays(self, KEY_LIVES)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ class ToyBooks(Emulator):
     def setup(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self.invoices: dict[str, dict[str, Any]] = {}
-        self.replays = Replays(self.db, self.slug, self.clock, 360)
+        self.replays = Replays(self, 360)
         self.rolling = Rolling(self.per_minute, 60)
         self.valid = True
 
