@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from connectors.errors import ConnectorError, Uncertain
-from connectors.model import RemoteInvoice, Status
 from connectors.platforms.documents import LOOKED_FOR, Documents, Outcome
 from tasks.attempt import Try
+from tasks.voiding import voided
 from worker import limits, runtime
 from worker.limits import Permits
 from worker.store.documents import Bulk, Work
@@ -93,26 +93,10 @@ def _one_unit(documents: Documents[Any, Any], send: Send, tries: Sequence[Try], 
             broken = Uncertain(f"the connector failed ({type(error).__name__}: {error})")
             return [(each, Outcome(error=broken)) for each in tries]
         if void:
-            outcomes = [voided(documents, *pair) for pair in zip(tries, outcomes, strict=True)]
+            outcomes = [voided(documents, each.work, one) for each, one in zip(tries, outcomes, strict=True)]
         return list(zip(tries, outcomes, strict=True))
 
     return run
-
-
-def voided(documents: Documents[Any, Any], attempt: Try, outcome: Outcome[Any]) -> Outcome[Any]:
-    """The outcome, after an invoice that is final and does not agree with its order was voided; a draft is left for a
-    person. Killed after the call, the row is uncertain, and what the look-up then finds is a voided one."""
-    document = outcome.document
-    if not isinstance(document, RemoteInvoice) or document.status is not Status.ISSUED:
-        return outcome
-    if not outcome.difference or outcome.error is not None or document.key != attempt.draft.key:
-        return outcome  # what does not carry our key is not ours to void
-    try:
-        document = documents.platform.void(document.id, attempt.key("void"))
-        said = "it was voided, as the account's `mismatch` wants it"
-    except Exception as error:
-        said = f"it could not be voided ({error})"
-    return replace(outcome, document=document, difference=f"{outcome.difference}; {said}")
 
 
 def look_up(documents: Documents[Any, Any], works: Sequence[Work], permits: Permits) -> list[tuple[Work, Any]]:

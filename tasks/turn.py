@@ -17,6 +17,7 @@ from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoi
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
 from tasks.verdict import Policy, Verdict, shadowed, verdict
+from tasks.voiding import voided
 from worker import bells, credentials, limits, logs, metrics, runtime, testpoints
 from worker.accounts import accounts, platform_of
 from worker.app import actor
@@ -97,6 +98,7 @@ class Turn:
             platform.facts.quiet if quiet is None else timedelta(seconds=quiet),
             timing.attempts,
             timedelta(seconds=timing.give_up_after),
+            void=ref.account.mismatch == "void",
         )
         shadow = [work for work in works if isinstance(work.draft, PlannedInvoice) and work.draft.customer_id == SHADOW]
         if shadow:
@@ -106,7 +108,7 @@ class Turn:
         replays, rest = self._replays(documents, works, policy)
         fresh = self._looked_up(documents, rest, policy, ref.account.find_first)
         planned = self._planned(documents, fresh)
-        self._send(documents, [*replays, *packed(documents, planned)], policy, ref.account.mismatch == "void")
+        self._send(documents, [*replays, *packed(documents, planned)], policy)
 
     # -- what is uncertain -----------------------------------------------------------------------------------------
 
@@ -159,6 +161,9 @@ class Turn:
             return verdict(work, same, policy, at, made=work.made, resolved=not work.job.unsure)
         if isinstance(hit, Hit) and hit.resume_at is None:
             outcome = Outcome(hit.document, difference=documents.differs(work.draft, hit.document))
+            if policy.void:
+                with limits.using(self.permits):
+                    outcome = voided(documents, looked, outcome)
             return verdict(looked, outcome, policy, at, made=work.made, resolved=True)
         if work.job.unsure and (waits := self._too_early(work, policy, at)):
             return waits
@@ -214,12 +219,12 @@ class Turn:
         self._settle(refused, works)
         return planned
 
-    def _send(self, documents: Documents[Any, Any], sends: Sequence[Send], policy: Policy, void: bool) -> None:
+    def _send(self, documents: Documents[Any, Any], sends: Sequence[Send], policy: Policy) -> None:
         if not sends:
             return
         units = self._commit_sending(sends)
         testpoints.point("sending")
-        for group in carry_out(documents, units, self.permits, void):
+        for group in carry_out(documents, units, self.permits, policy.void):
             testpoints.point("before_commit")
             self._record(group, documents, policy)
             testpoints.point("after_commit")

@@ -36,6 +36,8 @@ class Policy:
     quiet: timedelta
     attempts: int
     give_up_after: timedelta
+    void: bool = False
+    """Whether an invoice that does not agree with its order is voided."""
 
     def may_replay(self, work: Work, at: datetime) -> bool:
         """Whether the same bytes may be sent again under the same key: it surely still lives when they arrive."""
@@ -96,8 +98,7 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
             work.id, made, work.replays, remote_id=document.id, number=document.number, url=document.url,
             total=document.total,
         )  # fmt: skip
-        by_policy = outcome.difference and document.status is Status.VOID and work.found != "found"
-        if not by_policy and (reason := _not_as_it_should_be(work, document)):
+        if not outcome.voided and (reason := _not_as_it_should_be(work, document)):
             return Verdict(_change(work, "held", "found", outcome, reason, detail), progress)
     if outcome.difference:
         reason = f"it exists, but does not agree with the order: {outcome.difference}"

@@ -111,12 +111,14 @@ class Hit(Generic[R]):
 
 @dataclass(frozen=True)
 class Outcome(Generic[R]):
-    """How one document ended: the document, or the error. `difference`: it exists but does not agree with our draft."""
+    """How one document ended: the document, or the error. `difference`: it exists but does not agree with our draft;
+    `voided`: and for that it has just been voided."""
 
     document: R | None = None
     error: ConnectorError | None = None
     difference: str | None = None
     sample: Sample | None = None
+    voided: bool = False
 
 
 class Attempt(Protocol[D]):

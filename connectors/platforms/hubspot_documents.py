@@ -84,14 +84,13 @@ class Customers(Batched[CustomerDraft, RemoteCustomer]):
         return (words.batch("contact", "contacts", "create", [words.contact(draft)]),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
-        raw = self.found("contacts", words.trace(draft.key), words.CUSTOMER)
-        if raw is None and draft.party.email:
-            raw = self.found("contacts", draft.party.email, "email")
-        if raw is None:
-            return None
-        customer = words.customer(raw)
-        ours = customer.key == words.trace(draft.key)
-        return Hit(customer.model_copy(update={"key": draft.key}) if ours else customer)
+        ours = words.trace(draft.key)
+        raw = self.found("contacts", ours, words.CUSTOMER)
+        if raw is not None and (customer := words.customer(raw)).key == ours:
+            return Hit(customer.model_copy(update={"key": draft.key}))
+        if draft.party.email and (raw := self.found("contacts", draft.party.email, "email")) is not None:
+            return Hit(words.customer(raw))
+        return None
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
         customer = words.customer(self.only(request, answer))

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.errors import Rejected, Throttled
+from connectors.errors import Duplicate, Rejected, Throttled
 from connectors.model import Status
-from connectors.platforms.documents import PlannedInvoice
+from connectors.platforms import hubspot_words as words
+from connectors.platforms.documents import CustomerDraft, PlannedInvoice
 from connectors.platforms.hubspot import HubSpot
 from connectors.sandbox import hubspot as sandbox
 from tests.contract import orders
-from tests.contract.attempts import found
+from tests.contract.attempts import Try, found
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.walking import attempt, issued, packed
 from tests.kit.dripping import HostileServer, response
@@ -38,6 +39,11 @@ def line_inputs(books: Books, draft: Any) -> tuple[list[dict[str, str]], str]:
     lines = [request for request in plan if request.step.startswith("lines")]
     inputs = [one for request in lines for one in json.loads(request.body, strict=False)["inputs"]]
     return [one["properties"] for one in inputs], lines[0].remark
+
+
+def contact(key: str, email: str) -> CustomerDraft:
+    party = orders.simple("SO-1").customer.model_copy(update={"email": email})
+    return CustomerDraft(key=key, party=party)
 
 
 def posts(books: Books) -> Counter[str]:
@@ -101,6 +107,26 @@ def test_the_account_must_be_the_one_named_and_have_our_properties(books: Books)
     books.sandbox.run(lambda: books.emulator.shelf.put("properties", "line_items/billhook_line_ref", plain))
     with pytest.raises(Rejected, match="delete it and add it anew"):
         books.platform.whoami()
+
+
+def test_a_refused_contact_leaves_nothing_that_leads_to_another_one(books: Books) -> None:
+    """Its e-mail address is taken: a look-up finds who has that, not whoever is made next."""
+    drafts = [contact("C-1", "ada@x.example"), contact("C-2", "ada@x.example"), contact("C-3", "grace@x.example")]
+    customers = books.platform.customers
+    ended = [customers.create(Try(one, customers.plan(one))) for one in drafts]
+    assert [type(one.error) for one in ended] == [type(None), Duplicate, type(None)]
+    hits = [found(customers, one) for one in drafts]
+    assert [hit.document.id for hit in hits if hit] == [ended[place].document.id for place in (0, 0, 2)]  # type: ignore[union-attr]
+
+
+def test_a_contact_that_is_not_the_one_asked_for_is_not_taken(books: Books) -> None:
+    draft, other = contact("C-1", "ada@x.example"), contact("C-2", "grace@x.example")
+    customers = books.platform.customers
+    made = customers.create(Try(other, customers.plan(other))).document
+    assert made is not None
+    claim = f"{words.CUSTOMER}={words.trace(draft.key)}"
+    books.sandbox.run(lambda: books.emulator.shelf.put("unique/contacts", claim, {"id": made.id}))
+    assert found(customers, draft) is None
 
 
 def test_an_unprepared_account_refuses_in_words_that_name_the_property(books: Books) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from connectors.auth import OAuth2
 from connectors.platforms import qbo_words
 from connectors.sandbox import freshbooks, xero
+from connectors.sandbox.faults import Fault
 from tests.kit.history import check
 from tests.kit.inprocess import InProcess
 from tests.kit.processes import eventually, free_port
@@ -118,17 +119,24 @@ def test_all_orders_of_an_account_can_have_one_customer(make_scene: MakeScene) -
     assert verify(scene.store).ok
 
 
+@pytest.mark.parametrize("told", ["by the answer", "by a look-up"])
 @pytest.mark.parametrize(("policy", "left"), [("keep", "issued"), ("void", "void")])
 def test_an_invoice_that_does_not_agree_is_kept_or_voided_and_never_made_again(
-    make_scene: MakeScene, policy: str, left: str, monkeypatch: pytest.MonkeyPatch
+    make_scene: MakeScene, policy: str, left: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The difference shows only after the invoice is posted."""
+    """The difference shows only after the invoice is posted; and its answer may be lost."""
     scene = make_scene("quickbooks", quickbooks=f'mismatch = "{policy}"')
     monkeypatch.setattr(qbo_words, "_tax_detail", lambda *_: None)  # as if its books had dropped what we state
     part = {"ref": "1", "description": "Tag", "quantity": "1", "unit_price": "0.02", "discount": "0"}
     tax = {"name": "VAT", "rate": "20", "amount": "0.00"}  # by line; QuickBooks sums 0.10 and makes it 0.02
     lines = [{**part, "ref": str(number), "tax": tax} for number in range(5)]
     scene.handle(order_event(1, lines=lines, discount=None, shipping=None, total="0.10"))
+    if told == "by a look-up":
+        scene.sandbox.script("quickbooks", Fault.ANSWER_LOST, "/invoice?")
+        scene.turn()
+        scene.turn()
+        assert scene.invoice("SO-1")[0][2] == "uncertain"
+        scene.outlive_keys()
     scene.settle()
     scene.turn()
     (row,) = scene.invoice("SO-1")

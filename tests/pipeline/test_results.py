@@ -65,7 +65,7 @@ def task_of(world: World, subject: str) -> str:
 
 
 def ready(answer: dict[str, Any]) -> dict[str, Any] | None:
-    """Flower's answer, unless its state is one that it read before it waited for the result."""
+    """Flower's answer, unless its state is one from before the task's end."""
     return answer if answer["state"] in ("SUCCESS", "FAILURE") else None
 
 
@@ -131,7 +131,8 @@ def test_flower_shows_a_task_and_its_result(make_world: MakeWorld, tmp_path: Pat
     def get(path: str) -> requests.Response:
         return requests.get(f"http://127.0.0.1:{port}{path}", auth=("ops", "secret"), timeout=10)
 
-    seen = eventually(lambda: get(f"/api/task/info/{task}").json(), within=20)
+    # the invoice is there before its task has ended
+    seen = eventually(lambda: ready(get(f"/api/task/info/{task}").json()), within=20)
     result = eventually(lambda: ready(get(f"/api/task/result/{task}?timeout=20").json()), within=20)
 
     assert (seen["name"], seen["state"]) == ("tasks.create_invoices", "SUCCESS")

@@ -7,7 +7,7 @@ import pytest
 
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms.documents import Outcome
-from tasks.calls import voided
+from tasks.voiding import voided
 
 
 @pytest.mark.parametrize(("key", "calls"), [("ours", ["invoice-1"]), ("another's", []), (None, [])])
@@ -20,8 +20,9 @@ def test_only_a_document_with_our_key_is_ever_voided(key: str | None, calls: lis
         return document.model_copy(update={"status": Status.VOID})
 
     documents: Any = SimpleNamespace(platform=SimpleNamespace(void=void))
-    attempt: Any = SimpleNamespace(draft=SimpleNamespace(key="ours"), key=lambda step: step)
-    outcome = voided(documents, attempt, Outcome(document, difference="+0.01 GBP"))
+    work: Any = SimpleNamespace(draft=SimpleNamespace(key="ours"), step_key=lambda step: step)
+    outcome = voided(documents, work, Outcome(document, difference="+0.01 GBP"))
     assert asked == calls
     assert outcome.document is not None
     assert (outcome.document.status is Status.VOID) == bool(calls)
+    assert outcome.voided == bool(calls)
