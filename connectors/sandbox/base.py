@@ -6,6 +6,7 @@ It is written from the vendor's documentation, never from the connector, and imp
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import sqlite3
@@ -42,6 +43,15 @@ class Request:
     def bearer(self) -> str:
         """The token of the Authorization header."""
         return self.headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
+    def basic(self) -> str | None:
+        """Name and password of the Authorization header, joined by a colon; None where it has none (RFC 7617)."""
+        scheme, _, proof = self.headers.get("authorization", "").partition(" ")
+        try:
+            return base64.b64decode(proof, validate=True).decode() if scheme == "Basic" else None
+        except ValueError:
+            return None
 
     @property
     def fault(self) -> str | None:
@@ -188,13 +198,21 @@ class Emulator:
         self._lasting.append(act)
         act()
 
-    @staticmethod
-    def told(act: Callable[[], Response]) -> Response:
-        """What `act` answers; a `Refusal` is an answer."""
+    def told(self, act: Callable[[], Response]) -> Response:
+        """What `act` answers; a `Refusal` is an answer, and what is `unreadable` too."""
         try:
             return act()
         except Refusal as refusal:
             return refusal.response
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            return self.unreadable(error)
+
+    def unreadable(self, error: Exception) -> Response:
+        """The platform's own answer to a body that is none, or lacks what it must have.
+
+        Raises the error where the platform has none: then it is taken for a bug of the emulator.
+        """
+        raise error
 
     def answer(self, request: Request) -> Response:
         """Answers as the platform would, quotas and credentials included; in a transaction of `db`.

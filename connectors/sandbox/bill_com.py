@@ -96,19 +96,19 @@ currencies = ["USD", "GBP", "EUR"]
     # -- the door --------------------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> Response:
-        try:
-            parts = request.path.removeprefix(API).split("/")
-            body = request.json() if request.body else {}
-            if not request.path.startswith(API):
-                raise Refused("No such API", "BDC_1121", 404)
-            if (request.method, parts) == ("POST", ["login"]):
-                return self._login(body)
-            self._session(request)
-            if self.counted(self.by_hour):
-                raise Refused("Max number of allowed requests per hour reached: 20000.", "BDC_1144")
-            return Response.json(200, self._route(request, parts, body))
-        except ValueError:
-            return problem(400, "BDC_1002", "Unknown error occurred.")
+        parts = request.path.removeprefix(API).split("/")
+        body = request.json() if request.body else {}
+        if not request.path.startswith(API):
+            raise Refused("No such API", "BDC_1121", 404)
+        if (request.method, parts) == ("POST", ["login"]):
+            return self._login(body)
+        self._session(request)
+        if self.counted(self.by_hour):
+            raise Refused("Max number of allowed requests per hour reached: 20000.", "BDC_1144")
+        return Response.json(200, self._route(request, parts, body))
+
+    def unreadable(self, error: Exception) -> Response:
+        return problem(400, "BDC_1002", "Unknown error occurred.")
 
     def _login(self, body: Mapping[str, Any]) -> Response:
         only(body, ["username", "password", "organizationId", "devKey", "rememberMeId", "device"])

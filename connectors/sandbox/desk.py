@@ -15,6 +15,8 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import jwt
+
 from connectors.sandbox.base import Request, Response
 
 CODE_LIVES = 300.0
@@ -106,6 +108,18 @@ class Desk:
             return self._by_refresh(form.get("refresh_token", ""), more)
         return self.given(None, more)
 
+    def claims(self, assertion: str, key: str, audience: str, key_id: str | None = None) -> dict[str, Any] | None:
+        """What an assertion of the app claims (RFC 7523); None where it is over, not for us, or not signed by `key`."""
+        needed: Any = {"require": ["iss", "sub", "aud", "exp"], "verify_exp": False}
+        try:
+            issuer = self.app.client_id
+            found = jwt.decode_complete(assertion, key, ["RS256"], needed, audience=audience, issuer=issuer)
+        except (jwt.PyJWTError, ValueError):
+            return None
+        claims: dict[str, Any] = found["payload"]
+        known = found["header"].get("kid") == key_id and self.clock() < float(claims["exp"])
+        return claims if known else None
+
     def given(self, refresh: str | None, more: Mapping[str, Any]) -> Response:
         """A new access token, and this refresh token."""
         access = self.grant(uuid4().hex, "access", self.app.access_lives)
@@ -113,8 +127,7 @@ class Desk:
         return Response.json(200, {**answer, "refresh_token": refresh} if refresh else answer)
 
     def _known(self, request: Request, form: Mapping[str, str]) -> bool:
-        basic = base64.b64encode(f"{self.app.client_id}:{self.app.client_secret}".encode()).decode()
-        by_header = request.headers.get("authorization") == f"Basic {basic}"
+        by_header = request.basic == f"{self.app.client_id}:{self.app.client_secret}"
         by_body = (form.get("client_id"), form.get("client_secret")) == (self.app.client_id, self.app.client_secret)
         return {"basic": by_header, "body": by_body, "either": by_header or by_body}[self.app.client]
 

@@ -109,11 +109,8 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
     def limits(self, request: Request) -> list[Rolling]:
         return [self.all_calls] if request.method == "GET" else [self.all_calls, self.writes]
 
-    def route(self, request: Request) -> Response:
-        try:
-            return self._authorised(request)
-        except (ValueError, ArithmeticError):
-            raise Refused(1005, "The request body could not be parsed.", status=400) from None
+    def unreadable(self, error: Exception) -> Response:
+        return Refused(1005, "The request body could not be parsed.", status=400).response
 
     def token(self, request: Request) -> Response:
         """As a form or as JSON; the redirect address is wanted with each grant."""
@@ -123,7 +120,7 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
             return Response.json(400, {"error": "invalid_request", "error_description": "redirect_uri is missing"})
         return self.desk.token(request, created_at=int(self.clock()), scope="user:invoices:write")
 
-    def _authorised(self, request: Request) -> Response:
+    def route(self, request: Request) -> Response:
         match request.path.strip("/").split("/"):
             case ["auth", "api", "v1", "users", "me"]:
                 business = {"id": 14_719_708, "name": "Engraver Ltd", "account_id": ACCOUNT, "active": True}

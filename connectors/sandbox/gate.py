@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 from uuid import uuid4
 
-from connectors.sandbox.base import Emulator, Refusal, Request, Response, Rolling
+from connectors.sandbox.base import Emulator, Request, Response, Rolling
 from connectors.sandbox.desk import App, Desk, State
 from connectors.sandbox.shelf import Shelf
 
@@ -51,10 +51,7 @@ class Gated(Emulator):
         """The answer to somebody who is known: quotas, then the routes."""
         if (refused := self.over(request)) is not None:
             return refused
-        try:
-            response = self.route(request)
-        except Refusal as refusal:
-            response = refusal.response
+        response = self.told(lambda: self.route(request))
         response.headers.update(self.stamp())
         return response
 

@@ -8,19 +8,17 @@ closed. The texts of refusals follow the names on the page of error messages, th
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from html import unescape
 from typing import Any
 
-import jwt
-
-from connectors.sandbox.base import Emulator, Entry, Request, Response
-from connectors.sandbox.desk import App, Desk
+from connectors.sandbox.base import Entry, Refusal, Request, Response
+from connectors.sandbox.desk import App, State
+from connectors.sandbox.gate import Gated
 from connectors.sandbox.oracle_erp_answers import envelope, fault, page, problem
-from connectors.sandbox.shelf import Doc, Shelf
+from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import exact, half_up, places, total
 
 CLIENT_ID = "sandboxfusionclient"
@@ -47,17 +45,20 @@ SPOILT = "The invoice is refused by a validation of the pod."
 NEEDED = ("BusinessUnit", "TransactionSource", "TransactionType", "PaymentTerms", "InvoiceCurrencyCode")
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """What Fusion says no to."""
 
     def __init__(self, detail: str, status: int = 400, code: str = "") -> None:
-        self.status, self.detail, self.code = status, detail, code
+        title = {400: "Bad Request", 404: "Not Found"}[status]
+        super().__init__(problem(status, title, detail, code=code), detail)
 
 
-class OracleErp(Emulator):
+class OracleErp(Gated):
     """The pod. A source with manual numbering exists, a customer set 202, and no customers."""
 
     slug = "oracle_erp"
+    app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, grants=("client_credentials", ASSERTED))
+    grant_at = "/oauth2/v1/token"
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -78,11 +79,6 @@ scope = "{SCOPE}"
     certificate = ""
     """The public key of the application's certificate, whose alias is `ALIAS`."""
 
-    def setup(self) -> None:
-        self.shelf = Shelf(self.db, self.slug)
-        app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, grants=("client_credentials", ASSERTED))
-        self.desk = Desk(self.db, self.slug, self.clock, app)
-
     def creates(self, request: Request) -> bool:
         return super().creates(request) and not request.path.startswith("/oauth2/")
 
@@ -92,50 +88,37 @@ scope = "{SCOPE}"
     def failure(self, status: int) -> Response:
         return problem(status, "Internal Server Error", "JBO-29000: Unexpected exception caught")
 
-    def expire_tokens(self) -> None:
-        self.desk.expire()
+    # -- the door --------------------------------------------------------------------------------------------------
 
-    # -- routes ----------------------------------------------------------------------------------------------------
+    def state(self, request: Request) -> State:
+        return "good" if request.basic == f"{USERNAME}:{PASSWORD}" else super().state(request)
 
-    def answer(self, request: Request) -> Response:
-        if request.path == "/oauth2/v1/token":
-            return self._token(request)
-        basic = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
-        known = request.headers.get("authorization") == f"Basic {basic}"
-        if not known and self.desk.state(request.bearer) != "good":
-            return Response(401, b"", {"WWW-Authenticate": 'Bearer realm="fusion"'})
-        try:
-            return self._route(request)
-        except Refused as refused:
-            if request.path == SOAP:
-                return fault(refused.detail)
-            title = {400: "Bad Request", 404: "Not Found"}[refused.status]
-            return problem(refused.status, title, refused.detail, code=refused.code)
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            return problem(400, "Bad Request", f"The request body cannot be read: {error!r}")
+    def unauthorized(self, state: State) -> Response:
+        return Response(401, b"", {"WWW-Authenticate": 'Bearer realm="fusion"'})
 
-    def _token(self, request: Request) -> Response:
+    def unreadable(self, error: Exception) -> Response:
+        return problem(400, "Bad Request", f"The request body cannot be read: {error!r}")
+
+    def token(self, request: Request) -> Response:
         """Of the application; for a user by an assertion that the application signed with `certificate`."""
         form = dict(request.form())
         if form.get("scope") != SCOPE:
             return Response.json(400, {"error": "invalid_scope"})
         if form.get("grant_type") == ASSERTED:
-            try:
-                if jwt.get_unverified_header(form["assertion"])["kid"] != ALIAS:
-                    raise ValueError
-                claims = jwt.decode(
-                    form["assertion"], self.certificate, algorithms=["RS256"], issuer=CLIENT_ID,
-                    audience="https://identity.oraclecloud.com/", options={"require": ["sub", "iss", "aud", "exp"]},
-                )  # fmt: skip
-                if claims["sub"] != USERNAME:
-                    raise ValueError
-            except (KeyError, ValueError, jwt.PyJWTError):
+            audience = "https://identity.oraclecloud.com/"
+            claims = self.desk.claims(form.get("assertion", ""), self.certificate, audience, ALIAS)
+            if claims is None or claims["sub"] != USERNAME:
                 return Response.json(400, {"error": "invalid_grant"})
         return self.desk.token(request)
 
-    def _route(self, request: Request) -> Response:
+    # -- routes ----------------------------------------------------------------------------------------------------
+
+    def route(self, request: Request) -> Response:
         if (request.method, request.path) == ("POST", SOAP):
-            return self._account(request.body.decode())
+            try:
+                return self._account(request.body.decode())
+            except Refused as refused:
+                return fault(str(refused))
         if request.path == PARTIES:
             return self._party(request.json()) if request.method == "POST" else self._parties(request.query)
         if not request.path.startswith(FINANCIALS):
@@ -177,17 +160,12 @@ scope = "{SCOPE}"
         parts = request.json()["parts"]
         spoilt = len(parts) // 2 if request.fault == "refuse_element" else None
         done: list[dict[str, Any]] = []
-        self.db.execute("SAVEPOINT batch")
-        try:
-            for number, part in enumerate(parts):
-                if (part["path"], part["operation"]) != ("/receivablesInvoices", "create"):
-                    raise Refused(f"The action {part['operation']} isn't enabled for batch execution")
-                if number == spoilt:
-                    raise Refused(SPOILT)
-                done.append({**part, "payload": self._shown(self._created(part["payload"]))})
-        except (Refused, KeyError, TypeError, ValueError, ArithmeticError):
-            self.db.execute("ROLLBACK TO batch")
-            raise
+        for number, part in enumerate(parts):
+            if (part["path"], part["operation"]) != ("/receivablesInvoices", "create"):
+                raise Refused(f"The action {part['operation']} isn't enabled for batch execution")
+            if number == spoilt:
+                raise Refused(SPOILT)
+            done.append({**part, "payload": self._shown(self._created(part["payload"]))})
         if len({part["id"] for part in done}) < len(done):
             raise ValueError("ids")
         return Response.json(200, {"parts": done})

@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -118,11 +119,12 @@ READ_ONLY = ("Organization", "TaxTreatment", "Invoice")
 CURRENCIES = ("GBP", "EUR", "USD", "JPY", "KWD")
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """What the org says no to."""
 
     def __init__(self, code: str, message: str, *fields: str, status: int = 400) -> None:
         self.status, self.error = status, {"message": message, "errorCode": code, "fields": list(fields)}
+        super().__init__(Response.json(status, [self.error]), message)
 
 
 class Books:
