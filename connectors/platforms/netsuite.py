@@ -12,6 +12,7 @@ without Retry-After, over the calls in flight and not over a rate.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, ClassVar, Self
@@ -79,6 +80,10 @@ class NetSuite(Platform):
     Services, SuiteTax, SuiteAnalytics Workbook and OAuth 2.0 (or TBA), and a role with Invoice, Customers, Items and
     REST Web Services. Currencies of three decimals are refused. NetSuite cannot void through REST: make a credit memo.
 
+    How many calls NetSuite takes at once belongs to the account and is shared by all its integrations: the standard
+    service tier takes 5, each SuiteCloud Plus licence adds 10, and an administrator may reserve some for one
+    integration (*Integration Governance*). `concurrency` is our share; 3 leave two of the standard tier to others.
+
     - **Proved with:** the emulator, over OAuth 2.0 (PS256 and ES256) and TBA; the Python package `netsuite` 0.12, which
       drives the emulator with TBA (create, read, change, SuiteQL).
     - **Open:** nothing has met a live account. Not documented, and so to be tried first: stating tax by
@@ -100,7 +105,7 @@ class NetSuite(Platform):
         key_field="memo",
         key=Key("X-NetSuite-Idempotency-Key", 36, timedelta(hours=1), uuid=True, packed=True),
         once=True,
-        concurrent=3,
+        concurrent=words.AT_ONCE,
         bulk=100,
         one_currency=True,
         deadline=60.0,
@@ -116,6 +121,12 @@ class NetSuite(Platform):
         Refusal(Uncertain, 400, "IDEMPOTENCY_ERROR"),
         Refusal(Duplicate, 400, "already exists"),
     )
+
+    @classmethod
+    def facts_of(cls, settings: words.NetSuiteSettings) -> Facts:
+        """Service tier and SuiteCloud Plus licences decide how many calls an account takes at once, and its
+        administrator how many of them are ours."""
+        return dataclasses.replace(cls.facts, concurrent=settings.concurrency)
 
     @classmethod
     def tenant(cls, settings: words.NetSuiteSettings, credentials: NetSuiteCredentials) -> str:

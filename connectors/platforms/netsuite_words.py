@@ -28,6 +28,8 @@ from connectors.platforms.texts import distinct_name, fits, key_in, marked, with
 
 TITLE = "NetSuite"
 REFERENCE, MEMO = 45, 999
+AT_ONCE = 3
+"""Of the five that the standard service tier gives an account for all its integrations (concurrency governance)."""
 OURS = "billhook-"
 STATUSES = {
     "A": Status.ISSUED,
@@ -58,6 +60,9 @@ class NetSuiteSettings(PostedAtOnce):
     location: Annotated[str | None, Field(description="internal id of the location that sells")] = None
     terms: Annotated[str | None, Field(description="internal id of the payment terms")] = None
     custom_form: Annotated[str | None, Field(description="internal id of the invoice form, where not the usual")] = None
+    concurrency: Annotated[
+        int, Field(description="calls that we make at once: our share of the account's integration concurrency", ge=1)
+    ] = AT_ONCE
 
 
 def external_id(kind: str, key: str) -> str:

@@ -46,3 +46,8 @@ def test_finance_and_operations_has_quotas_and_abilities_of_its_own() -> None:
 def test_salesforce_keeps_the_calls_a_day_that_the_org_leaves() -> None:
     assert facts("salesforce").quotas == ()
     assert facts("salesforce", daily_calls=15_000).quotas == (Quota(15_000, DAY),)
+
+
+def test_netsuite_takes_as_many_calls_at_once_as_the_account_leaves_to_us() -> None:
+    assert facts("netsuite").concurrent == 3
+    assert facts("netsuite", concurrency=15).concurrent == 15
