@@ -51,9 +51,7 @@ class Books:
         return {"createdTime": now, "updatedTime": now}
 
     def need(self, kind: str, ident: str) -> Doc:
-        if (found := self.shelf.get(kind, ident)) is None:
-            raise Refused(f"The {kind} {ident} is not found", status=404)
-        return found
+        return self.shelf.need(kind, ident, Refused(f"The {kind} {ident} is not found", status=404))
 
     def add_customer(self, raw: Mapping[str, Any]) -> Doc:
         only(raw, [*CUSTOMER, "contact", "billingAddress", "shippingAddress"])

@@ -25,6 +25,7 @@ from connectors.sandbox.cin7_core_books import (
     Books,
     Refused,
 )
+from connectors.sandbox.pages import paged
 from connectors.sandbox.shelf import Doc
 
 ACCOUNT_ID = "704ef231-cd93-49c9-a201-26b4b5d0d35b"
@@ -164,8 +165,5 @@ shipping = "Shipping"
                 yield {"SaleID": doc["ID"], **{name: doc[name] for name in shown}}
 
     def _page(self, name: str, rows: Iterable[Doc], query: Mapping[str, str]) -> Doc:
-        page, size = int(query.get("Page", 1)), int(query.get("Limit", 100))
-        if not 1 <= size <= 1000:
-            raise Refused("Limit must be from 1 to 1000")
-        every = list(rows)
-        return {"Total": len(every), "Page": page, name: every[(page - 1) * size : page * size]}
+        page = paged(rows, query, ("Page", "Limit"), 100, 1000, Refused("Limit must be from 1 to 1000"))
+        return {"Total": page.total, "Page": page.number, name: page.rows}

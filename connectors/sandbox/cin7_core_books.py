@@ -107,10 +107,7 @@ class Books:
         return self.shelf.put("customer", doc["ID"], doc)
 
     def sale(self, ident: str) -> Doc:
-        found = self.shelf.get("sale", ident)
-        if found is None:
-            raise Refused(f"Sale with ID {ident} was not found")
-        return found
+        return self.shelf.need("sale", ident, Refused(f"Sale with ID {ident} was not found"))
 
     def add_sale(self, raw: Mapping[str, Any]) -> Doc:
         checked(raw, SALE, "Location", "CurrencyRate")

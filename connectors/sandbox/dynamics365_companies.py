@@ -91,11 +91,8 @@ class Company:
         return [self.shown(row, query) for row in found if inside(row)]
 
     def need(self, ident: str) -> dict[str, Any]:
-        found = self.shelf.get("invoice", ident)
-        if found is None:
-            said = f"The Sales Invoice Entity Aggregate does not exist. Identification fields and values: Id='{ident}'"
-            raise Invalid(404, "Internal_RecordNotFound", said)
-        return found
+        said = f"The Sales Invoice Entity Aggregate does not exist. Identification fields and values: Id='{ident}'"
+        return self.shelf.need("invoice", ident, Invalid(404, "Internal_RecordNotFound", said))
 
     @staticmethod
     def shown(doc: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.freshbooks_books import Refused
 from connectors.sandbox.gate import Gated
+from connectors.sandbox.pages import paged
 from connectors.sandbox.shelf import Doc
 
 ACCOUNT = "ZyQ04o"
@@ -33,6 +34,7 @@ APP = App(
 )
 REDIRECT = "https://billhook.example/callback"
 TAXES = (("VAT", "20"), ("VAT reduced", "5"), ("VAT zero", "0"))
+PLURALS = {"client": "clients", "invoice": "invoices", "tax": "taxes"}
 KINDS = {"users/clients": "client", "invoices/invoices": "invoice", "taxes/taxes": "tax"}
 SEARCHES = {
     "client": {"email", "organization", "vis_state"},
@@ -171,21 +173,17 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
             if field not in SEARCHES[kind]:
                 raise Refused(1004, f"Cannot search by {field}.", field)
             found = [doc for doc in found if _matches(doc.get(field), wanted, field)]
-        size, page = min(100, int(query.get("per_page", 15))), max(1, int(query.get("page", 1)))
-        part = found[(page - 1) * size : page * size]
-        numbers = {"page": page, "pages": max(1, math.ceil(len(found) / size)), "per_page": size, "total": len(found)}
-        name = {"client": "clients", "invoice": "invoices", "tax": "taxes"}[kind]
-        return Response.json(
-            200, {"response": {"result": {name: [books.shown(doc, lines) for doc in part], **numbers}}}
-        )
+        wrong = Refused(1004, "The page cannot be shown.", "page")
+        page = paged(found, query, ("page", "per_page"), 15, 100, wrong, caps=True)
+        numbers = {"page": page.number, "pages": page.last, "per_page": page.size, "total": page.total}
+        shown = [books.shown(doc, lines) for doc in page.rows]
+        return Response.json(200, {"response": {"result": {PLURALS[kind]: shown, **numbers}}})
 
     # -- clients and invoices --------------------------------------------------------------------------------------
 
     def _found(self, kind: str, ident: str) -> Doc:
-        doc = self.shelf.get(kind, ident)
-        if doc is None:
-            raise Refused(1012, f"{kind.capitalize()} not found.", f"{kind}id", status=404)
-        return doc
+        missing = Refused(1012, f"{kind.capitalize()} not found.", f"{kind}id", status=404)
+        return self.shelf.need(kind, ident, missing)
 
     def _made(self, kind: str, given: Any) -> Doc:
         ident = FIRST_ID[kind] + self.shelf.count(kind)

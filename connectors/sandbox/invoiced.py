@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
 from connectors.sandbox.invoiced_books import Books, Refused
+from connectors.sandbox.pages import paged
 from connectors.sandbox.replays import Replays
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, places
@@ -89,20 +90,20 @@ class Invoiced(Emulator):
 
     def _list(self, what: str, request: Request) -> Response:
         query = request.query
-        page, size = int(query.pop("page", "1")), min(100, int(query.pop("per_page", "25")))
-        rows = [row for row in self.shelf.all(what) if _fits(row, what, query)]
-        last = max(1, -(-len(rows) // size))
-        if page > last:
+        fields = ("page", "per_page")
+        asked: dict[str, str] = {name: query.pop(name) for name in fields if name in query}
+        fitting = [row for row in self.shelf.all(what) if _fits(row, what, query)]
+        page = paged(fitting, asked, fields, 25, 100, Refused("Invalid page", "page"), caps=True)
+        if page.number > page.last:
             raise Refused("The preceding pages have not been fetched yet.", "page")
 
         def link(number: int, rel: str) -> str:
             address = f"{PORTAL.replace('analyticalengines', 'api')}/{what}"
-            return f'<{address}?{urlencode({**query, "page": number, "per_page": size})}>; rel="{rel}"'
+            return f'<{address}?{urlencode({**query, "page": number, "per_page": page.size})}>; rel="{rel}"'
 
-        links = [link(page, "self"), link(1, "first"), link(last, "last")]
-        links += [link(page + 1, "next")] if page < last else []
-        headers = {"Link": ", ".join(links), "X-Total-Count": str(len(rows))}
-        return Response.json(200, rows[(page - 1) * size : page * size], headers)
+        links = [link(page.number, "self"), link(1, "first"), link(page.last, "last")]
+        links += [link(page.number + 1, "next")] if page.more else []
+        return Response.json(200, page.rows, {"Link": ", ".join(links), "X-Total-Count": str(page.total)})
 
     def mails(self) -> list[tuple[str, str]]:
         """The number of each invoice mailed, and to whom."""

@@ -46,9 +46,7 @@ class Books:
         self.shelf, self.clock, self.portal = shelf, clock, portal
 
     def get(self, what: str, ident: str) -> Doc:
-        if (found := self.shelf.get(what, ident)) is None:
-            raise Refused(f"No such {what[:-1]}: {ident}", status=404)
-        return found
+        return self.shelf.need(what, ident, Refused(f"No such {what[:-1]}: {ident}", status=404))
 
     def add_customer(self, given: Mapping[str, Any]) -> Doc:
         _only(given, CUSTOMER)

@@ -254,10 +254,7 @@ scope = "{SCOPE}"
         return page([self._shown(doc) for doc in found], query)
 
     def _invoice(self, ident: str) -> Doc:
-        found = self.shelf.get("invoice", ident)
-        if found is None:
-            raise Refused("The requested resource is not found", 404)
-        return found
+        return self.shelf.need("invoice", ident, Refused("The requested resource is not found", 404))
 
     def _changed(self, ident: str, body: Mapping[str, Any]) -> Doc:
         doc = self._invoice(ident)

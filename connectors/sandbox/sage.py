@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
+from connectors.sandbox.pages import paged
 from connectors.sandbox.replays import Replays
 from connectors.sandbox.sage_books import LEDGER_ACCOUNTS, TAX_RATES, Books, Refused
 from connectors.sandbox.shelf import Doc
@@ -163,21 +164,16 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
         raise Refused("Record not found", code="RecordNotFound", status=404)
 
     def _list(self, kind: str, query: Mapping[str, str]) -> Any:
-        size, page = int(query.get("items_per_page", "20")), int(query.get("page", "1"))
-        if not 1 <= size <= 200 or set(query) - PARAMETERS[kind] - {"items_per_page", "page", "attributes"}:
-            raise Refused("parameter is invalid", status=400)
+        wrong = Refused("parameter is invalid", status=400)
+        if set(query) - PARAMETERS[kind] - {"items_per_page", "page", "attributes"}:
+            raise wrong
         found = [one for one in self._all(kind) if _wanted(kind, one, query)]
+        page = paged(found, query, ("page", "items_per_page"), 20, 200, wrong)
         shown = ["id", "displayed_as", "$path", *query.get("attributes", "").split(",")]
-        items = [{name: one[name] for name in shown if name in one} for one in found[size * (page - 1) : size * page]]
-        more = f"/{kind}?page={page + 1}&items_per_page={size}" if len(found) > size * page else None
-        return {
-            "$total": len(found),
-            "$page": page,
-            "$next": more,
-            "$back": None,
-            "$itemsPerPage": size,
-            "$items": items,
-        }
+        items = [{name: one[name] for name in shown if name in one} for one in page.rows]
+        more = f"/{kind}?page={page.number + 1}&items_per_page={page.size}" if page.more else None
+        sizes = {"$total": page.total, "$page": page.number, "$itemsPerPage": page.size}
+        return {**sizes, "$next": more, "$back": None, "$items": items}
 
     def _all(self, kind: str) -> list[Doc]:
         if kind in SINGLE:

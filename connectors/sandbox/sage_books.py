@@ -54,9 +54,7 @@ class Books:
         self.shelf, self.clock = shelf, clock
 
     def need(self, kind: str, ident: str) -> Doc:
-        if (found := self.shelf.get(kind, ident)) is None:
-            raise Refused("Record not found", code="RecordNotFound", status=404)
-        return found
+        return self.shelf.need(kind, ident, Refused("Record not found", code="RecordNotFound", status=404))
 
     def add_contact(self, raw: Mapping[str, Any]) -> Doc:
         known(raw, CONTACT, "contact")

@@ -75,10 +75,7 @@ class Books:
         self.rounding = "line"
 
     def one(self, collection: str, ident: str) -> Doc:
-        found = self.shelf.get(collection, ident) if collection in KEYS else None
-        if found is None:
-            raise Refused(404, -2028, "No matching records found (ODBC -2028)")
-        return found
+        return self.shelf.need(collection, ident, Refused(404, -2028, "No matching records found (ODBC -2028)"))
 
     def create(self, collection: str, raw: Any) -> Doc:
         """The new entity. Raises `Refused`."""

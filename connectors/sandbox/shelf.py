@@ -36,6 +36,13 @@ class Shelf:
         row = self.db.execute(query, (kind, ident)).fetchone()
         return _read(row[0]) if row else None
 
+    def need(self, kind: str, ident: str, otherwise: Exception) -> Doc:
+        """The document; raises `otherwise` where there is none."""
+        found = self.get(kind, ident)
+        if found is None:
+            raise otherwise
+        return found
+
     def drop(self, kind: str, ident: str) -> None:
         self.db.execute(f"DELETE FROM {self.table} WHERE kind = ? AND id = ?", (kind, ident))  # noqa: S608
 

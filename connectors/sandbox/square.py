@@ -181,10 +181,8 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
         raise Refused("NOT_FOUND", f"API endpoint for URL path `{request.path}` is not found.", "", 404)
 
     def _one(self, kind: str, found: str) -> Doc:
-        one = self.shelf.get(kind, found)
-        if one is None:
-            raise Refused("NOT_FOUND", f"{kind.capitalize()} with ID {found} not found.", "", 404)
-        return one
+        missing = Refused("NOT_FOUND", f"{kind.capitalize()} with ID {found} not found.", "", 404)
+        return self.shelf.need(kind, found, missing)
 
     def _put(self, kind: str, one: Mapping[str, Any]) -> Doc:
         now = _time(self.clock())

@@ -20,6 +20,7 @@ from connectors.sandbox import wave_graphql as graphql
 from connectors.sandbox.base import Entry, Request, Response
 from connectors.sandbox.desk import App
 from connectors.sandbox.gate import Gated
+from connectors.sandbox.pages import paged
 from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.wave_books import SCHEMA, BadInput, Refused
@@ -189,10 +190,7 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
         return _page(found, arguments)
 
     def _found(self, kind: str, ident: Any) -> Doc:
-        doc = self.shelf.get(kind, str(ident))
-        if doc is None:
-            raise LookupError(f"{kind.capitalize()} {ident}")
-        return doc
+        return self.shelf.need(kind, str(ident), LookupError(f"{kind.capitalize()} {ident}"))
 
     # -- mutations -------------------------------------------------------------------------------------------------
 
@@ -271,10 +269,9 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
 
 def _page(found: list[Doc], arguments: Mapping[str, Any]) -> Doc:
     """A connection; pages begin at 1 and hold at most 200."""
-    size, page = min(200, arguments.get("pageSize") or 10), arguments.get("page") or 1
-    part = found[(page - 1) * size : page * size]
-    info = {"currentPage": page, "totalPages": max(1, math.ceil(len(found) / size)), "totalCount": len(found)}
-    return {"pageInfo": info, "edges": [{"node": doc} for doc in part]}
+    page = paged(found, arguments, ("page", "pageSize"), 10, 200, LookupError("Page"), caps=True)
+    info = {"currentPage": page.number, "totalPages": page.last, "totalCount": page.total}
+    return {"pageInfo": info, "edges": [{"node": doc} for doc in page.rows]}
 
 
 def _error(message: str, code: str, path: list[str] | None = None) -> Doc:

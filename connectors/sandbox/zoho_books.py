@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
+from connectors.sandbox.pages import paged
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import places
 from connectors.sandbox.zoho_books_books import (
@@ -208,13 +209,9 @@ tax_rounding = "item_level"
                 yield {name: value for name, value in doc.items() if name not in {"notes", "line_items", "tax_total"}}
 
     def _page(self, name: str, rows: Iterable[Doc], query: Mapping[str, str]) -> Response:
-        page, size = int(query.get("page", 1)), int(query.get("per_page", 200))
-        if not 0 < size <= 200:
-            raise bad("per_page")
-        every = list(rows)
-        more = len(every) > page * size
-        context = {"page": page, "per_page": size, "has_more_page": more}
-        body: Doc = {name: every[(page - 1) * size : page * size], "page_context": context}
+        page = paged(rows, query, ("page", "per_page"), 200, 200, bad("per_page"))
+        context = {"page": page.number, "per_page": page.size, "has_more_page": page.more}
+        body: Doc = {name: page.rows, "page_context": context}
         return self._done("success", **body)
 
     def _done(self, message: str, status: int = 200, **more: Any) -> Response:

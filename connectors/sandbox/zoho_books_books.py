@@ -78,10 +78,7 @@ class Books:
         self.tax_rounding = "item_level"
 
     def one(self, kind: str, ident: str) -> Doc:
-        found = self.shelf.get(kind, ident)
-        if found is None:
-            raise Refused(404, 1002, f"{kind.capitalize()} does not exist.")
-        return found
+        return self.shelf.need(kind, ident, Refused(404, 1002, f"{kind.capitalize()} does not exist."))
 
     # -- contacts --------------------------------------------------------------------------------------------------
 
