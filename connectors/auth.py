@@ -18,6 +18,9 @@ from pydantic import SecretStr
 from connectors.errors import Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, Http, dump_json
 
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""When what does not end by itself ends."""
+
 
 class Auth(Protocol):
     """Gives the headers of each request; `renew` is called once after a 401 and says whether to try again."""

@@ -7,12 +7,14 @@ the invoice twice; a key keeps a 500 as it keeps a success. Sources: docs.stripe
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
+from connectors.auth import Grant
 from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Uncertain
 from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
@@ -31,6 +33,7 @@ from connectors.platforms.documents import (
     reading,
 )
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
+from connectors.platforms.stripe_connect import Connect
 from connectors.platforms.stripe_words import Pairs, StripeCredentials, StripeSettings, TaxRate, address, form, mark
 from connectors.platforms.texts import fits
 
@@ -228,9 +231,13 @@ class Stripe(Platform):
     without an e-mail address is refused. Invoices are looked for in the customer's list, which is consistent at
     once; Stripe's search lags and is not used.
 
-    - **Proved with:** the emulator; the SDK `stripe` drives it (draft to void, lists, taxes, keys, rate limit);
-      the connector's customer, tax rate, listing and void calls run against `localstripe`, a server by others (it
-      has no finalise and no adding of lines).
+    As a platform (Connect) you act for a merchant's account with your own key: name it as `account`, set `client_id`,
+    and have the merchant agree through `billhook connect`. Without `client_id` it is taken that the account is
+    connected to you already, or is the key's own. Stripe connects no account that another platform controls.
+
+    - **Proved with:** the emulator; the SDK `stripe` drives it (draft to void, lists, taxes, keys, rate limit, the
+      consent of a connected account); the connector's customer, tax rate, listing and void calls run against
+      `localstripe`, a server by others (it has no finalise and no adding of lines).
     - **Open:** how Stripe rounds taxes (hence two ways of writing them, and the comparison before finalising);
       how an invoice coupon acts on given tax amounts (never used together); most lines in one call (250 are taken
       as the limit); `Retry-After` with a 429; currencies with three decimals, ISK and UGX; an invoice over zero.
@@ -242,7 +249,13 @@ class Stripe(Platform):
         title="Stripe",
         docs="https://docs.stripe.com/api/invoices",
         base_url="https://api.stripe.com",
-        auth="secret or restricted key",
+        auth="secret or restricted key, or consent to your platform",
+        oauth=Connect(
+            "https://connect.stripe.com/oauth/token",
+            alone=False,
+            authorize_url="https://connect.stripe.com/oauth/authorize",
+            scopes=("read_write",),
+        ),
         reference=Reference("metadata[billhook_order]", words.METADATA_LIMIT, unique=False),
         key_field="metadata[billhook_key]",
         key=Key("Idempotency-Key", 255, timedelta(hours=24)),
@@ -280,7 +293,17 @@ class Stripe(Platform):
         return f"key-{hashlib.sha256(b'billhook-stripe:' + key.encode()).hexdigest()[:24]}"
 
     @classmethod
-    def static_headers(cls, credentials: StripeCredentials) -> Mapping[str, str]:
+    def static_headers(cls, credentials: StripeCredentials) -> Mapping[str, str] | None:
+        return None if credentials.client_id else cls.proof("", credentials)
+
+    @classmethod
+    def grant(cls, settings: StripeSettings, credentials: StripeCredentials) -> Grant | None:
+        assert isinstance(cls.facts.oauth, Connect)
+        return dataclasses.replace(cls.facts.oauth, account=settings.account) if credentials.client_id else None
+
+    @classmethod
+    def proof(cls, token: str, credentials: StripeCredentials) -> Mapping[str, str]:
+        """The key, ours or the platform's; a token is the id of the account, which `tenant_headers` names."""
         return {"Authorization": f"Bearer {credentials.api_key.get_secret_value()}"}
 
     def tenant_headers(self) -> Mapping[str, str]:

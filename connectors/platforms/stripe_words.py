@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.errors import Rejected
-from connectors.model import Address, RemoteInvoice, Status
+from connectors.model import Address, Model, RemoteInvoice, Status
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import RemoteCustomer, Request
 from connectors.platforms.stripe_lines import Row, digits
@@ -49,10 +49,17 @@ class StripeSettings(PlatformSettings):
     ] = None
 
 
-class StripeCredentials(BaseModel):
-    """A secret key (`sk_live_…`, `sk_test_…`) or a restricted one (`rk_…`)."""
+class StripeCredentials(Model):
+    """A secret key (`sk_live_…`, `sk_test_…`) or a restricted one (`rk_…`): the account's own, or a platform's."""
 
     api_key: Annotated[SecretStr, Field(description="a secret key (`sk_…`) or a restricted one (`rk_…`)")]
+    client_id: Annotated[
+        str | None,
+        Field(
+            pattern="^ca_",
+            description="of your Connect platform (`ca_…`), for a merchant's consent; needs `account`",
+        ),
+    ] = None
 
 
 class TaxRate(BaseModel):

@@ -1,8 +1,9 @@
 """Stripe's invoicing, emulated: customers, tax rates, coupons, invoices, idempotency keys and rate limits (v1 API).
 
-Written from docs.stripe.com/api. Keys that work: `sk_test_sandbox`, `sk_test_sandbox2` (another account) and
-`sk_live_sandbox`. Each account begins with tax rates for 20, 5 and 0 percent, without and with tax included.
-Where the documents are silent this emulator refuses; how it rounds tax and shares discounts out is a guess.
+Written from docs.stripe.com/api. Keys that work: `sk_test_sandbox`, `sk_test_sandbox2` (another account),
+`sk_live_sandbox`, and `sk_test_connected` of an account that is connected to the first one (Connect). Each account
+begins with tax rates for 20, 5 and 0 percent, without and with tax included. Where the documents are silent this
+emulator refuses; how it rounds tax and shares discounts out is a guess.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from connectors.sandbox import stripe_invoices as invoices
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
 from connectors.sandbox.replays import Replays
 from connectors.sandbox.stripe_books import TABLES, Books, Document
+from connectors.sandbox.stripe_connect import CONNECTED, Connections
 from connectors.sandbox.stripe_forms import BOOL, TEXT, Refused, Spec, checked, invalid, nested
 
 KEYS = {
     "sk_test_sandbox": "acct_sandbox/test",
     "sk_test_sandbox2": "acct_sandbox2/test",
     "sk_live_sandbox": "acct_sandbox/live",
+    "sk_test_connected": f"{CONNECTED}/test",
 }
 TAX_RATES = {"VAT20": 20, "VAT5": 5, "VAT0": 0}
 OLDEST_VERSION = "2025-03-31"
@@ -67,6 +70,7 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
         self._limits: dict[str, Rolling] = {}
         mark = {"Idempotent-Replayed": "true"}
         self.replays = Replays(self, KEY_LIVES, mark=mark)
+        self.connections = Connections(self.db, self.clock, KEYS)
         for book in KEYS.values():
             self._standing(Books(self.db, book, self.clock()))
 
@@ -99,6 +103,8 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
     def answer(self, request: Request) -> Response:
         if found := re.fullmatch("/i/(in_[0-9a-f]+)(/pdf)?", request.path):
             return self._page(found[1], pdf=found[2] is not None)
+        if request.path in self.connections.pages:
+            return self.connections.answer(request)
         books = Books(self.db, self._book(request), self.clock())
         if wait := self.counted(*self._quotas(request, books)):
             return self.too_many(wait)
@@ -119,13 +125,7 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
         if (book := KEYS.get(proof)) is None or self.refused:
             raise Refused(f"Invalid API Key provided: {proof[:8]}***", status=401)
         account = request.headers.get("stripe-account")
-        if account is None:
-            return book
-        if (other := f"{account}/{book.partition('/')[2]}") not in KEYS.values():
-            raise Refused(
-                f"The provided key does not have access to account '{account}'.", "account_invalid", status=403
-            )
-        return other
+        return book if account is None else self.connections.book(book, account, writes=request.method != "GET")
 
     def _quotas(self, request: Request, books: Books) -> list[Rolling]:
         """Of the account, and of this endpoint."""

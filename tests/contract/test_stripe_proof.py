@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from connectors.model import Address, Party, Status
 from connectors.platforms.documents import CustomerDraft, Hit
 from connectors.platforms.stripe import Stripe
 from connectors.platforms.stripe_words import StripeCredentials, StripeSettings, form
+from connectors.sandbox.stripe_connect import CLIENT_ID, CONNECTED
 from tests.contract.samples.stripe import KEY, VERSION
 from tests.kit.processes import Processes, free_port
 from tests.unit.served_stripe import Served, Try
@@ -54,6 +56,30 @@ LINES = [
     },
     {"description": "Shipping", "amount": 795, "discountable": False, "tax_rates": ["txr_VAT20"]},
 ]
+
+
+@sdk
+def test_the_sdk_connects_an_account_and_acts_for_it(served: Served) -> None:
+    import stripe
+
+    addresses: Any = {"api": served.url, "connect": served.url}
+    client = stripe.StripeClient(
+        KEY, base_addresses=addresses, stripe_version=VERSION, max_network_retries=0, client_id=CLIENT_ID
+    )
+    here = "http://localhost:8765/callback"
+    page = client.oauth.authorize_url({"scope": "read_write", "redirect_uri": here, "state": "s"})
+    came_back = Http(10.0).send("GET", page, unsafe=False).headers["Location"]
+    answered = dict(parse_qsl(urlsplit(came_back).query))
+    assert answered["state"] == "s"
+    given = client.oauth.token({"grant_type": "authorization_code", "code": answered["code"]})
+    assert given["stripe_user_id"] == CONNECTED
+    made = client.v1.customers.create({"email": "ada@example.com"}, {"stripe_account": CONNECTED})
+    assert client.v1.customers.list(options={"stripe_account": CONNECTED}).data[0].id == made.id
+    assert client.v1.customers.list().data == []
+    with pytest.raises(stripe.PermissionError):
+        client.v1.customers.list(options={"stripe_account": "acct_sandbox2"})
+    with pytest.raises(stripe.oauth_error.InvalidGrantError):
+        client.oauth.token({"grant_type": "authorization_code", "code": answered["code"]})
 
 
 @sdk
@@ -147,7 +173,7 @@ def localstripe(processes: Processes) -> str:
 
 
 def connector(url: str) -> Stripe:
-    headers = Stripe.static_headers(StripeCredentials.model_validate({"api_key": KEY}))
+    headers = Stripe.proof("", StripeCredentials.model_validate({"api_key": KEY}))
     return Stripe(StripeSettings(tax_rates={}), StaticHeaders(headers), Http(10.0), base_url=url)
 
 

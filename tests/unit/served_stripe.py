@@ -35,7 +35,7 @@ class Served:
 
     def stripe(self, settings: Mapping[str, Any] = SAMPLES.settings) -> Stripe:
         credentials = StripeCredentials.model_validate(SAMPLES.credentials)
-        auth = StaticHeaders(Stripe.static_headers(credentials))
+        auth = StaticHeaders(Stripe.proof("", credentials))
         return Stripe(StripeSettings.model_validate(settings), auth, Http(10.0), base_url=self.url)
 
     def close(self) -> None:

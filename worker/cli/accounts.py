@@ -51,6 +51,7 @@ def connect(
     seconds: Annotated[float, typer.Option(min=1, help="How long to wait for the browser.")] = 300,
 ) -> None:
     """Connect an account to its platform, or connect it again; whatever waited for it goes on."""
+    from connectors.auth import NEVER
     from connectors.consent import Consent, told
     from connectors.errors import ConnectorError
     from worker.connect import confirm, consents, finish
@@ -64,7 +65,7 @@ def connect(
             elsewhere = paste or redirect.startswith("https:")  # nobody listens there on this machine
             came_back = _pasted(consent) if elsewhere else _called_back(consent, redirect, seconds)
             token = finish(ref, consent, came_back)
-            if token.refresh is None:
+            if token.refresh is None and token.expires_at < NEVER:
                 title = ref.platform.facts.title
                 say(f"{title} gave no refresh token: connect {ref} again before {token.expires_at:%Y-%m-%d %H:%M} UTC.")
             for key, value in told(came_back).items():

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.platforms.stripe import Stripe
 from connectors.sandbox.base import Request
+from connectors.sandbox.stripe_connect import CONNECTED
 from tests.contract.samples.base import Recorded, Samples
 
 KEY = "sk_test_sandbox"
 VERSION = "2026-06-24.dahlia"
 
 
-def call(emulator: Any, method: str, path: str, pairs: Mapping[str, str] | None = None) -> Any:
+OWN_KEY = "sk_test_connected"
+"""Of the account that is connected to the platform whose key is `KEY`."""
+
+
+def call(emulator: Any, method: str, path: str, pairs: Mapping[str, str] | None = None, key: str = KEY) -> Any:
     """One call on the emulator itself, as another client of the same account."""
-    headers = {"authorization": f"Bearer {KEY}", "stripe-version": VERSION, "host": "sandbox"}
+    headers = {"authorization": f"Bearer {key}", "stripe-version": VERSION, "host": "sandbox"}
     response = emulator.handle(Request(method, path, headers, urlencode(pairs or {}).encode()))
     assert response.status == 200, response.body
     return json.loads(response.body)
 
 
-def void_by_hand(emulator: Any, invoice: str) -> None:
-    call(emulator, "POST", f"/v1/invoices/{invoice}/void")
+def void_by_hand(emulator: Any, invoice: str, key: str = KEY) -> None:
+    call(emulator, "POST", f"/v1/invoices/{invoice}/void", key=key)
 
 
-def steal_number(emulator: Any, reference: str) -> None:
+def steal_number(emulator: Any, reference: str, key: str = KEY) -> None:
     """Somebody bills the newest customer under our reference (which Stripe lets everyone use)."""
-    customers = call(emulator, "GET", "/v1/customers?limit=1")["data"]
-    who = customers[0] if customers else call(emulator, "POST", "/v1/customers", {"email": "else@example.com"})
+    customers = call(emulator, "GET", "/v1/customers?limit=1", key=key)["data"]
+    who = customers[0] if customers else call(emulator, "POST", "/v1/customers", {"email": "else@example.com"}, key)
     terms = {"collection_method": "send_invoice", "days_until_due": "7", "metadata[billhook_order]": reference}
-    draft = call(emulator, "POST", "/v1/invoices", {"customer": who["id"], "currency": "gbp", **terms})
+    draft = call(emulator, "POST", "/v1/invoices", {"customer": who["id"], "currency": "gbp", **terms}, key)
     line = {"lines[0][description]": "Something else", "lines[0][amount]": "999"}
-    call(emulator, "POST", f"/v1/invoices/{draft['id']}/add_lines", line)
-    call(emulator, "POST", f"/v1/invoices/{draft['id']}/finalize")
+    call(emulator, "POST", f"/v1/invoices/{draft['id']}/add_lines", line, key)
+    call(emulator, "POST", f"/v1/invoices/{draft['id']}/finalize", key=key)
 
 
 def unknown_tax(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,3 +142,16 @@ SAMPLES = Samples(
     void_by_hand=void_by_hand,
     steal_number=steal_number,
 )
+
+VARIANTS = {
+    "connect": (
+        Stripe,
+        dataclasses.replace(
+            SAMPLES,
+            settings={**SAMPLES.settings, "account": CONNECTED},
+            void_by_hand=partial(void_by_hand, key=OWN_KEY),
+            steal_number=partial(steal_number, key=OWN_KEY),
+        ),
+    )
+}
+"""The platform's key acts for a connected account."""
