@@ -6,7 +6,7 @@ hooks. Generic code (worker and tasks) does the batching, quotas, retries, audit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -17,12 +17,13 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 from connectors.auth import Auth, Grant
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Answer, Http, dump_json
-from connectors.model import Model, RemoteInvoice
+from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
 from connectors.registry import choose, files, plug_in, plug_ins
 
 T = TypeVar("T")
+MOST_PAGES = 10_000
 
 
 class PlatformSettings(Model):
@@ -66,6 +67,21 @@ class Choice(Model):
     value: str
     title: str
     key: str | None = None
+
+
+def choices(
+    setting: str,
+    raws: Iterable[Mapping[str, Any]],
+    value: str = "id",
+    title: str = "name",
+    key: Callable[[Mapping[str, Any]], str | None] = lambda raw: None,
+) -> list[Choice]:
+    """The elements of a list as what this setting can be: `value` and `title` are the names of their fields. Raises
+    `LookupError` for an element without them."""
+    return [
+        Choice(setting=setting, value=str(raw[value]), title=str(raw[title] or raw[value]), key=key(raw))
+        for raw in raws
+    ]
 
 
 class Platform:
@@ -183,13 +199,20 @@ class Platform:
 
     def link(self, remote_id: str) -> str | None:
         """Where the customer can see and pay it, if there is such a page."""
-        return None
+        return self.read(remote_id).url if "link" in self.facts.can else None
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
-        """Voids an issued, unpaid invoice; a draft is deleted. Returns it as it then is."""
-        raise Rejected(f"{self.facts.title} cannot void invoices through its API")
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
+        """Voids `found`, which is as it is now and not void; a draft is deleted. Returns it as it then is."""
+        raise NotImplementedError
 
     # -- behaviour -------------------------------------------------------------------------------------------------
+
+    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+        """Voids an issued, unpaid invoice; a draft is deleted; a void one is left alone. Returns it as it then is."""
+        if "void" not in self.facts.can:
+            raise Rejected(f"{self.facts.title} cannot void invoices through its API")
+        found = self.read(remote_id)
+        return found if found.status is Status.VOID else self.undo(found, key)
 
     def execute(self, request: Request, *, key: str | None = None, begin: Callable[[], None] | None = None) -> Answer:
         """Sends an unsafe call under its key. `begin` runs right before it leaves. Raises the six errors only."""
@@ -236,6 +259,29 @@ class Platform:
                 status=answer.status,
                 sample=answer.sample,
             ) from None
+
+    def every(self, page: Callable[[int, Any], tuple[Sequence[T], Any]]) -> list[T]:
+        """Every element of a list, page by page. `page` is given the page's number, from 1 on, and what came with the
+        page before (a cursor; None at first); it gives the page's elements, and something true where there are more.
+        Raises the errors of a read, `Unavailable` for a list that does not end as it says."""
+        found: list[T] = []
+        following: Any = None
+        for number in range(1, MOST_PAGES):
+            some, following = page(number, following)
+            found += some
+            if not following:
+                return found
+            if not some:
+                break
+        raise Unavailable(f"{self.facts.title}: a list of more ended after {len(found)}")
+
+    def among(self, ours: str, seen: Mapping[str, str]) -> str:
+        """For `whoami`: of the organisations that the credentials reach, by id, the name of ours. Raises `Rejected`
+        that tells those that are reached."""
+        if ours not in seen:
+            known = ", ".join(f"{name} ({ident})" for ident, name in seen.items()) or "none"
+            raise Rejected(f"{self.facts.title}: these credentials do not reach {ours}, but {known}")
+        return seen[ours]
 
     def asked_pdf(
         self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
@@ -306,6 +352,15 @@ class Platform:
             status=status, code=code and self.http.redact(code), retry_after=retry_after,
             sample=answer.sample,
         )  # fmt: skip
+
+    def refused(
+        self, message: str, answer: Answer, code: str | None = None, status: int = 400,
+        otherwise: type[ConnectorError] = Rejected,
+    ) -> ConnectorError:  # fmt: skip
+        """The error of one element that an answer says was refused, as by this status, though the call was not."""
+        kind = self.refusal(status, f"{code or ''} {message}") or otherwise
+        said = f"{self.facts.title}: {self.http.redact(message)}"
+        return kind(said, status=answer.status, code=code, sample=answer.sample)
 
     def refusal(self, status: int, text: str) -> type[ConnectorError] | None:
         """The error which the platform's own table gives an answer of this status and text."""

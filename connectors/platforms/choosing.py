@@ -28,7 +28,7 @@ def unfinished(
     draft: PlannedInvoice,
     found: Iterable[RemoteInvoice],
     title: str,
-    step: str | None | Callable[[RemoteInvoice], str | None],
+    step: str | None | Callable[[RemoteInvoice], str | None] = None,
 ) -> Hit[RemoteInvoice] | None:
     """`invoice` as a point to resume from, where ours is still a draft: at `step`, or the one that it says this draft
     lacks; None leaves it to a person."""
@@ -38,16 +38,28 @@ def unfinished(
     return Hit(chosen, step(chosen) if callable(step) else step)
 
 
-def customer(draft: CustomerDraft, found: Iterable[RemoteCustomer], title: str) -> RemoteCustomer | None:
+def customer(
+    draft: CustomerDraft, found: Iterable[RemoteCustomer], title: str, name: str = ""
+) -> RemoteCustomer | None:
     """The one that carries our key, else the merchant's own with the same e-mail address that carries nobody's (of
-    several the one of the same name). Raises `Rejected` for two that carry our key."""
+    several the one of the same name), else the one of this `name`, where names are unique. Raises `Rejected` for two
+    that carry our key."""
     every = list(found)
     ours = [one for one in every if one.key == draft.key]
     if len(ours) > 1:
         ids = ", ".join(one.id for one in ours)
-        name = draft.party.display_name
-        raise Rejected(f"{title} has {len(ours)} customers with our key for {name}: {ids}; merge them, then retry")
-    email, name = (draft.party.email or "").casefold(), draft.party.display_name.strip().casefold()
+        whose = draft.party.display_name
+        raise Rejected(f"{title} has {len(ours)} customers with our key for {whose}: {ids}; merge them, then retry")
+    email, own = (draft.party.email or "").casefold(), (name or draft.party.display_name).strip().casefold()
     alike = [one for one in every if not one.key and email and (one.email or "").strip().casefold() == email]
-    alike.sort(key=lambda one: (one.name or "").strip().casefold() != name)
-    return next(iter(ours or alike), None)
+    alike.sort(key=lambda one: (one.name or "").strip().casefold() != own)
+    named = [one for one in every if name and (one.name or "").casefold() == own]
+    return next(iter(ours or alike or named), None)
+
+
+def known(
+    draft: CustomerDraft, found: Iterable[RemoteCustomer], title: str, name: str = ""
+) -> Hit[RemoteCustomer] | None:
+    """`customer` as what a look-up has found."""
+    chosen = customer(draft, found, title, name)
+    return Hit(chosen) if chosen else None

@@ -12,18 +12,17 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
-from connectors.errors import ConnectorError, Duplicate, Unavailable
+from connectors.errors import ConnectorError, Duplicate
 from connectors.http import Answer, dump_json
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import cin7_core_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.cin7_core_words import TITLE, Cin7CoreSettings, Raw
 from connectors.platforms.documents import (
     CustomerDraft,
@@ -36,6 +35,8 @@ from connectors.platforms.documents import (
     reading,
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
+from connectors.platforms.rows import percent
+from connectors.platforms.texts import distinct_name
 
 API = "/ExternalApi/v2"
 JSON = {"Content-Type": "application/json"}
@@ -59,25 +60,24 @@ class Cin7CoreCredentials(Model):
 class Customers(Documents[CustomerDraft, RemoteCustomer]):
     """Found by name and by the e-mail address of a contact. The comments end in our key."""
 
+    platform: Cin7Core
     calls = 3
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        body = dump_json(words.new_customer(draft, core(self).settings))
+        body = dump_json(words.new_customer(draft, self.platform.settings))
         return (Request(step="create", path=f"{API}/customer", headers=JSON, body=body),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         """One of another currency is left alone, for a customer has one."""
-        settings = core(self).settings
-        name = words.customer_name(draft, settings)
+        settings = self.platform.settings
+        name = distinct_name(draft, settings.base_currency)
         questions = [{"Name": name}, *([{"ContactFilter": draft.party.email}] if draft.party.email else [])]
-        rows = {row["ID"]: row for each in questions for row in core(self).listed("customer", "CustomerList", each)}
+        rows = {row["ID"]: row for each in questions for row in self.platform.listed("customer", "CustomerList", each)}
         currency = draft.currency or settings.base_currency
         alike = [row for row in rows.values() if row["Status"] == "Active" and row["Currency"] == currency]
         found = [words.customer(row, draft) for row in alike]
-        named = (one for one in found if (one.name or "").casefold() == name.casefold())
-        hit = choosing.customer(draft, found, TITLE) or next(named, None)
-        return Hit(hit) if hit else None
+        return choosing.known(draft, found, TITLE, name)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
         (raw,) = answer.json()["CustomerList"]
@@ -87,11 +87,12 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     """Sale, order, a look at the sale (what it comes to, and the id of its invoice task), invoice."""
 
+    platform: Cin7Core
     calls = 7
     look_first = True
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        settings, order = core(self).settings, draft.draft
+        settings, order = self.platform.settings, draft.draft
         posts = {
             "sale": (f"{API}/sale", words.sale(draft, settings)),
             "order": (f"{API}/sale/order", words.order(order, settings)),
@@ -109,13 +110,13 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         reference = draft.draft.reference
         mine = self.listed({"ExternalID": draft.key}, ExternalID=draft.key)
         mine = mine or self.listed({"Search": reference}, CustomerReference=reference)
-        sales = {ident: core(self).sale(ident) for ident in mine}
+        sales = {ident: self.platform.sale(ident) for ident in mine}
         found = map(words.document, sales.values())
         return choosing.unfinished(draft, found, TITLE, lambda hit: self.missing(sales[hit.id]))
 
     def listed(self, query: Mapping[str, str], **same: str) -> list[str]:
         """The ids of sales that a question finds and whose fields are exactly these; no credit notes."""
-        rows = core(self).listed("saleList", "SaleList", query)
+        rows = self.platform.listed("saleList", "SaleList", query)
         alike = [row for row in rows if all(row.get(field) == value for field, value in same.items())]
         return [row["SaleID"] for row in alike if "Credit Note" not in (row.get("Type") or "")]
 
@@ -124,7 +125,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         if (raw.get("Order") or {}).get("Status") in (None, *words.OPEN):
             return "order"
         drafted = any(one["Status"] == "DRAFT" for one in raw.get("Invoices") or ())
-        return None if drafted and not core(self).settings.issue else "task"
+        return None if drafted and not self.platform.settings.issue else "task"
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         body = answer.json()
@@ -250,16 +251,13 @@ class Cin7Core(Platform):
 
     def listed(self, path: str, name: str, query: Mapping[str, str] | None = None) -> list[Raw]:
         """Everything a list holds, up to 1,000 a page; `Total` says how much that is. Raises the errors of a read."""
-        found: list[Raw] = []
-        for page in range(1, 1000):
-            answer = self.ask(f"{API}/{path}", {**(query or {}), "Page": str(page), "Limit": "1000"})
-            rows, total = self.told(answer, lambda body: ([{**row} for row in body[name]], body.get("Total")))
-            found += rows
-            if len(found) >= total if total is not None else len(rows) < 1000:
-                return found
-            if not rows:
-                break
-        raise Unavailable(f"{TITLE}: the list {path} ended before its total of {total}")
+
+        def page(number: int, left: Any) -> tuple[list[Raw], Any]:
+            answer = self.ask(f"{API}/{path}", {**(query or {}), "Page": str(number), "Limit": "1000"})
+            rows, total = self.told(answer, lambda body: (list(body[name]), body.get("Total")))
+            return rows, len(rows) == 1000 if total is None else max(0, (left or total) - len(rows))
+
+        return self.every(page)
 
     def sale(self, ident: str) -> Raw:
         """A whole sale. Raises the errors of a read."""
@@ -270,12 +268,9 @@ class Cin7Core(Platform):
         answer = self.ask(f"{API}/sale", {"ID": remote_id, "HideInventoryMovements": "true"})
         return self.told(answer, words.document)
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """With its order: the invoice of a Simple sale cannot be voided alone (reference, DELETE /sale/invoice)."""
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
-        path = f"{API}/sale?ID={quote(remote_id, safe='')}&Void=true"
+        path = f"{API}/sale?ID={quote(found.id, safe='')}&Void=true"
         answer = self.execute(Request(step="void", method="DELETE", path=path), key=key)
         reading(lambda: answer.json()["ID"], answer)
         return found.model_copy(update={"status": Status.VOID})
@@ -288,21 +283,12 @@ class Cin7Core(Platform):
         for setting, (path, name, field) in LISTS.items():
             for raw in self.listed(path, name, {"IsTaxForSale": "true"} if setting == "tax" else None):
                 if raw.get("IsActive", True) and not raw.get("TaxInclusive"):
-                    key = f"{Decimal(str(raw['TaxPercent'])).normalize():f}" if setting == "tax" else None
+                    key = percent(raw["TaxPercent"]) if setting == "tax" else None
                     found.append(Choice(setting=setting, key=key, value=raw[field], title=raw["Name"]))
         for raw in self.listed("ref/account", "AccountsList"):
-            kind = {"REVENUE": "revenue_account", "ASSET": "receivable_account"}.get(raw["Class"])
-            if kind:
+            if kind := {"REVENUE": "revenue_account", "ASSET": "receivable_account"}.get(raw["Class"]):
                 found.append(Choice(setting=kind, value=raw["Code"], title=raw["Name"]))
-        for raw in self.listed("product", "Products"):
-            found.append(Choice(setting="products", key=raw["SKU"], value=raw["ID"], title=raw["Name"]))
-            found.append(Choice(setting="product", value=raw["SKU"], title=raw["Name"]))
-            if raw.get("Type") == "Service":
-                found.append(Choice(setting="shipping", value=raw["Name"], title=raw["Name"]))
-        return found
-
-
-def core(documents: Documents[Any, Any]) -> Cin7Core:
-    """The platform that these documents are on, by its own type."""
-    assert isinstance(documents.platform, Cin7Core)
-    return documents.platform
+        products = self.listed("product", "Products")
+        found += choices("products", products, "ID", "Name", lambda raw: str(raw["SKU"]))
+        found += choices("product", products, "SKU", "Name")
+        return found + choices("shipping", (raw for raw in products if raw.get("Type") == "Service"), "Name", "Name")

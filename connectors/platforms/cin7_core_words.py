@@ -20,16 +20,16 @@ from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
 from connectors.platforms.rows import Row, coded, spread, without_tax
-from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, short, sized, without_empty
+from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, placed, short, sized, without_empty
 
 TITLE = "Cin7 Core"
 Raw = Mapping[str, Any]
 LONGEST = {
     **dict.fromkeys(("Name", "Contact", "Company", "Email", "CustomerReference", "ExternalID"), 256),
-    **dict.fromkeys(("Line1", "Line2", "City", "State", "Postcode", "Country"), 256),
     **{"Phone": 50, "Note": 1024},
 }
-"""Characters that fields hold; of an address what the display lines hold."""
+"""Characters that fields hold; the parts of an address 256 each, as the display lines."""
+ADDRESS = ("Line1", "Line2", "City", "State", "Postcode", "Country")
 Code = Annotated[str, Field(min_length=1)]
 FINAL = {"AUTHORISED": Status.ISSUED, "PAID": Status.PAID}
 OPEN = ("DRAFT", "NOT AVAILABLE")
@@ -119,13 +119,6 @@ def mark(draft: CustomerDraft) -> str:
     return short(draft.key, 240)
 
 
-def customer_name(draft: CustomerDraft, settings: Cin7CoreSettings) -> str:
-    """Names are the key of customers there: with what tells two of one name apart, and a currency that is not the
-    company's own, because a customer has one currency."""
-    foreign = draft.currency not in (None, settings.base_currency)
-    return f"{distinct_name(draft)} ({draft.currency})" if foreign else distinct_name(draft)
-
-
 def new_customer(draft: CustomerDraft, settings: Cin7CoreSettings) -> dict[str, Any]:
     """For POST /customer. Raises `Rejected` naming what is longer than Cin7 Core takes; nothing is cut."""
     party = draft.party
@@ -134,7 +127,7 @@ def new_customer(draft: CustomerDraft, settings: Cin7CoreSettings) -> dict[str, 
     places = (("Billing", draft.billing_address), ("Shipping", draft.shipping_address or draft.billing_address))
     return without_empty(
         {
-            "Name": fits("the customer's name", customer_name(draft, settings), 256, TITLE),
+            "Name": fits("the customer's name", distinct_name(draft, settings.base_currency), 256, TITLE),
             "Status": "Active",
             "Currency": draft.currency or settings.base_currency,
             "PaymentTerm": settings.payment_term,
@@ -157,11 +150,7 @@ def complete(place: Address | None) -> bool:
 
 
 def address(place: Address | None) -> dict[str, Any]:
-    if place is None or not complete(place):
-        return {}
-    fields = {"Line1": place.line1, "Line2": place.line2, "City": place.city, "State": place.region}
-    fields |= {"Postcode": place.postcode, "Country": english(place.country or "")}
-    return sized(fields, LONGEST, "the customer's", TITLE)
+    return placed(place, ADDRESS, [256] * 5, TITLE, english) if complete(place) else {}
 
 
 # -- the steps of a sale -----------------------------------------------------------------------------------------------

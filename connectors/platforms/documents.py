@@ -11,7 +11,7 @@ The way of one document:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
@@ -20,7 +20,7 @@ from urllib.parse import quote
 from pydantic import field_validator
 
 from connectors.errors import ConnectorError, Duplicate, Rejected, Sample, Unavailable, Uncertain
-from connectors.http import Answer
+from connectors.http import Answer, dump_json
 from connectors.model import Address, InvoiceDraft, Model, Party, RemoteInvoice, Status
 from connectors.platforms.facts import difference
 
@@ -65,6 +65,12 @@ class Request(Model):
 
 
 Plan = tuple[Request, ...]
+JSON = {"Content-Type": "application/json"}
+
+
+def posted(step: str, path: str, fields: Any, headers: Mapping[str, str] = JSON, **more: Any) -> Request:
+    """An unsafe call that brings these fields as JSON. `more`: further fields of the `Request`."""
+    return Request(step=step, path=path, headers=headers, body=dump_json(fields), **more)
 
 
 class CustomerDraft(Model):
@@ -99,6 +105,7 @@ class PlannedInvoice(Model):
 
 D = TypeVar("D", CustomerDraft, PlannedInvoice)
 R = TypeVar("R", RemoteCustomer, RemoteInvoice)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -234,6 +241,24 @@ class Documents(Generic[D, R]):
 
     # -- behaviour -------------------------------------------------------------------------------------------------
 
+    def sought(
+        self,
+        groups: Iterable[Sequence[D]],
+        ask: Callable[[Sequence[D]], T],
+        choose: Callable[[D, T], Hit[R] | None | ConnectorError],
+    ) -> list[Hit[R] | None | ConnectorError]:
+        """`find` for groups of drafts that are asked for together: `ask` gives what the platform has of a group,
+        `choose` what of it is a draft's. A question that fails speaks only for the drafts that it was about."""
+        results: list[Hit[R] | None | ConnectorError] = []
+        for group in groups:
+            try:
+                found = ask(group)
+            except ConnectorError as error:
+                results += [error for _ in group]
+                continue
+            results += [self.looked(partial(choose, draft, found)) for draft in group]
+        return results
+
     def looked(self, read: Callable[[], Hit[R] | None | ConnectorError]) -> Hit[R] | None | ConnectorError:
         """What `read` finds, or why that is not known: a look-up that fails speaks only for its own draft."""
         try:
@@ -305,8 +330,21 @@ class Documents(Generic[D, R]):
             return outcome
         return Outcome(outcome.document, difference=self.differs(draft, outcome.document), sample=outcome.sample)
 
+    @staticmethod
+    def recorded(step: str, attempts: Sequence[Attempt[D]], outcomes: Sequence[Outcome[R]]) -> dict[int, str]:
+        """Of a packed call, by place: the ids of what it made, told to their attempts as made by this step."""
+        there = {place: one.document.id for place, one in enumerate(outcomes) if one.document and not one.error}
+        for place, remote_id in there.items():
+            attempts[place].done(step, remote_id)
+        return there
 
-T = TypeVar("T")
+
+def element(read: Callable[[], R], answer: Answer) -> Outcome[R]:
+    """What one element of a packed call's answer comes to: what `read` makes of it, or what that raises."""
+    try:
+        return Outcome(reading(read, answer), sample=answer.sample)
+    except ConnectorError as error:
+        return Outcome(error=error, sample=error.sample or answer.sample)
 
 
 def reading(read: Callable[[], T], answer: Answer) -> T:

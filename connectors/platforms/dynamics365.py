@@ -32,6 +32,7 @@ from connectors.platforms import dynamics365_words as words
 from connectors.platforms.base import Choice, ClientCredentials, Platform
 from connectors.platforms.documents import Request
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
+from connectors.platforms.texts import literal
 
 CENTRAL = "https://api.businesscentral.dynamics.com"
 
@@ -158,18 +159,14 @@ class Dynamics365(Platform):
     def pdf(self, remote_id: str) -> bytes:
         return self.asked_pdf(f"{self._path(remote_id)}/pdfDocument({quote(remote_id, safe='')})/content")
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """A posted invoice is cancelled by a corrective credit memo, a draft is deleted."""
-        found = self.read(remote_id)
         if found.status is Status.DRAFT:
-            self.execute(
-                Request(step="void", method="DELETE", path=self._path(remote_id), headers={"If-Match": "*"}), key=key
-            )
+            path, force = self._path(found.id), {"If-Match": "*"}
+            self.execute(Request(step="void", method="DELETE", path=path, headers=force), key=key)
             return found.model_copy(update={"status": Status.VOID})
-        if found.status is not Status.VOID:
-            self._act(remote_id, "cancel", key)
-            found = self.read(remote_id)
-        return found
+        self._act(found.id, "cancel", key)
+        return self.read(found.id)
 
     def _act(self, remote_id: str, action: str, key: str) -> None:
         self.execute(Request(step=action, path=f"{self._path(remote_id)}/Microsoft.NAV.{action}"), key=key)
@@ -179,7 +176,7 @@ class Dynamics365(Platform):
 
     def options(self) -> list[Choice]:
         def rows(name: str, condition: Mapping[str, str]) -> list[Any]:
-            return self.told(self.ask(f"{self._company}/{name}", condition), central.rows_of)
+            return self.told(self.ask(f"{self._company}/{name}", condition), words.rows_of)
 
         posting = {"$filter": "accountType eq 'Posting'"}
         accounts = [(raw["number"], raw["displayName"]) for raw in rows("accounts", posting) if raw["directPosting"]]
@@ -200,22 +197,22 @@ class FinanceOperations(Dynamics365):
     invoices: finops.Invoices
     send = Platform.send
     pdf = Platform.pdf
-    void = Platform.void
+    undo = Platform.undo
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        area = words.literal(self.settings.data_area_id)
+        area = literal(self.settings.data_area_id)
         path = f"/data/FreeTextInvoiceHeaders(dataAreaId={quote(area)},InvoiceIdentifier={quote(remote_id, safe='')})"
         raw = self.told(self.ask(path, finops.EVERYWHERE), lambda body: {**body, "IsPosted": body["IsPosted"]})
         ((found, _),) = self.invoices.documents([raw])
         return found
 
     def whoami(self) -> str:
-        area = {"$filter": f"LegalEntityId eq {words.literal(self.settings.data_area_id)}"}
+        area = {"$filter": f"LegalEntityId eq {literal(self.settings.data_area_id)}"}
         return self.told(self.ask("/data/LegalEntities", area), lambda body: str(body["value"][0]["Name"]))
 
     def options(self) -> list[Choice]:
         def rows(name: str) -> list[Any]:
-            return self.told(self.ask(f"/data/{name}", finops.EVERYWHERE), central.rows_of)
+            return self.told(self.ask(f"/data/{name}", finops.EVERYWHERE), words.rows_of)
 
         accounts = [(raw["MainAccountId"], raw["Name"]) for raw in rows("MainAccounts")]
         codes = {raw["TaxItemGroupCode"]: raw["Description"] for raw in rows("TaxItemGroups")}  # a row a tax code of it

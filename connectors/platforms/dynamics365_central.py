@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from itertools import islice
 from textwrap import wrap
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from connectors.model import Address, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import dynamics365_words as words
 from connectors.platforms.documents import (
+    JSON,
     Attempt,
     CustomerDraft,
     Documents,
@@ -29,17 +29,19 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    element,
     filled,
     later,
-    reading,
+    posted,
 )
-from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, short, without_empty
+from connectors.platforms.groups import grouped
+from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, literal, placed, short, without_empty
 
-JSON = {"Content-Type": "application/json"}
 CURRENT = {"Data-Access-Intent": "ReadWrite"}
 """Not from a replica that lags behind."""
 LINES = "$expand=salesInvoiceLines"
 TEXT = 100
+ADDRESS, LONGEST = ("addressLine1", "addressLine2", "city", "state", "postalCode", "country"), (100, 50, 30, 30, 20, 10)
 STATES = {
     "Draft": Status.DRAFT, "In Review": Status.DRAFT, "Open": Status.ISSUED, "Corrective": Status.ISSUED,
     "Paid": Status.PAID, "Canceled": Status.VOID,
@@ -57,41 +59,34 @@ def company(settings: words.DynamicsSettings) -> str:
     return f"companies({settings.company_id})"
 
 
-def rows_of(body: Any) -> list[Any]:
-    """The rows of a list. Raises `ValueError` for a page that is not the last."""
-    if "@odata.nextLink" in body:
-        raise ValueError("there is more")
-    found: list[Any] = body["value"]
-    return found
-
-
 class Customers(Documents[CustomerDraft, RemoteCustomer]):
     """Customers: found by e-mail address; who has none by a name that tells two of one name apart."""
 
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        party, place = draft.party, draft.billing_address or draft.shipping_address or Address()
+        party, place = draft.party, draft.billing_address or draft.shipping_address
+        wheres = placed(place, ADDRESS, LONGEST, words.TITLE)
         raw = {
             "displayName": fits(
                 "the customer's name", party.display_name if party.email else distinct_name(draft), TEXT, words.TITLE
             ),
             "type": "Company" if party.company else "Person",
-            **address("", place, "postalCode"),
+            **wheres,
             "phoneNumber": fits("the customer's telephone", party.phone, 30, words.TITLE),
             "email": fits("the customer's e-mail address", party.email, 80, words.TITLE),
             "taxRegistrationNumber": fits("the customer's tax number", party.tax_id, 20, words.TITLE),
         }
         path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/customers"
-        return (Request(step="create", path=path, headers=JSON, body=dump_json(without_empty(raw))),)
+        return (posted("create", path, without_empty(raw)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         email, name = draft.party.email, None if draft.party.email else distinct_name(draft)
         asked = {("email", email), ("email", email.lower())} if email else {("displayName", name or "")}
-        wanted = " or ".join(f"{field} eq {words.literal(value)}" for field, value in sorted(asked))
+        wanted = " or ".join(f"{field} eq {literal(value)}" for field, value in sorted(asked))
         path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/customers"
         answer = self.platform.ask(path, {"$filter": wanted}, CURRENT)
-        found = self.platform.told(answer, lambda body: [customer(raw) for raw in rows_of(body)])
+        found = self.platform.told(answer, lambda body: [customer(raw) for raw in words.rows_of(body)])
         best = words.chosen(draft, found, name)
         return Hit(best) if best else None
 
@@ -105,18 +100,10 @@ def customer(raw: Any) -> RemoteCustomer:
     return RemoteCustomer(id=raw["number"], name=raw["displayName"], email=raw["email"] or None)
 
 
-def address(before: str, place: Address, postcode: str = "PostCode") -> dict[str, str | None]:
-    """The fields of an address, which begin with `before`. Raises `Rejected` for what is too long."""
-    parts = {
-        "addressLine1": (place.line1, 100), "addressLine2": (place.line2, 50), "city": (place.city, 30),
-        "state": (place.region, 30), postcode: (place.postcode, 20), "country": (place.country, 10),
-    }  # fmt: skip
-    return {
-        (before + name[0].upper() + name[1:] if before else name): fits(
-            f"the address ({name})", text, most, words.TITLE
-        )
-        for name, (text, most) in parts.items()
-    }
+def address(before: str, place: Address | None) -> dict[str, Any]:
+    """The fields of an address on an invoice, which begin with `before`. Raises `Rejected` for what is too long."""
+    names = ("AddressLine1", "AddressLine2", "City", "State", "PostCode", "Country")
+    return placed(place, [before + name for name in names], LONGEST, words.TITLE)
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -129,7 +116,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def plan(self, draft: PlannedInvoice) -> Plan:
         raw, remark = invoice(draft, self.platform.settings)
         path = f"{company(self.platform.settings)}/salesInvoices"
-        wanted = f"$filter={quote(f'externalDocumentNumber eq {words.literal(coded(draft.draft.reference))}')}&{LINES}"
+        wanted = f"$filter={quote(f'externalDocumentNumber eq {literal(coded(draft.draft.reference))}')}&{LINES}"
         make = {"method": "POST", "url": path, "headers": JSON, "body": raw}
         first = self._pair("draft", draft.key, make, f"{path}?{wanted}", remark=remark)
         if not self.platform.settings.issue:
@@ -158,13 +145,13 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return [self._outcome(parts, draft.key, answer) for draft in drafts]
 
     def _outcome(self, parts: dict[str, Any], key: str, answer: Answer) -> Outcome[RemoteInvoice]:
-        try:
-            document = reading(lambda: self._seen(parts, words.mark(key), answer)[1], answer)
+        def read() -> RemoteInvoice:
+            document = self._seen(parts, words.mark(key), answer)[1]
             if document is None:
                 raise Uncertain(f"{words.TITLE}'s answer does not show what was made", status=answer.status)
-            return Outcome(document.model_copy(update={"key": key}), sample=answer.sample)
-        except ConnectorError as error:
-            return Outcome(error=error, sample=error.sample or answer.sample)
+            return document.model_copy(update={"key": key})
+
+        return element(read, answer)
 
     def _seen(self, parts: dict[str, Any], name: str, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         """What a pair did: the invoice's id ("" where the answer to the act has none) and the invoice after it, None
@@ -192,35 +179,30 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     ) -> list[Outcome[RemoteInvoice]]:
         """Drafts in one call; those that agree with their orders are posted in the next."""
         outcomes = super().create_packed(request, attempts, key)
-        ready: dict[int, str] = {}
-        for place, (attempt, outcome) in enumerate(zip(attempts, outcomes, strict=True)):
-            if outcome.document is not None and not outcome.error:
-                attempt.done("draft", outcome.document.id)
-                if attempt.plan[1:] and not outcome.difference:
-                    ready[place] = outcome.document.id
+        made = self.recorded("draft", attempts, outcomes)
+        ready = {at: one for at, one in made.items() if attempts[at].plan[1:] and not outcomes[at].difference}
         if not ready:
             return outcomes
         some = [attempts[place] for place in ready]
         posts = self._together([filled(attempts[place].plan[1], {"draft": made}) for place, made in ready.items()])
-        for place, posted in zip(ready, super().create_packed(posts, some, f"{key}-issue"), strict=True):
-            outcomes[place] = dataclasses.replace(posted, document=self.final(posted.document))
-            if posted.document and not posted.error:
+        for place, outcome in zip(ready, super().create_packed(posts, some, f"{key}-issue"), strict=True):
+            outcomes[place] = dataclasses.replace(outcome, document=self.final(outcome.document))
+            if outcome.document and not outcome.error:
                 attempts[place].done("issue", ready[place])
         return outcomes
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
         """Drafts and posted ones are in one set."""
-        found: list[RemoteInvoice] = []
-        references = iter(sorted({coded(draft.draft.reference) for draft in drafts}))
+        return self.sought(grouped(drafts, ASKED_FOR), self._there, self._hit)
+
+    def _there(self, drafts: Sequence[PlannedInvoice]) -> list[RemoteInvoice]:
+        wanted = " or ".join(
+            f"externalDocumentNumber eq {literal(one)}"
+            for one in sorted({coded(draft.draft.reference) for draft in drafts})
+        )
         path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/salesInvoices"
-        while some := list(islice(references, ASKED_FOR)):
-            wanted = " or ".join(f"externalDocumentNumber eq {words.literal(one)}" for one in some)
-            try:
-                answer = self.platform.ask(path, {"$filter": wanted, "$expand": "salesInvoiceLines"}, CURRENT)
-                found += self.platform.told(answer, lambda body: [document(raw) for raw in rows_of(body)])
-            except ConnectorError as error:
-                return [error for _ in drafts]
-        return [self.looked(lambda draft=draft: self._hit(draft, found)) for draft in drafts]  # type: ignore[misc]
+        answer = self.platform.ask(path, {"$filter": wanted, "$expand": "salesInvoiceLines"}, CURRENT)
+        return self.platform.told(answer, lambda body: [document(raw) for raw in words.rows_of(body)])
 
     def _hit(self, draft: PlannedInvoice, found: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
         step = "issue" if self.platform.settings.issue else None
@@ -274,8 +256,8 @@ def invoice(draft: PlannedInvoice, settings: words.DynamicsSettings) -> tuple[di
         "dueDate": order.due_on.isoformat(),
         "currencyCode": order.currency,
         "email": fits(f"order {order.order_ref}: the e-mail address", order.customer.email, 80, words.TITLE),
-        **(address("sellTo", billing) if billing else {}),
-        **(address("shipTo", shipping) if shipping else {}),
+        **address("sellTo", billing),
+        **address("shipTo", shipping),
         "salesInvoiceLines": [
             *(part for item in found for part in written(item, settings)),
             {"lineType": "Comment", "description": f"{about}{BEFORE_KEY}{short(order.key, words.KEY)}"},

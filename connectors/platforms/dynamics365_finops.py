@@ -12,15 +12,16 @@ import re
 from collections.abc import Sequence
 from email.message import Message
 from email.parser import BytesParser
-from itertools import islice
 from typing import Any
 
 from connectors.errors import ConnectorError, Rejected, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import Address, RemoteInvoice, Status
+from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import dynamics365_words as words
+from connectors.platforms.countries import alpha_3
 from connectors.platforms.documents import (
+    JSON,
     Attempt,
     CustomerDraft,
     Documents,
@@ -30,16 +31,17 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    element,
     filled,
     later,
-    reading,
+    posted,
 )
-from connectors.platforms.qbo_countries import alpha_3
-from connectors.platforms.texts import distinct_name, fits, short, without_empty
+from connectors.platforms.groups import grouped
+from connectors.platforms.texts import distinct_name, fits, literal, placed, short, street, without_empty
 
-JSON = {"Content-Type": "application/json"}
 BATCH = "bh-batch"
 SET = "bh-set"
+ADDRESS = ("", "", "AddressCity", "AddressState", "AddressZipCode", "AddressCountryRegionId")
 NOON = "T12:00:00Z"
 ASKED_FOR = 20
 EVERYWHERE = {"cross-company": "true"}
@@ -79,8 +81,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        settings, place = self.platform.settings, draft.billing_address or draft.shipping_address or Address()
-        lines = "\n".join(line for line in (place.line1, place.line2) if line)
+        settings, place = self.platform.settings, draft.billing_address or draft.shipping_address
         raw = {
             "dataAreaId": settings.data_area_id,
             "OrganizationName": fits("the customer's name", distinct_name(draft), 100, words.TITLE),
@@ -92,19 +93,16 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
             "PrimaryContactEmail": draft.party.email,
             "PrimaryContactPhone": draft.party.phone,
             "TaxExemptNumber": draft.party.tax_id,
-            "AddressStreet": lines,
-            "AddressCity": place.city,
-            "AddressState": place.region,
-            "AddressZipCode": place.postcode,
-            "AddressCountryRegionId": alpha_3(place.country) if place.country else None,
+            "AddressStreet": street(place),
+            **placed(place, ADDRESS, country=alpha_3),
         }
-        return (Request(step="create", path="/data/CustomersV3", headers=JSON, body=dump_json(without_empty(raw))),)
+        return (posted("create", "/data/CustomersV3", without_empty(raw)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         found: list[RemoteCustomer] = []
         asked = {("OrganizationName", distinct_name(draft)), ("PrimaryContactEmail", draft.party.email)}
         for field, value in sorted((field, value) for field, value in asked if value):
-            rows = listed(self, "CustomersV3", f"{field} eq {words.literal(value)}")
+            rows = listed(self, "CustomersV3", f"{field} eq {literal(value)}")
             found += [customer(raw) for raw in rows]
         best = words.chosen(draft, found, distinct_name(draft))
         return Hit(best) if best else None
@@ -121,16 +119,9 @@ def customer(raw: Any) -> RemoteCustomer:
 
 def listed(documents: Documents[Any, Any], entity: str, condition: str) -> list[Any]:
     """The legal entity's rows of this condition. Raises the errors of a read."""
-    area = words.literal(documents.platform.settings.data_area_id)
+    area = literal(documents.platform.settings.data_area_id)
     wanted = {**EVERYWHERE, "$filter": f"dataAreaId eq {area} and ({condition})"}
-    answer = documents.platform.ask(f"/data/{entity}", wanted)
-
-    def rows(body: Any) -> list[Any]:
-        if "@odata.nextLink" in body:
-            raise ValueError("there is more")
-        return list(body["value"])
-
-    return documents.platform.told(answer, rows)
+    return documents.platform.told(documents.platform.ask(f"/data/{entity}", wanted), words.rows_of)
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -180,13 +171,10 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return [self._outcome(parts, draft, answer) for draft in drafts]
 
     def _outcome(self, parts: dict[str, Answer], draft: PlannedInvoice, answer: Answer) -> Outcome[RemoteInvoice]:
-        try:
-            ident = reading(lambda: self._done(parts, words.mark(draft.key), answer), answer)
-        except ConnectorError as error:
-            return Outcome(error=error, sample=error.sample or answer.sample)
         order = draft.draft
-        bare = RemoteInvoice(id=ident, status=Status.DRAFT, currency=order.currency, total=order.total)
-        return Outcome(bare, sample=answer.sample)
+        bare = RemoteInvoice(id="", status=Status.DRAFT, currency=order.currency, total=order.total)
+        name = words.mark(draft.key)
+        return element(lambda: bare.model_copy(update={"id": self._done(parts, name, answer)}), answer)
 
     def _done(self, parts: dict[str, Answer], name: str, answer: Answer) -> str:
         """The invoice's id, where its change set was carried out. Raises what the answer means where it was not."""
@@ -206,67 +194,48 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             return "", None
         name = re.search(r"Content-ID: (\d+)", request.body)
         ident = self._done(parts_of(answer), name[1] if name else "", answer)
-        return ident, self._current(ident) if request.step == "lines" else None
-
-    def _current(self, ident: str) -> RemoteInvoice:
-        """The invoice whose lines were just made. Raises `Uncertain`: a read that fails leaves them made."""
-        try:
-            return self.platform.read(ident)
-        except ConnectorError as error:
-            raise Uncertain(f"the lines are there, but: {error.message}", sample=error.sample) from None
+        return ident, self.platform.read(ident) if request.step == "lines" else None
 
     def create_packed(
         self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
     ) -> list[Outcome[RemoteInvoice]]:
         """Headers in one call, their lines in the next; then each is read, compared and posted by itself."""
         outcomes = super().create_packed(request, attempts, key)
-        there = self._told("draft", attempts, outcomes)
+        there = self.recorded("draft", attempts, outcomes)
         if there:
             some = [attempts[place] for place in there]
             lines = self._together([filled(attempts[place].plan[1], {"draft": i}) for place, i in there.items()])
             written = super().create_packed(lines, some, f"{key}-lines")
             for place, outcome in zip(there, written, strict=True):
                 outcomes[place] = outcome
-            for place in self._told("lines", attempts, outcomes):
+            for place in self.recorded("lines", attempts, outcomes):
                 outcomes[place] = self.finished(attempts[place], there[place])
         return outcomes
-
-    @staticmethod
-    def _told(
-        step: str, attempts: Sequence[Attempt[PlannedInvoice]], outcomes: Sequence[Outcome[RemoteInvoice]]
-    ) -> dict[int, str]:
-        there = {place: one.document.id for place, one in enumerate(outcomes) if one.document and not one.error}
-        for place, ident in there.items():
-            attempts[place].done(step, ident)
-        return there
 
     def finished(self, attempt: Attempt[PlannedInvoice], ident: str) -> Outcome[RemoteInvoice]:
         """What remains of a plan when lines are there: to read, to compare, to post."""
         if self.platform.settings.issue:
             return self.create(attempt)
         try:
-            document = self._current(ident)
+            document = self.platform.read(ident)
         except ConnectorError as error:
-            return Outcome(error=error, sample=error.sample)
+            unread = Uncertain(f"the lines are there, but: {error.message}", sample=error.sample)
+            return Outcome(error=unread, sample=error.sample)
         return Outcome(document, difference=self.differs(attempt.draft, document))
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
-        found: list[tuple[RemoteInvoice, int]] = []
-        references = iter(sorted({draft.draft.reference for draft in drafts}))
-        try:
-            while some := list(islice(references, ASKED_FOR)):
-                wanted = " or ".join(f"CustomerReference eq {words.literal(one)}" for one in some)
-                rows = listed(self, "FreeTextInvoiceHeaders", wanted)
-                found += self.documents([raw for raw in rows if not raw.get("CorrectedInvoiceId")])
-        except ConnectorError as error:
-            return [error for _ in drafts]
-        return [self.looked(lambda draft=draft: self._hit(draft, found)) for draft in drafts]  # type: ignore[misc]
+        return self.sought(grouped(drafts, ASKED_FOR), self._there, self._hit)
+
+    def _there(self, drafts: Sequence[PlannedInvoice]) -> list[tuple[RemoteInvoice, int]]:
+        references = sorted({draft.draft.reference for draft in drafts})
+        wanted = " or ".join(f"CustomerReference eq {literal(one)}" for one in references)
+        rows = listed(self, "FreeTextInvoiceHeaders", wanted)
+        return self.documents([raw for raw in rows if not raw.get("CorrectedInvoiceId")])
 
     def documents(self, headers: Sequence[Any]) -> list[tuple[RemoteInvoice, int]]:
         """Headers with the sums of their lines, and how many these are. Raises the errors of a read."""
         lines: list[Any] = []
-        ids = iter([raw["InvoiceIdentifier"] for raw in headers])
-        while some := list(islice(ids, ASKED_FOR)):
+        for some in grouped([raw["InvoiceIdentifier"] for raw in headers], ASKED_FOR):
             lines += listed(self, "FreeTextInvoiceLines", " or ".join(f"ParentRecId eq {one}" for one in some))
         corrected = self._corrected([raw["FreeTextNumber"] for raw in headers if raw["IsPosted"] == "Yes"])
         paired = [(raw, [row for row in lines if row["ParentRecId"] == raw["InvoiceIdentifier"]]) for raw in headers]
@@ -275,9 +244,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def _corrected(self, numbers: Sequence[str]) -> set[str]:
         """Those of posted invoices for which there is a correction."""
         found: list[Any] = []
-        left = iter(numbers)
-        while some := list(islice(left, ASKED_FOR)):
-            wanted = " or ".join(f"CorrectedInvoiceId eq {words.literal(one)}" for one in some)
+        for some in grouped(numbers, ASKED_FOR):
+            wanted = " or ".join(f"CorrectedInvoiceId eq {literal(one)}" for one in some)
             found += listed(self, "FreeTextInvoiceHeaders", wanted)
         return {raw["CorrectedInvoiceId"] for raw in found}
 

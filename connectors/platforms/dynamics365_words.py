@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -17,7 +17,7 @@ from connectors.errors import Rejected
 from connectors.model import Amount, InvoiceDraft, RemoteInvoice, rounded
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
-from connectors.platforms.rows import Rounding, Row, coded, priced, rounded_off, spread, without_tax
+from connectors.platforms.rows import Rounding, Row, coded, rounded_off, spread, told, without_tax
 from connectors.platforms.texts import short
 
 TITLE = "Dynamics 365"
@@ -28,6 +28,13 @@ NEEDS = {
     "business_central": {"company_id"},
     "finops": {"environment_url", "data_area_id", "customer_group", "sales_tax_group", "post_service"},
 }
+
+
+def rows_of(body: Any) -> list[Any]:
+    """The rows of a list. Raises `ValueError` for a page that is not the last."""
+    if "@odata.nextLink" in body:
+        raise ValueError("there is more")
+    return list(body["value"])
 
 
 class DynamicsSettings(PlatformSettings):
@@ -80,11 +87,6 @@ class DynamicsSettings(PlatformSettings):
         return value
 
 
-def literal(text: str) -> str:
-    """The text in a filter or key of OData."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def mark(key: str) -> str:
     """What names a document in a batch: a number, the same for ever, never a position."""
     return str(int(hashlib.sha256(key.encode()).hexdigest()[:12], 16))
@@ -132,9 +134,7 @@ def _item(row: Row, was: Row, draft: InvoiceDraft, settings: DynamicsSettings, *
     fits = all(number == round(number, 5) for number in (row.quantity, was.unit))
     if off and fits and rounded(row.quantity * was.unit, draft.currency) - row.discount == row.amount:
         return Item(row.description, row.quantity, was.unit, row.discount, row.amount, account, row.sku, code)
-    pair = priced(row, row.amount, draft.currency, quantity_places=5, unit_places=5)
-    quantity, unit = pair or (Decimal(1), row.amount)
-    text = row.description if pair and unit == was.unit else f"{row.description}\n{was.calculation()}"
+    quantity, unit, text = told(was, row.amount, draft.currency, quantity_places=5, unit_places=5)
     return Item(text, quantity, unit, Decimal(0), row.amount, account, row.sku, code)
 
 

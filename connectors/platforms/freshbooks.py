@@ -14,17 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from connectors.auth import OAuth2, Token
-from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
+from connectors.errors import Duplicate, Rejected, Unauthorized
 from connectors.http import Answer, Http, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import freshbooks_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -36,6 +35,7 @@ from connectors.platforms.documents import (
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.freshbooks_words import TITLE
+from connectors.platforms.rows import percent
 
 JSON = {"Content-Type": "application/json"}
 ERRORS = {"1003": 403, "1011": 404, "1012": 404}
@@ -65,8 +65,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         query = {"search[email]": email} if email else {}
         listed = self.platform.pages(f"{_base(self)}/users/clients", "clients", query)
         living = sorted((raw for raw in listed if raw["vis_state"] == 0), key=lambda raw: int(raw["id"]))
-        chosen = choosing.customer(draft, map(words.customer, living), TITLE)
-        return Hit(chosen) if chosen else None
+        return choosing.known(draft, map(words.customer, living), TITLE)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
         customer = words.customer(answer.json()["response"]["result"]["client"])
@@ -191,23 +190,15 @@ class FreshBooks(Platform):
 
     def pages(self, path: str, name: str, query: Mapping[str, str]) -> list[Any]:
         """Everything a list holds, 100 a page. Raises the errors of a read."""
-        found: list[Any] = []
-        for page in range(1, 10_000):
-            answer = self.ask(path, {**query, "page": str(page), "per_page": "100"})
-            listed, pages = self.told(answer, lambda body: (list(_result(body)[name]), int(_result(body)["pages"])))
-            found += listed
-            if page >= pages:
-                return found
-        raise Unavailable(f"{TITLE}: the list of {name} does not end")
+
+        def page(number: int, _: Any) -> tuple[list[Any], bool]:
+            answer = self.ask(path, {**query, "page": str(number), "per_page": "100"})
+            return self.told(answer, lambda body: (list(_result(body)[name]), number < int(_result(body)["pages"])))
+
+        return self.every(page)
 
     def whoami(self) -> str:
-        for business in self._businesses():
-            if business["account_id"] == self.settings.account_id:
-                return str(business["name"])
-        known = ", ".join(f"{one['account_id']} ({one['name']})" for one in self._businesses())
-        raise Rejected(
-            f"the consent is not for {TITLE}'s account {self.settings.account_id}, but for {known or 'none'}"
-        )
+        return self.among(self.settings.account_id, {one["account_id"]: one["name"] for one in self._businesses()})
 
     def _businesses(self) -> list[Any]:
         answer = self.ask("/auth/api/v1/users/me")
@@ -215,13 +206,9 @@ class FreshBooks(Platform):
 
     def options(self) -> list[Choice]:
         """Businesses, and the taxes in use (any other name works too)."""
-        found = [
-            Choice(setting="account_id", value=one["account_id"], title=one["name"])
-            for one in self._businesses()
-            if one["account_id"]
-        ]
+        found = choices("account_id", (one for one in self._businesses() if one["account_id"]), "account_id")
         for tax in self.pages(f"{_base(self.invoices)}/taxes/taxes", "taxes", {}):
-            rate = f"{Decimal(tax['amount']).normalize():f}"
+            rate = percent(tax["amount"])
             found.append(Choice(setting="tax", key=rate, value=tax["name"], title=f"{tax['name']} {rate} %"))
         return found
 
@@ -240,14 +227,11 @@ class FreshBooks(Platform):
         answer = self.ask(f"{self._path(remote_id)}/share_link", {"share_method": "share_link"})
         return self.told(answer, lambda body: str(_result(body)["share_link"]["share_link"]))
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Deleted softly (`vis_state` 1). Refused here once anything is paid: FreshBooks names no rule."""
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
         if found.status is Status.PAID or found.due != found.total:
             raise Rejected(f"invoice {found.number} on {TITLE} has payments and cannot be deleted")
-        self.execute(_request("void", self._path(remote_id), {"invoice": {"vis_state": words.DELETED}}), key=key)
+        self.execute(_request("void", self._path(found.id), {"invoice": {"vis_state": words.DELETED}}), key=key)
         return found.model_copy(update={"status": Status.VOID})
 
     def _path(self, remote_id: str) -> str:

@@ -16,8 +16,17 @@ from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor
 from connectors.platforms.base import AppCredentials, PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
-from connectors.platforms.rows import Row, coded, priced, rounded_off, rows, without_tax
-from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, on_one_line, without_empty
+from connectors.platforms.rows import Row, coded_if_any, percent, rounded_off, rows, told, without_tax
+from connectors.platforms.texts import (
+    BEFORE_KEY,
+    first_and_last,
+    fits,
+    key_in,
+    marked,
+    on_one_line,
+    placed,
+    without_empty,
+)
 
 TITLE = "FreshBooks"
 NUMBER_LENGTH = 20
@@ -27,6 +36,9 @@ DELETED = 1
 """`vis_state`: 0 active, 1 deleted, 2 archived (freshbooks.com/api/active_deleted)."""
 STATUSES = {1: Status.DRAFT, 4: Status.PAID, 5: Status.PAID, **dict.fromkeys((0, 2, 3, 6, 7, 8), Status.ISSUED)}
 """0 disputed, 1 draft, 2 sent, 3 viewed, 4 paid, 5 paid automatically, 6 to be retried, 7 failed, 8 paid in part."""
+
+
+ADDRESS = ("street", "street2", "city", "province", "code", "country")
 
 
 class FreshBooksSettings(PlatformSettings):
@@ -59,17 +71,7 @@ def number(remote_id: str) -> int | str:
 
 
 def _address(given: Address | None, prefix: str = "") -> dict[str, Any]:
-    if given is None:
-        return {}
-    parts = {
-        "street": given.line1,
-        "street2": given.line2,
-        "city": given.city,
-        "province": given.region,
-        "code": given.postcode,
-        "country": english(given.country) if given.country else None,
-    }
-    return {prefix + name: value for name, value in parts.items()}
+    return placed(given, [prefix + name for name in ADDRESS], country=english)
 
 
 def client(draft: CustomerDraft) -> dict[str, Any]:
@@ -136,14 +138,11 @@ def invoice(order: InvoiceDraft, customer_id: str, settings: FreshBooksSettings)
 
 def _line(row: Row, order: InvoiceDraft, settings: FreshBooksSettings) -> dict[str, Any]:
     """Prices without tax; where no price per piece gives the amount, one piece at the amount, and the text says how."""
-    name, _, more = row.description.partition("\n")
-    quantity, unit = priced(row, row.net, order.currency, quantity_places=2, unit_places=2) or (Decimal(1), row.net)
-    if (quantity, unit) != (row.quantity, row.unit):
-        more = f"{more}\n{row.calculation()}".strip()
+    quantity, unit, text = told(row, row.net, order.currency, quantity_places=2, unit_places=2)
+    name, _, more = text.partition("\n")
     line = {"type": 0, "name": name, "description": more, "qty": quantity, "unit_cost": money(unit, order.currency)}
-    if row.rate or row.rate in settings.tax:
-        tax = coded(settings.tax, row.rate, order, TITLE)
-        line |= {"taxName1": tax, "taxAmount1": f"{row.rate.normalize():f}"}
+    if tax := coded_if_any(settings.tax, row.rate, order, TITLE):
+        line |= {"taxName1": tax, "taxAmount1": percent(row.rate)}
     return line
 
 

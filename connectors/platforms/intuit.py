@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import Field
 
 from connectors.errors import ConnectorError, Duplicate, Rejected
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import RemoteInvoice
 from connectors.platforms import qbo_words as words
 from connectors.platforms.base import Platform
@@ -31,9 +31,10 @@ from connectors.platforms.documents import (
     Request,
     filled,
     later,
+    posted,
 )
 from connectors.platforms.qbo_company import Company, facts
-from connectors.platforms.qbo_documents import JSON, VERSION, Elements, Invoices, Raw
+from connectors.platforms.qbo_documents import VERSION, Elements, Invoices, Raw
 from connectors.platforms.texts import BEFORE_KEY, fits, key_in, without_empty
 
 TITLE = "QuickBooks"
@@ -70,8 +71,7 @@ class Jobs(Elements[PlannedInvoice, RemoteCustomer]):
             "CurrencyRef": {"value": order.currency} if settings.multicurrency else None,
             "Notes": f"Billhook{BEFORE_KEY}{draft.key}",
         }
-        body = dump_json(without_empty(job))
-        return (Request(step="job", path=self.address, query=VERSION, headers=JSON, body=body, apart=True),)
+        return (posted("job", self.address, without_empty(job), query=VERSION, apart=True),)
 
     @staticmethod
     def name(draft: PlannedInvoice) -> str:
@@ -106,8 +106,8 @@ class JobInvoices(Invoices):
         raw = words.invoice(draft.draft, "", self.platform.settings)
         raw["PrivateNote"] = f"Customer {draft.customer_id}: {raw['PrivateNote']}"
         del raw["CustomerRef"]
-        body = dump_json({**raw, "CustomerRef": {"value": later("job")}})
-        billed = Request(step="invoice", path=self.address, query=VERSION, headers=JSON, body=body, issues=True)
+        raw = {**raw, "CustomerRef": {"value": later("job")}}
+        billed = posted("invoice", self.address, raw, query=VERSION, issues=True)
         return (*self.jobs.plan(draft), billed)
 
     def pack(self, plans: Sequence[Plan]) -> Request:
@@ -120,11 +120,9 @@ class JobInvoices(Invoices):
         calls are the same ones, for what the first answers decides what is in the second."""
         jobs = self.jobs.create_packed(request, attempts, key)
         outcomes = [Outcome[RemoteInvoice](error=job.error, sample=job.sample) for job in jobs]
-        there = {place: job.document.id for place, job in enumerate(jobs) if job.document}
+        there = self.jobs.recorded("job", attempts, jobs)
         if not there:
             return outcomes
-        for place, job in there.items():
-            attempts[place].done("job", job)
         some = [attempts[place] for place in there]
         bills = self.together([filled(attempts[place].plan[1], {"job": job}) for place, job in there.items()])
         for place, outcome in zip(there, super().create_packed(bills, some, f"{key}-invoices"), strict=True):

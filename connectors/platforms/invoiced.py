@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 
-from connectors.errors import Unauthorized, Unavailable, Uncertain
+from connectors.errors import Unauthorized, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
@@ -60,6 +60,7 @@ class InvoicedCredentials(Model):
 class Customers(Documents[CustomerDraft, RemoteCustomer]):
     """Found by the number we give them, else by e-mail, of which there may be several."""
 
+    platform: Invoiced
     calls = 2
     look_first = True
 
@@ -68,11 +69,10 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         filters = {"filter[number]": words.number(draft.key)}
-        found = invoiced(self).pages("/customers", filters)
+        found = self.platform.pages("/customers", filters)
         if not found and draft.party.email:
-            found = invoiced(self).pages("/customers", {"filter[email]": draft.party.email})
-        chosen = choosing.customer(draft, map(words.read_customer, found), "Invoiced")
-        return Hit(chosen) if chosen else None
+            found = self.platform.pages("/customers", {"filter[email]": draft.party.email})
+        return choosing.known(draft, map(words.read_customer, found), "Invoiced")
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
         customer = words.read_customer(answer.json())
@@ -83,6 +83,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     """The draft whole in one call; `draft: false` issues it."""
 
+    platform: Invoiced
     calls = 2
 
     def plan(self, draft: PlannedInvoice) -> Plan:
@@ -97,7 +98,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return create, issue
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        found = invoiced(self).pages("/invoices", {f"metadata[{words.REFERENCE}]": draft.draft.reference})
+        found = self.platform.pages("/invoices", {f"metadata[{words.REFERENCE}]": draft.draft.reference})
         step = "issue" if self.platform.settings.issue else None
         return choosing.unfinished(draft, map(words.read_invoice, found), "Invoiced", step)
 
@@ -175,25 +176,20 @@ class Invoiced(Platform):
     def pages(self, path: str, query: Mapping[str, str]) -> list[Any]:
         """Everything a list holds, page after page in order, as the vendor wants it; `X-Total-Count` says how much
         that is. Raises the errors of a read."""
-        found: list[Any] = []
-        for page in range(1, 1000):
-            rows, total = self._page(path, {**query, "page": str(page), "per_page": "100"})
-            found += rows
-            if len(found) >= total:
-                return found
-            if not rows:
-                break
-        raise Unavailable(f"Invoiced's list {path} ended before its X-Total-Count of {total}")
 
-    def _page(self, path: str, query: Mapping[str, str]) -> tuple[list[Any], int]:
-        answer = self.ask(path, query)
-        return self.told(answer, lambda body: ([{**row} for row in body], int(answer.headers["X-Total-Count"])))
+        def page(number: int, left: Any) -> tuple[list[Any], int]:
+            answer = self.ask(path, {**query, "page": str(number), "per_page": "100"})
+            total = self.told(answer, lambda _: int(answer.headers["X-Total-Count"]))
+            rows = self.told(answer, lambda body: [{**row} for row in body])
+            return rows, max(0, (left or total) - len(rows))
+
+        return self.every(page)
 
     def whoami(self) -> str:
         """The API does not name its business: the customer portal's host does, which stands in each customer."""
         answer = self.ask("/customers", {"page": "1", "per_page": "1"})
         rows = self.told(answer, lambda body: [str(row["statement_pdf_url"]) for row in body])
-        return urlsplit(rows[0]).netloc if rows else "a business without customers"
+        return urlsplit(rows[0]).netloc if rows else "a business that cannot be named before it has a customer"
 
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.told(self.ask(_path(remote_id)), words.read_invoice)
@@ -205,17 +201,11 @@ class Invoiced(Platform):
     def pdf(self, remote_id: str) -> bytes:
         return self.asked_pdf(_path(remote_id))
 
-    def link(self, remote_id: str) -> str | None:
-        return self.read(remote_id).url
-
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
-        now = self.read(remote_id)
-        if now.status is Status.VOID:
-            return now
-        if now.status is Status.DRAFT:
-            self.execute(Request(step="void", method="DELETE", path=_path(remote_id)))
-            return now.model_copy(update={"status": Status.VOID})
-        answer = self.execute(Request(step="void", path=f"{_path(remote_id)}/void", headers=JSON, body="{}"), key=key)
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
+        if found.status is Status.DRAFT:
+            self.execute(Request(step="void", method="DELETE", path=_path(found.id)))
+            return found.model_copy(update={"status": Status.VOID})
+        answer = self.execute(Request(step="void", path=f"{_path(found.id)}/void", headers=JSON, body="{}"), key=key)
         return reading(lambda: words.read_invoice(answer.json()), answer)
 
 
@@ -227,9 +217,3 @@ def _same(request: Request, key: str | None, field: str, answer: Answer) -> None
     """Raises `Uncertain` where the answer shows another object than was sent: that of an earlier call under the key."""
     if key != json.loads(request.body)["metadata"][field]:
         raise Uncertain("Invoiced answered with another object than was sent", status=answer.status)
-
-
-def invoiced(documents: Documents[Any, Any]) -> Invoiced:
-    """The platform that these documents are on, by its own type."""
-    assert isinstance(documents.platform, Invoiced)
-    return documents.platform

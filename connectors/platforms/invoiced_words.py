@@ -13,7 +13,7 @@ from typing import Any
 from connectors.model import InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
 from connectors.platforms import texts
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
-from connectors.platforms.rows import Row, priced, rows
+from connectors.platforms.rows import Row, charged, percent, priced, rows
 
 METADATA_LIMIT = 255
 """Characters of a metadata value; ten values an object."""
@@ -106,24 +106,16 @@ def _item(row: Row, currency: str) -> dict[str, Any]:
     }
 
 
-def _sums(found: Sequence[Row]) -> dict[tuple[str, Decimal], Decimal]:
-    """What the order charges of each tax; what a discount takes off is deducted."""
-    sums: dict[tuple[str, Decimal], Decimal] = {}
-    for row in found:
-        sums[row.tax_name, row.rate] = sums.get((row.tax_name, row.rate), Decimal(0)) + row.tax
-    return {tax: amount for tax, amount in sums.items() if amount}
-
-
 def _taxes(found: Sequence[Row], draft: InvoiceDraft) -> list[dict[str, Decimal]]:
     """An amount for each tax; one for all where one of them alone would be negative."""
-    amounts = list(_sums(found).values())
+    amounts = list(charged(found).values())
     if any(amount < 0 for amount in amounts):
         amounts = [draft.tax_total] if draft.tax_total else []
     return [{"amount": amount} for amount in amounts]
 
 
 def _named(found: Sequence[Row]) -> list[str]:
-    return [f"{name} {rate.normalize():f} %: {amount:f}" for (name, rate), amount in _sums(found).items()]
+    return [f"{name} {percent(rate)} %: {amount:f}" for (name, rate), amount in charged(found).items()]
 
 
 def _ship_to(draft: InvoiceDraft) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ from connectors.model import RemoteInvoice, Status
 from connectors.platforms import qbo_documents as documents
 from connectors.platforms import qbo_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform
-from connectors.platforms.documents import Request, reading
+from connectors.platforms.documents import JSON, Request, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
 
 
@@ -157,7 +157,7 @@ class Company(Platform):
 
     def options(self) -> list[Choice]:
         found = {kind: self.invoices.rows(f"select * from {kind}", kind) for kind in ("Item", "TaxCode", "TaxRate")}  # noqa: S608
-        return words.choices(**found)
+        return words.offered(**found)
 
     def link(self, remote_id: str) -> str | None:
         """Only where the company takes online payments and the invoice has an e-mail address."""
@@ -175,7 +175,7 @@ class Company(Platform):
             step="void",
             path=self.invoices.address,
             query={**documents.VERSION, "operation": "void"},
-            headers=documents.JSON,
+            headers=JSON,
             body=dump_json({"Id": remote_id, "SyncToken": token}),
         )
         voided = self.execute(request, key=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, ClassVar, TypeVar
 
@@ -22,11 +23,12 @@ from connectors.platforms.documents import (
     R,
     RemoteCustomer,
     Request,
-    reading,
+    element,
+    posted,
 )
+from connectors.platforms.groups import grouped
 from connectors.platforms.texts import key_in
 
-JSON = {"Content-Type": "application/json"}
 VERSION = {"minorversion": "75"}
 ROWS = 1000
 """The most rows a query gives (Query operations and syntax)."""
@@ -67,10 +69,9 @@ class Elements(Documents[D, R]):
     def address(self) -> str:
         return f"{company(self.platform.settings)}/{self.entity.lower()}"
 
-    def posted(self, raw: Raw) -> Plan:
+    def entered(self, raw: Raw) -> Plan:
         """The plan: one POST of the entity."""
-        body = dump_json(raw)
-        return (Request(step="create", path=self.address, query=VERSION, headers=JSON, body=body, issues=True),)
+        return (posted("create", self.address, raw, query=VERSION, issues=True),)
 
     def pack(self, plans: Sequence[Plan]) -> Request:
         return self.together([plan[0] for plan in plans])
@@ -95,10 +96,10 @@ class Elements(Documents[D, R]):
         body = answer.json()
         if self.entity in body:
             (draft,) = drafts
-            return [self._outcome(draft, [body], answer)]
+            return [element(lambda: self._only(draft, [body], answer), answer)]
         items = body["BatchItemResponse"]
         shown = {draft.key: [item for item in items if item["bId"] == words.batch_id(draft.key)] for draft in drafts}
-        return [self._outcome(draft, shown[draft.key], answer) for draft in drafts]
+        return [element(partial(self._only, draft, shown[draft.key], answer), answer) for draft in drafts]
 
     def create_packed(self, request: Request, attempts: Sequence[Attempt[D]], key: str) -> list[Outcome[R]]:
         outcomes: list[Outcome[R]] = Documents.create_packed(self, request, attempts, key)
@@ -112,13 +113,10 @@ class Elements(Documents[D, R]):
             settled = Outcome(error=error, sample=error.sample or refused.sample)
         return [settled]
 
-    def _outcome(self, draft: D, items: Sequence[Raw], answer: Answer) -> Outcome[R]:
-        try:
-            if len(items) != 1:
-                raise Uncertain(f"QuickBooks' answer has {len(items)} elements for this document", status=answer.status)
-            return Outcome(reading(lambda: self._accepted(draft, items[0], answer), answer), sample=answer.sample)
-        except ConnectorError as error:
-            return Outcome(error=error, sample=error.sample or answer.sample)
+    def _only(self, draft: D, items: Sequence[Raw], answer: Answer) -> R:
+        if len(items) != 1:
+            raise Uncertain(f"QuickBooks' answer has {len(items)} elements for this document", status=answer.status)
+        return self._accepted(draft, items[0], answer)
 
     def _accepted(self, draft: D, item: Raw, answer: Answer) -> R:
         """The item's document. Raises what its Fault means where QuickBooks refused it."""
@@ -128,10 +126,7 @@ class Elements(Documents[D, R]):
                 raise Uncertain("QuickBooks answered for another document: was the requestid used before?")
             return self.document(raw)
         message, code = words.fault(item["Fault"])
-        kind = self.platform.refusal(400, f"{code} {message}") or Rejected
-        error = kind(
-            f"QuickBooks: {self.platform.http.redact(message)}", status=answer.status, code=code, sample=answer.sample
-        )
+        error = self.platform.refused(message, answer, code)
         if isinstance(error, Duplicate):
             return self.taken(words.parsed(self.plan(draft)[0].body), error)
         raise error
@@ -149,25 +144,22 @@ class Elements(Documents[D, R]):
         """Every entity whose `field` has one of the values (without regard to case, says Intuit). Raises the errors of
         a read."""
         found: list[Raw] = []
-        wanted = sorted(set(values))
-        for start in range(0, len(wanted), NAMES):
-            some = ", ".join(map(words.literal, wanted[start : start + NAMES]))
+        for group in grouped(sorted(set(values)), NAMES):
+            some = ", ".join(map(words.literal, group))
             found += self.rows(f"select * from {self.entity} where {field} in ({some}){also}", self.entity)  # noqa: S608 - escaped
         return found
 
     def rows(self, statement: str, entity: str) -> list[Raw]:
         """Every row that a query gives, page by page. Raises the errors of a read."""
-        found: list[Raw] = []
-        for page in range(1000):
-            paged = f"{statement} startposition {page * ROWS + 1} maxresults {ROWS}"
-            answer = self.platform.ask(
-                f"{company(self.platform.settings)}/query", VERSION, {"Content-Type": "application/text"}, paged
-            )
-            rows = self.platform.told(answer, lambda body: body["QueryResponse"].get(entity, []))
-            found += rows
-            if len(rows) < ROWS:
-                break
-        return found
+        path, kind = f"{company(self.platform.settings)}/query", {"Content-Type": "application/text"}
+
+        def page(number: int, _: Any) -> tuple[list[Raw], bool]:
+            paged = f"{statement} startposition {(number - 1) * ROWS + 1} maxresults {ROWS}"
+            answer = self.platform.ask(path, VERSION, kind, paged)
+            rows = self.platform.told(answer, lambda body: list(body["QueryResponse"].get(entity, [])))
+            return rows, len(rows) == ROWS
+
+        return self.platform.every(page)
 
     def read_rows(self, rows: Iterable[Raw]) -> list[R]:
         """Rows of a query in our words. Raises `Unavailable` for one that cannot be read: it may be the one."""
@@ -193,16 +185,14 @@ class Customers(Elements[CustomerDraft, RemoteCustomer]):
         return RemoteCustomer(id=raw["Id"], key=key_in(raw.get("Notes")), name=raw["DisplayName"], email=email)
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        return self.posted(words.customer(draft, self.platform.settings))
+        return self.entered(words.customer(draft, self.platform.settings))
 
     def find(self, drafts: Sequence[CustomerDraft]) -> list[Hit[RemoteCustomer] | None | ConnectorError]:
+        return self.sought([drafts], self._named, self._match)
+
+    def _named(self, drafts: Sequence[CustomerDraft]) -> list[Raw]:
         names = {name for draft in drafts for name in (self._name(draft), words.plain_name(draft.party))}
-        try:
-            rows = self.listed("DisplayName", names)
-            self.read_rows(rows)
-        except ConnectorError as error:
-            return [error for _ in drafts]
-        return [self._match(draft, rows) for draft in drafts]
+        return self.listed("DisplayName", names)
 
     def _name(self, draft: CustomerDraft) -> str:
         return words.display_name(draft, self.platform.settings)
@@ -258,7 +248,7 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
         )
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        return self.posted(words.invoice(draft.draft, draft.customer_id, self.platform.settings))
+        return self.entered(words.invoice(draft.draft, draft.customer_id, self.platform.settings))
 
     def differs(self, draft: PlannedInvoice, document: RemoteInvoice) -> str | None:
         """Also the number: a company that numbers its invoices by itself does not take ours."""

@@ -17,11 +17,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from connectors.errors import Rejected
 from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, Party, minor_units, rounded
-from connectors.platforms.base import Choice, PostedAtOnce
+from connectors.platforms.base import Choice, PostedAtOnce, choices
+from connectors.platforms.countries import alpha_3
 from connectors.platforms.documents import CustomerDraft
-from connectors.platforms.qbo_countries import alpha_3
-from connectors.platforms.rows import Row, coded, priced, rows
-from connectors.platforms.texts import BEFORE_KEY, fits, marked, without_empty
+from connectors.platforms.rows import Row, coded, percent, priced, rows
+from connectors.platforms.texts import BEFORE_KEY, fits, marked, placed, without_empty
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
@@ -29,6 +29,7 @@ TITLE = "QuickBooks"
 FAULTS = {"authentication": 401, "authorization": 403, "throttl": 429, "system": 500}
 """What types of Fault stand for where the HTTP status does not say it; others are refusals."""
 MOST_LINES = 750
+ADDRESS, LONGEST = ("", "", "City", "CountrySubDivisionCode", "PostalCode", "Country"), (0, 0, 255, 255, 30)
 NONE, ONE = Decimal(0), Decimal(1)
 
 
@@ -79,19 +80,16 @@ class QuickBooksSettings(PostedAtOnce):
         return codes
 
 
-def choices(Item: Sequence[Raw], TaxCode: Sequence[Raw], TaxRate: Sequence[Raw]) -> list[Choice]:  # noqa: N803
+def offered(Item: Sequence[Raw], TaxCode: Sequence[Raw], TaxRate: Sequence[Raw]) -> list[Choice]:  # noqa: N803
     """What the merchant can choose, from the rows of these entities."""
     names = ("item", "shipping_item", "discount_item")
     found = [Choice(setting=name, value=raw["Id"], title=raw["Name"]) for raw in Item for name in names]
-    percents = {str(raw["Id"]): f"{Decimal(raw['RateValue']).normalize():f}" for raw in TaxRate}
+    percents = {str(raw["Id"]): percent(raw["RateValue"]) for raw in TaxRate}
     for raw in TaxCode:
         details = (raw.get("SalesTaxRateList") or {}).get("TaxRateDetail") or []
         rate = percents.get(str(details[0]["TaxRateRef"]["value"])) if len(details) == 1 else None
         found.append(Choice(setting="tax", key=rate, value=raw["Id"], title=raw["Name"]))
-    rates = [
-        Choice(setting="tax_rates", key=percents[raw["Id"]], value=raw["Id"], title=raw["Name"]) for raw in TaxRate
-    ]
-    return found + rates
+    return found + choices("tax_rates", TaxRate, "Id", "Name", lambda raw: percents[raw["Id"]])
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -205,17 +203,10 @@ def address(name: str | None, place: Address | None) -> dict[str, Any] | None:
     if place is None:
         return {"Line1": fits("the name", name, 500, TITLE)} if name else None
     lines = [text for text in (name, place.line1, place.line2) if text]
-    return without_empty(
-        {
-            **{
-                f"Line{number}": fits("a line of the address", text, 500, TITLE) for number, text in enumerate(lines, 1)
-            },
-            "City": fits("the city of the address", place.city, 255, TITLE),
-            "CountrySubDivisionCode": fits("the region of the address", place.region, 255, TITLE),
-            "PostalCode": fits("the postcode of the address", place.postcode, 30, TITLE),
-            "Country": alpha_3(place.country) if place.country else None,
-        }
-    )
+    return {
+        **{f"Line{at}": fits("a line of the address", text, 500, TITLE) for at, text in enumerate(lines, 1)},
+        **placed(place, ADDRESS, LONGEST, TITLE, alpha_3),
+    }
 
 
 # -- invoices ----------------------------------------------------------------------------------------------------------
@@ -314,7 +305,7 @@ def _tax_detail(found: Sequence[Row], draft: InvoiceDraft, settings: QuickBooksS
         if not rate and not tax:
             continue
         if rate not in settings.tax_rates:
-            shown = f"{rate.normalize():f}"
+            shown = percent(rate)
             by_them = _to_cents(net[rate] * rate / 100)
             raise Rejected(
                 f"order {draft.order_ref}: QuickBooks would make the {shown} % tax {by_them}, the order charges {tax} "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from connectors.errors import Rejected
 from connectors.model import InvoiceDraft, Line, Tax, from_minor, minor_units, rounded, to_minor
@@ -143,6 +143,16 @@ def priced(
     return None
 
 
+def told(
+    row: Row, amount: Decimal, currency: str, *, quantity_places: int, unit_places: int
+) -> tuple[Decimal, Decimal, str]:
+    """Quantity and unit price as `priced`, else 1 × `amount`; and the description, which says at its end how the amount
+    came about where they are not the order's."""
+    pair = priced(row, amount, currency, quantity_places=quantity_places, unit_places=unit_places) or (ONE, amount)
+    plain = pair == (row.quantity, row.unit)
+    return *pair, row.description if plain else f"{row.description}\n{row.calculation()}"
+
+
 def computed_tax(found: Sequence[Row], currency: str, rounding: Rounding) -> Decimal:
     """The tax a platform computes from amounts and rates of the rows, rounding there."""
     if rounding == "line":
@@ -158,6 +168,15 @@ def taxes_by_rate(found: Sequence[Row], currency: str) -> dict[Decimal, Decimal]
     for row in found:
         parts[row.rate] = parts.get(row.rate, NONE) + _part(row.amount, row)
     return {rate: rounded(part, currency) for rate, part in parts.items()}
+
+
+def charged(found: Sequence[Row]) -> dict[tuple[str, Decimal], Decimal]:
+    """What the order charges of each tax, by its name and rate, less what a discount takes off; those of nothing left
+    out."""
+    sums: dict[tuple[str, Decimal], Decimal] = {}
+    for row in found:
+        sums[row.tax_name, row.rate] = sums.get((row.tax_name, row.rate), NONE) + row.tax
+    return {tax: amount for tax, amount in sums.items() if amount}
 
 
 def _part(amount: Decimal, row: Row) -> Decimal:
@@ -209,9 +228,19 @@ def agrees_anyhow(draft: InvoiceDraft, found: Sequence[Row]) -> bool:
 def coded(table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title: str, setting: str = "tax") -> T:
     """The platform's code for a tax rate in percent. Raises `Rejected` naming the setting that lacks it."""
     if rate not in table:
-        shown = f"{rate.normalize():f}"
+        shown = percent(rate)
         raise Rejected(
             f"order {draft.order_ref}: nothing is configured on {title} for {shown} % tax: set "
             f'{setting}."{shown}" in the account\'s settings (`billhook account options` lists the choices)'
         )
     return table[rate]
+
+
+def coded_if_any(table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title: str) -> T | None:
+    """`coded`, where a line of 0 % may go without a code."""
+    return coded(table, rate, draft, title) if rate or rate in table else None
+
+
+def percent(rate: Any) -> str:
+    """A rate as settings name it: 20 for 20.00."""
+    return f"{Decimal(str(rate)).normalize():f}"

@@ -13,18 +13,18 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import Field
 
 from connectors.auth import OAuth2
-from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.errors import Duplicate, Rejected, Unauthorized, Uncertain
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing, texts
 from connectors.platforms import sage_words as words
-from connectors.platforms.base import AppCredentials, Choice, Platform
+from connectors.platforms.base import AppCredentials, Choice, Platform, choices
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -33,11 +33,12 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
 )
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
+from connectors.platforms.rows import percent
 
 API = "/v3.1"
-JSON = {"Content-Type": "application/json"}
 STATUSES = {
     "DRAFT": Status.DRAFT,
     "PRO_FORMA": Status.DRAFT,
@@ -61,7 +62,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     platform: Sage
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        return (Request(step="create", path=f"{API}/contacts", headers=JSON, body=dump_json(words.contact(draft))),)
+        return (posted("create", f"{API}/contacts", words.contact(draft)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         """By our reference, else by e-mail. A contact has one currency: those of another are not taken."""
@@ -72,8 +73,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         paths = (f"{API}/contacts/{quote(raw['id'], safe='')}" for raw in near)
         raws = [self.platform.told(self.platform.ask(path), lambda body: {**body}) for path in paths]
         fitting = [raw for raw in raws if (raw.get("currency") or {}).get("id", draft.currency) == draft.currency]
-        hit = choosing.customer(draft, [self.document(raw) for raw in fitting], words.TITLE)
-        return Hit(hit) if hit else None
+        return choosing.known(draft, [self.document(raw) for raw in fitting], words.TITLE)
 
     def _listed(self, **query: str) -> list[words.Raw]:
         return self.platform.listed("contacts", {"contact_type_id": "CUSTOMER", "attributes": "reference", **query})
@@ -98,7 +98,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         settings: words.SageSettings = self.platform.settings
         fields, remark = words.invoice(draft.draft, draft.customer_id, settings)
         path = f"{API}/sales_invoices"
-        create = Request(step="create", path=path, headers=JSON, body=dump_json(fields), remark=remark)
+        create = posted("create", path, fields, remark=remark)
         release = Request(step="release", path=f"{path}/{{create}}/release", issues=True)
         return (create, release) if settings.issue else (create,)
 
@@ -214,15 +214,12 @@ class Sage(Platform):
 
     def listed(self, kind: str, query: Mapping[str, str] | None = None) -> list[words.Raw]:
         """Every element of a list, page by page (at most 200 each). Raises the errors of a read."""
-        found: list[words.Raw] = []
-        for page in range(1, 1000):
-            asked = {**(query or {}), "items_per_page": "200", "page": str(page)}
-            answer = self.ask(f"{API}/{kind}", asked)
-            items, following = self.told(answer, lambda body: (list(body["$items"]), body["$next"]))
-            found += items
-            if not following:
-                return found
-        raise Unavailable(f"Sage: the list of {kind} does not end")
+
+        def page(number: int, _: Any) -> tuple[list[words.Raw], Any]:
+            answer = self.ask(f"{API}/{kind}", {**(query or {}), "items_per_page": "200", "page": str(number)})
+            return self.told(answer, lambda body: (list(body["$items"]), body["$next"]))
+
+        return self.every(page)
 
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.told(self.ask(_path(remote_id)), document)
@@ -232,32 +229,23 @@ class Sage(Platform):
 
     def whoami(self) -> str:
         """Raises `Rejected` where the consent does not reach the business that is configured."""
-        found = {raw["id"]: str(raw["displayed_as"]) for raw in self.listed("businesses")}
-        if self.settings.business not in found:
-            reached = ", ".join(f"{name} ({ident})" for ident, name in found.items())
-            raise Rejected(f"Sage: this consent does not reach business {self.settings.business}, but: {reached}")
-        return found[self.settings.business]
+        return self.among(
+            self.settings.business, {raw["id"]: str(raw["displayed_as"]) for raw in self.listed("businesses")}
+        )
 
     def options(self) -> list[Choice]:
         rates = self.listed("tax_rates", {"attributes": "percentage"})
         accounts = self.listed("ledger_accounts", {"visible_in": "sales"})
-        shown = [(raw, f"{Decimal(raw.get('percentage') or 0).normalize():f}") for raw in rates]
-        taxes = [Choice(setting="tax", key=rate, value=raw["id"], title=raw["displayed_as"]) for raw, rate in shown]
-        title = "ledger_account"
-        return taxes + [Choice(setting=title, value=raw["id"], title=raw["displayed_as"]) for raw in accounts]
+        taxes = choices("tax", rates, title="displayed_as", key=lambda raw: percent(raw.get("percentage") or 0))
+        return taxes + choices("ledger_account", accounts, title="displayed_as")
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """An issued one becomes VOID, a draft is deleted; refused by Sage once a payment is allocated."""
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
         if found.status is Status.PAID:
             raise Rejected(f"Sage: invoice {found.number} is paid; make a credit note")
-        body = dump_json({"void_reason": "Voided by Billhook"})
-        self.execute(Request(step="void", method="DELETE", path=_path(remote_id), headers=JSON, body=body))
-        return (
-            found.model_copy(update={"status": Status.VOID}) if found.status is Status.DRAFT else self.read(remote_id)
-        )
+        self.execute(posted("void", _path(found.id), {"void_reason": "Voided by Billhook"}, method="DELETE"))
+        draft = found.status is Status.DRAFT
+        return found.model_copy(update={"status": Status.VOID}) if draft else self.read(found.id)
 
 
 def _path(remote_id: str) -> str:

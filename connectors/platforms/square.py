@@ -24,8 +24,9 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import square_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.documents import (
+    JSON,
     CustomerDraft,
     Documents,
     Hit,
@@ -37,8 +38,6 @@ from connectors.platforms.documents import (
 )
 from connectors.platforms.facts import Facts, Key, Reference, Refusal
 from connectors.platforms.texts import key_in, short
-
-JSON = {"Content-Type": "application/json"}
 
 
 def post(step: str, path: str, body: Mapping[str, Any] | str, **more: Any) -> Request:
@@ -237,10 +236,8 @@ class Square(Platform):
 
     def options(self) -> list[Choice]:
         active = [one for one in self._locations() if one.get("status") == "ACTIVE"]
-        return [
-            Choice(setting="locations", key=one["currency"], value=one["id"], title=f"{one['name']} ({one['country']})")
-            for one in active
-        ]
+        named = [{**one, "name": f"{one['name']} ({one['country']})"} for one in active]
+        return choices("locations", named, key=lambda one: str(one["currency"]))
 
     def _invoice(self, remote_id: str) -> Any:
         answer = self.ask(f"/v2/invoices/{quote(remote_id, safe='')}")
@@ -249,9 +246,6 @@ class Square(Platform):
     def read(self, remote_id: str) -> RemoteInvoice:
         found: RemoteInvoice = self._invoice(remote_id)["read"]
         return found
-
-    def link(self, remote_id: str) -> str | None:
-        return self.read(remote_id).url
 
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
         """Neither call takes a key; a second one is refused by Square."""

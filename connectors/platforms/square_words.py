@@ -22,6 +22,7 @@ from connectors.model import (
 from connectors.platforms import rows
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
+from connectors.platforms.rows import percent
 from connectors.platforms.texts import (
     first_and_last,
     fits,
@@ -140,7 +141,7 @@ def order_body(planned: PlannedInvoice, settings: SquareSettings) -> tuple[dict[
         {
             "uid": f"t{at}",
             "name": fits(f"order {draft.order_ref}: the name of a tax", names[rate], 255, TITLE),
-            "percentage": f"{rate.normalize():f}",
+            "percentage": f"{percent(rate)}",
             "type": "INCLUSIVE" if included else "ADDITIVE",
             "scope": "LINE_ITEM",
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.errors import Rejected
@@ -35,14 +35,38 @@ def sized(fields: Mapping[str, str | None], longest: Mapping[str, int], whose: s
     )
 
 
+PARTS = ("first line", "second line", "city", "region", "postcode", "country")
+"""Of an address, in the order of `parts`."""
+
+
 def parts(place: Address) -> list[str | None]:
     """Of an address, in this order: two lines, town, region, postcode, country."""
     return [place.line1, place.line2, place.city, place.region, place.postcode, place.country]
 
 
-def placed(place: Address | None, names: Sequence[str]) -> dict[str, Any]:
-    """`parts` under a platform's own names for them, in that order; those that have a value."""
-    return without_empty(dict(zip(names, parts(place), strict=True))) if place else {}
+def placed(
+    place: Address | None,
+    names: Sequence[str],
+    longest: Sequence[int] = (),
+    title: str = "",
+    country: Callable[[str], Any] = str,
+) -> dict[str, Any]:
+    """`parts` under a platform's own names for them, in that order; those that have a value, and a name. `longest`: the
+    characters that each holds (0: as many as there are). Raises `Rejected` for a longer one. `country` says how the
+    platform writes one."""
+    if place is None:
+        return {}
+    for part, text, most in zip(PARTS, parts(place), longest, strict=False):
+        fits(f"the {part} of the address", text, most or len(text or ""), title)
+    written = dict(zip(names, parts(place), strict=True))
+    if place.country:
+        written[names[-1]] = country(place.country)
+    return {name: text for name, text in written.items() if name and text}
+
+
+def street(place: Address | None) -> str:
+    """Both lines of an address, for where a platform has one field for them."""
+    return "\n".join(filter(None, (place.line1, place.line2))) if place else ""
 
 
 def on_one_line(place: Address | None) -> str:
@@ -82,9 +106,20 @@ def first_and_last(party: Party) -> tuple[str, str]:
     return (first, last) if first else (last, "")
 
 
-def distinct_name(draft: CustomerDraft) -> str:
+def literal(text: str) -> str:
+    """A text in a filter or a key of OData (OData 4.01, URL conventions)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def distinct_name(draft: CustomerDraft, home: str | None = None) -> str:
     """For platforms whose customers' names are unique: a company as it is, a person with what tells two of one name
-    apart ("Ada Lovelace (C-9)"), for two people of one name must not get each other's invoices."""
+    apart ("Ada Lovelace (C-9)"), for two people of one name must not get each other's invoices. `home`: the currency of
+    the books, where a customer has one for ever; whoever orders in another is another customer, "… (EUR)"."""
+    foreign = home is not None and draft.currency not in (None, home)
+    return f"{_distinct(draft)} ({draft.currency})" if foreign else _distinct(draft)
+
+
+def _distinct(draft: CustomerDraft) -> str:
     party = draft.party
     if party.company:
         return party.company.strip()

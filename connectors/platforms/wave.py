@@ -17,12 +17,12 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.auth import OAuth2
-from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
+from connectors.errors import Duplicate, Rejected, Unauthorized
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice
 from connectors.platforms import choosing
 from connectors.platforms import wave_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -35,6 +35,7 @@ from connectors.platforms.documents import (
     reading,
 )
 from connectors.platforms.facts import Facts, Reference, Refusal
+from connectors.platforms.rows import percent
 from connectors.platforms.wave_words import TITLE
 
 PATH = "/graphql/public"
@@ -65,8 +66,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         email = {"email": draft.party.email} if draft.party.email else {}
         nodes = self.platform.nodes(words.FIND_CUSTOMERS, "customers", email)
-        chosen = choosing.customer(draft, [words.customer(raw) for raw in nodes if not raw.get("isArchived")], TITLE)
-        return Hit(chosen) if chosen else None
+        return choosing.known(draft, [words.customer(raw) for raw in nodes if not raw.get("isArchived")], TITLE)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
         customer = words.customer(self.platform.value(answer)["customerCreate"]["customer"])
@@ -191,13 +191,11 @@ class Wave(Platform):
             listed = data.get("business", data)[name]
             return [{**edge["node"]} for edge in listed["edges"]], int(listed["pageInfo"]["totalPages"])
 
-        found: list[Any] = []
-        for page in range(1, 10_000):
-            some, pages = self.told(self.question(document, page=page, **variables), read)
-            found += some
-            if page >= pages:
-                return found
-        raise Unavailable(f"{TITLE}: the list of {name} does not end")
+        def page(number: int, _: Any) -> tuple[list[Any], bool]:
+            some, pages = self.told(self.question(document, page=number, **variables), read)
+            return some, number < pages
+
+        return self.every(page)
 
     def whoami(self) -> str:
         answer = self.question(words.GET_BUSINESS)
@@ -212,13 +210,12 @@ class Wave(Platform):
 
     def options(self) -> list[Choice]:
         """Businesses, products that are sold, and sales taxes."""
-        businesses = [one for one in self.nodes(words.BUSINESSES, "businesses", {}) if not one["isClassicInvoicing"]]
-        found = [Choice(setting="business_id", value=one["id"], title=one["name"]) for one in businesses]
-        for one in self.nodes(words.PRODUCTS, "products", {}):
-            for setting in ("product", "shipping_product"):
-                found.append(Choice(setting=setting, value=one["id"], title=one["name"]))
+        businesses = self.nodes(words.BUSINESSES, "businesses", {})
+        found = choices("business_id", (one for one in businesses if not one["isClassicInvoicing"]))
+        products = self.nodes(words.PRODUCTS, "products", {})
+        found += choices("product", products) + choices("shipping_product", products)
         for one in self.nodes(words.TAXES, "salesTaxes", {}):
-            rate = f"{(Decimal(one['rate']) * 100).normalize():f}"
+            rate = percent(Decimal(one["rate"]) * 100)
             found.append(Choice(setting="tax", key=rate, value=one["id"], title=f"{one['name']} {rate} %"))
         return found
 
@@ -244,9 +241,6 @@ class Wave(Platform):
 
     def pdf(self, remote_id: str) -> bytes:
         return self.linked_pdf(self._raw(remote_id)["pdfUrl"])
-
-    def link(self, remote_id: str) -> str | None:
-        return self.read(remote_id).url
 
 
 def _request(step: str, document: str, given: Any, *, issues: bool = False) -> Request:

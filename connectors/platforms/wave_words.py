@@ -14,8 +14,8 @@ from pydantic import Field
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, rounded
 from connectors.platforms.base import AppCredentials, PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
-from connectors.platforms.rows import Row, coded, priced, rounded_off, spread, without_tax
-from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, without_empty
+from connectors.platforms.rows import Row, coded_if_any, rounded_off, spread, told, without_tax
+from connectors.platforms.texts import BEFORE_KEY, first_and_last, fits, key_in, marked, placed, without_empty
 
 TITLE = "Wave"
 NUMBER_LENGTH = 40
@@ -81,6 +81,9 @@ TAXES = (
 )
 
 
+ADDRESS = ("addressLine1", "addressLine2", "city", "", "postalCode", "countryCode")
+
+
 class WaveSettings(PlatformSettings):
     business_id: Annotated[str, Field(min_length=1, description="the business, by its id on Wave")]
     product: Annotated[str, Field(min_length=1, description="the product that lines are booked under, by its id")]
@@ -103,15 +106,8 @@ def _address(given: Address | None) -> dict[str, Any]:
     """A region stands in the second line: Wave's own field wants the code of ISO 3166-2."""
     if given is None:
         return {}
-    return without_empty(
-        {
-            "addressLine1": given.line1,
-            "addressLine2": ", ".join(filter(None, (given.line2, given.region))),
-            "city": given.city,
-            "postalCode": given.postcode,
-            "countryCode": given.country,
-        }
-    )
+    where = ", ".join(filter(None, (given.line2, given.region)))
+    return placed(given.model_copy(update={"line2": where, "region": None}), ADDRESS)
 
 
 def customer_input(draft: CustomerDraft, business: str) -> dict[str, Any]:
@@ -169,14 +165,9 @@ def invoice_input(order: InvoiceDraft, customer_id: str, settings: WaveSettings)
 
 def _item(row: Row, order: InvoiceDraft, settings: WaveSettings) -> dict[str, Any]:
     """Prices without tax; where the price per piece is not the order's, the text says how it came about."""
-    quantity, unit = priced(row, row.net, order.currency, quantity_places=PLACES, unit_places=PLACES) or (
-        Decimal(1),
-        row.net,
-    )
-    same = (quantity, unit) == (row.quantity, row.unit)
-    text = row.description if same else f"{row.description}\n{row.calculation()}"
-    taxed = row.rate or row.rate in settings.tax
-    taxes = [{"salesTaxId": coded(settings.tax, row.rate, order, TITLE)}] if taxed else []
+    quantity, unit, text = told(row, row.net, order.currency, quantity_places=PLACES, unit_places=PLACES)
+    tax = coded_if_any(settings.tax, row.rate, order, TITLE)
+    taxes = [{"salesTaxId": tax}] if tax else []
     shipping = settings.shipping_product if row.kind == "shipping" else None
     return _priced(shipping or settings.product, text, quantity, unit, taxes)
 

@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 from connectors.auth import OAuth2
 from connectors.errors import Duplicate, Unauthorized, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import xero_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform
-from connectors.platforms.documents import Request, reading
+from connectors.platforms.documents import JSON, Request, posted, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
-from connectors.platforms.xero_documents import API, JSON, Contacts, Invoices
+from connectors.platforms.xero_documents import API, Contacts, Invoices
 
 
 class Xero(Platform):
@@ -111,21 +111,18 @@ class Xero(Platform):
 
     def _choices(self, collection: str) -> list[Choice]:
         answer = self.ask(f"{API}/{collection}")
-        return self.told(answer, lambda body: words.choices(collection, body[collection]))
+        return self.told(answer, lambda body: words.offered(collection, body[collection]))
 
     def link(self, remote_id: str) -> str | None:
         answer = self.ask(_path(remote_id) + "/OnlineInvoice")
         pages = self.told(answer, lambda body: body["OnlineInvoices"])
         return (pages[0].get("OnlineInvoiceUrl") or None) if pages else None
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """AUTHORISED becomes VOIDED (refused once anything is paid), DRAFT and SUBMITTED become DELETED."""
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
         status = "DELETED" if found.status is Status.DRAFT else "VOIDED"
-        body = dump_json({"InvoiceID": remote_id, "Status": status})
-        answer = self.execute(Request(step="void", path=_path(remote_id), headers=JSON, body=body), key=key)
+        change = {"InvoiceID": found.id, "Status": status}
+        answer = self.execute(posted("void", _path(found.id), change), key=key)
         return reading(lambda: self.invoices.made(Request(step="void", path=""), answer)[1] or found, answer)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from connectors.errors import ConnectorError, Rejected, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.errors import ConnectorError, Uncertain
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import xero_words as words
@@ -22,12 +23,13 @@ from connectors.platforms.documents import (
     R,
     RemoteCustomer,
     Request,
-    reading,
+    element,
+    posted,
 )
+from connectors.platforms.groups import grouped
 from connectors.platforms.texts import distinct_name, key_in, short
 
 API = "/api.xro/2.0"
-JSON = {"Content-Type": "application/json"}
 STATUSES = {
     "DRAFT": Status.DRAFT,
     "SUBMITTED": Status.DRAFT,
@@ -74,23 +76,15 @@ class Elements(Documents[D, R]):
         """What only `searchTerm` can look for, because a list or a `where` cannot quote it: one call a draft."""
         raise NotImplementedError
 
-    def match(self, draft: D, raws: Iterable[Mapping[str, Any]]) -> Hit[R] | None | ConnectorError:
+    def match(self, draft: D, raws: Iterable[Mapping[str, Any]]) -> Hit[R] | None:
         """Which of the elements found is the draft's."""
         raise NotImplementedError
 
-    def put(self, element: Mapping[str, Any], issues: bool = False) -> Plan:
+    def put(self, made: Mapping[str, Any], issues: bool = False) -> Plan:
         """The plan: one PUT of one element; `unitdp=4` keeps unit prices at four decimals."""
-        return (
-            Request(
-                step="create",
-                method="PUT",
-                path=f"{API}/{self.collection}",
-                query={"summarizeErrors": "false", "unitdp": "4"},
-                headers=JSON,
-                body=dump_json({self.collection: [element]}),
-                issues=issues,
-            ),
-        )
+        query = {"summarizeErrors": "false", "unitdp": "4"}
+        body = {self.collection: [made]}
+        return (posted("create", f"{API}/{self.collection}", body, method="PUT", query=query, issues=issues),)
 
     def pack(self, plans: Sequence[Plan]) -> Request:
         head, tail = f'{{"{self.collection}":[', "]}"
@@ -101,15 +95,12 @@ class Elements(Documents[D, R]):
         shown: dict[Any, list[Mapping[str, Any]]] = {}
         for raw in answer.json()[self.collection]:
             shown.setdefault(raw.get(self.match_field), []).append(raw)
-        return [self._outcome(shown.get(self.reference(draft), []), answer) for draft in drafts]
+        return [element(partial(self._only, shown.get(self.reference(one), []), answer), answer) for one in drafts]
 
-    def _outcome(self, raws: Sequence[Mapping[str, Any]], answer: Answer) -> Outcome[R]:
-        try:
-            if len(raws) != 1:
-                raise Uncertain(f"Xero's answer has {len(raws)} elements for this document", status=answer.status)
-            return Outcome(reading(lambda: self._accepted(raws[0], answer), answer), sample=answer.sample)
-        except ConnectorError as error:
-            return Outcome(error=error, sample=answer.sample)
+    def _only(self, raws: Sequence[Mapping[str, Any]], answer: Answer) -> R:
+        if len(raws) != 1:
+            raise Uncertain(f"Xero's answer has {len(raws)} elements for this document", status=answer.status)
+        return self._accepted(raws[0], answer)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
         (raw,) = answer.json()[self.collection]
@@ -120,42 +111,35 @@ class Elements(Documents[D, R]):
         """The element's document. Raises what its messages mean where Xero did not save it."""
         failed = raw.get("HasErrors") is True or raw.get("HasValidationErrors") is True
         if failed or raw.get("StatusAttributeString") == "ERROR":
-            text = words.messages(raw) or "refused without a reason"
-            kind = self.platform.refusal(400, text) or Rejected
-            raise kind(f"Xero: {self.platform.http.redact(text)}", status=answer.status, sample=answer.sample)
+            raise self.platform.refused(words.messages(raw) or "refused without a reason", answer)
         return self.document(raw)
 
     def find(self, drafts: Sequence[D]) -> list[Hit[R] | None | ConnectorError]:
         """Looks for many drafts in few calls; a call that fails speaks only for the drafts it was about."""
-        results: list[Hit[R] | None | ConnectorError] = []
-        for group in groups(drafts, self.terms):
-            try:
-                wanted = [term for draft in group for term in self.terms(draft)]
-                common = self.listed(self.query(wanted)) if wanted else []
-            except ConnectorError as error:
-                results.extend(error for _ in group)
-                continue
-            results.extend(self._found(draft, common) for draft in group)
-        return results
+        return self.sought(grouped(drafts, QUERY_LENGTH, self._length), self._common, self._found)
 
-    def _found(self, draft: D, common: Sequence[Mapping[str, Any]]) -> Hit[R] | None | ConnectorError:
-        def read() -> Hit[R] | None | ConnectorError:
-            term: str | None = self.search_term(draft)
-            every = [*common, *(self.listed({"searchTerm": term}) if term else ())]
-            return self.match(draft, {raw[self.id_field]: raw for raw in every}.values())
+    def _length(self, draft: D) -> int:
+        return sum(len(quote(term)) + 4 for term in self.terms(draft))
 
-        return self.looked(read)
+    def _common(self, drafts: Sequence[D]) -> list[Mapping[str, Any]]:
+        wanted = [term for draft in drafts for term in self.terms(draft)]
+        return self.listed(self.query(wanted)) if wanted else []
+
+    def _found(self, draft: D, common: Sequence[Mapping[str, Any]]) -> Hit[R] | None:
+        term: str | None = self.search_term(draft)
+        every = [*common, *(self.listed({"searchTerm": term}) if term else ())]
+        return self.match(draft, {raw[self.id_field]: raw for raw in every}.values())
 
     def listed(self, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
         """Every element a look-up gives, page by page (at most 1,000 each). Raises the errors of a read."""
-        found: list[Mapping[str, Any]] = []
-        for page in range(1, 1000):
-            answer = self.platform.ask(f"{API}/{self.collection}", {**query, "page": str(page), "pageSize": "1000"})
-            elements = self.platform.told(answer, lambda body: body[self.collection])
-            found.extend(elements)
-            if len(elements) < 1000:
-                break
-        return found
+
+        def page(number: int, _: Any) -> tuple[list[Mapping[str, Any]], bool]:
+            asked = {**query, "page": str(number), "pageSize": "1000"}
+            answer = self.platform.ask(f"{API}/{self.collection}", asked)
+            elements = self.platform.told(answer, lambda body: list(body[self.collection]))
+            return elements, len(elements) == 1000
+
+        return self.platform.every(page)
 
 
 class Contacts(Elements[CustomerDraft, RemoteCustomer]):
@@ -197,25 +181,11 @@ class Contacts(Elements[CustomerDraft, RemoteCustomer]):
         name = distinct_name(draft)
         return None if words.quotable(name) else name
 
-    def match(
-        self, draft: CustomerDraft, raws: Iterable[Mapping[str, Any]]
-    ) -> Hit[RemoteCustomer] | None | ConnectorError:
-        active = sorted(
-            (raw for raw in raws if raw.get("ContactStatus", "ACTIVE") == "ACTIVE"), key=lambda raw: raw["ContactID"]
-        )
-        number, name = self.reference(draft), distinct_name(draft).casefold()
-        ours = [raw for raw in active if raw.get("ContactNumber") == number]
-        if len(ours) > 1:
-            return Rejected(f"Xero has {len(ours)} contacts with the contact code {number}: merge them, then retry")
-        email = (draft.party.email or "").casefold()
-        alike = [raw for raw in active if email and (raw.get("EmailAddress") or "").casefold() == email]
-        alike.sort(key=lambda raw: (raw.get("Name") or "").casefold() != name)
-        named = [raw for raw in active if (raw.get("Name") or "").casefold() == name]
-        best = ours or alike or named
-        if not best:
-            return None
-        found = self.document(best[0])
-        return Hit(found.model_copy(update={"key": draft.key}) if ours else found)
+    def match(self, draft: CustomerDraft, raws: Iterable[Mapping[str, Any]]) -> Hit[RemoteCustomer] | None:
+        active = [self.document(raw) for raw in raws if raw.get("ContactStatus", "ACTIVE") == "ACTIVE"]
+        number = self.reference(draft)
+        ours = [one.model_copy(update={"key": draft.key if one.key == number else None}) for one in active]
+        return choosing.known(draft, sorted(ours, key=lambda one: one.id), "Xero", distinct_name(draft))
 
 
 class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
@@ -257,27 +227,9 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
     def search_term(self, draft: PlannedInvoice) -> str | None:
         return None if self.terms(draft) else self.reference(draft)
 
-    def match(
-        self, draft: PlannedInvoice, raws: Iterable[Mapping[str, Any]]
-    ) -> Hit[RemoteInvoice] | None | ConnectorError:
+    def match(self, draft: PlannedInvoice, raws: Iterable[Mapping[str, Any]]) -> Hit[RemoteInvoice] | None:
         """Whether `InvoiceNumbers` shows deleted and voided ones is not documented: both are sorted out here, and so
         are bills, whose numbers need not be unique."""
         sales = [raw for raw in raws if raw.get("Type") == "ACCREC" and raw.get("Status") != "DELETED"]
         same = [self.document(raw) for raw in sales if raw.get("InvoiceNumber") == self.reference(draft)]
-        chosen = choosing.invoice(draft, same, "Xero")
-        return Hit(chosen) if chosen else None
-
-
-def groups(drafts: Sequence[D], terms: Callable[[D], list[str]]) -> Iterator[list[D]]:
-    """The drafts in order, in groups whose terms fit into one address."""
-    group: list[D] = []
-    length = 0
-    for draft in drafts:
-        size = sum(len(quote(term)) + 4 for term in terms(draft))
-        if group and length + size > QUERY_LENGTH:
-            yield group
-            group, length = [], 0
-        group.append(draft)
-        length += size
-    if group:
-        yield group
+        return choosing.unfinished(draft, same, "Xero")

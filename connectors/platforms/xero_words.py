@@ -10,14 +10,15 @@ from pydantic import Field
 
 from connectors.errors import Rejected
 from connectors.model import Address, Amount, InvoiceDraft
-from connectors.platforms.base import Choice, PlatformSettings
+from connectors.platforms.base import Choice, PlatformSettings, choices
 from connectors.platforms.documents import CustomerDraft
-from connectors.platforms.rows import Row, coded, rows
-from connectors.platforms.texts import distinct_name, first_and_last, fits, marked, short, without_empty
+from connectors.platforms.rows import Row, coded, percent, rows
+from connectors.platforms.texts import distinct_name, first_and_last, fits, marked, placed, short, without_empty
 
 TITLE = "Xero"
 NUMBER = 50
 """Characters of a ContactNumber."""
+ADDRESS, LONGEST = ("AddressLine1", "AddressLine2", "City", "Region", "PostalCode", "Country"), (500, 500, 255, 255, 50)
 CENT = Decimal("0.01")
 
 
@@ -44,7 +45,7 @@ class XeroSettings(PlatformSettings):
 CHOICES = ("Accounts", "TaxRates", "BrandingThemes")
 
 
-def choices(collection: str, raws: Iterable[Mapping[str, Any]]) -> list[Choice]:
+def offered(collection: str, raws: Iterable[Mapping[str, Any]]) -> list[Choice]:
     """What the merchant can choose from a collection: income accounts, taxes on sales, branding themes."""
     found: list[Choice] = []
     for raw in raws:
@@ -54,8 +55,7 @@ def choices(collection: str, raws: Iterable[Mapping[str, Any]]) -> list[Choice]:
             names = ("sales_account", "shipping_account")
             found += [Choice(setting=name, value=raw["Code"], title=raw["Name"]) for name in names]
         elif collection == "TaxRates" and raw.get("CanApplyToRevenue"):
-            rate = f"{Decimal(raw['EffectiveRate']).normalize():f}"
-            found.append(Choice(setting="tax", key=rate, value=raw["TaxType"], title=raw["Name"]))
+            found += choices("tax", [raw], "TaxType", "Name", lambda raw: percent(raw["EffectiveRate"]))
         elif collection == "BrandingThemes":
             found.append(Choice(setting="branding_theme", value=raw["BrandingThemeID"], title=raw["Name"]))
     return found
@@ -98,17 +98,7 @@ def contact(draft: CustomerDraft) -> dict[str, Any]:
 
 def _address(kind: str, place: Address) -> dict[str, Any]:
     """POBOX is what invoices print, STREET where goods go; the country stays its two letters (letters only, ≤ 50)."""
-    return without_empty(
-        {
-            "AddressType": kind,
-            "AddressLine1": fits("the first line of the address", place.line1, 500, TITLE),
-            "AddressLine2": fits("the second line of the address", place.line2, 500, TITLE),
-            "City": fits("the city of the address", place.city, 255, TITLE),
-            "Region": fits("the region of the address", place.region, 255, TITLE),
-            "PostalCode": fits("the postcode of the address", place.postcode, 50, TITLE),
-            "Country": place.country,
-        }
-    )
+    return {"AddressType": kind, **placed(place, ADDRESS, LONGEST, TITLE)}
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> dict[str, Any]:

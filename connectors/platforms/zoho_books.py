@@ -17,12 +17,12 @@ from urllib.parse import quote
 from pydantic import Field
 
 from connectors.auth import Grant, OAuth2
-from connectors.errors import Duplicate, Rejected, Unavailable
+from connectors.errors import Duplicate
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import zoho_books_words as words
-from connectors.platforms.base import AppCredentials, Choice, Platform
+from connectors.platforms.base import AppCredentials, Choice, Platform, choices
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -34,6 +34,7 @@ from connectors.platforms.documents import (
     reading,
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
+from connectors.platforms.texts import distinct_name
 from connectors.platforms.zoho_books_words import TITLE, Raw, ZohoBooksSettings
 
 API = "/books/v3"
@@ -58,29 +59,28 @@ class ZohoBooksCredentials(AppCredentials):
 class Contacts(Documents[CustomerDraft, RemoteCustomer]):
     """Customers. The notes end in our key; names are unique, and a list shows no notes."""
 
+    platform: ZohoBooks
     calls = 3
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        body = words.contact(draft, books(self).settings)
+        body = words.contact(draft, self.platform.settings)
         return (Request(step="create", path=f"{API}/contacts", headers=JSON, body=dump_json(body)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         """Asks by name and by e-mail; one of another currency is left alone, for a contact has one."""
-        settings = books(self).settings
-        name = words.contact_name(draft, settings)
+        settings = self.platform.settings
+        name = distinct_name(draft, settings.base_currency)
         questions = [{"contact_name" if len(name) <= 100 else "contact_name_startswith": name[:100]}]
         if draft.party.email:
             questions.append({"email": draft.party.email})
         rows = [
-            row for each in questions for row in books(self).listed("contacts", {**each, "contact_type": "customer"})
+            row for each in questions for row in self.platform.listed("contacts", {**each, "contact_type": "customer"})
         ]
         currency = draft.currency or settings.base_currency
         alike = {row["contact_id"] for row in words.active(rows) if row["currency_code"] == currency}
-        found = [words.customer(books(self).one("contact", ident)) for ident in sorted(alike)]
-        named = (one for one in found if (one.name or "").casefold() == name.casefold())
-        hit = choosing.customer(draft, found, TITLE) or next(named, None)
-        return Hit(hit) if hit else None
+        found = [words.customer(self.platform.one("contact", ident)) for ident in sorted(alike)]
+        return choosing.known(draft, found, TITLE, name)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
         contact = words.customer(answer.json()["contact"])
@@ -90,10 +90,11 @@ class Contacts(Documents[CustomerDraft, RemoteCustomer]):
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     """A draft, compared, then marked as sent. Each is found again by its number."""
 
+    platform: ZohoBooks
     calls = 2
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        settings = books(self).settings
+        settings = self.platform.settings
         body, remark = words.invoice(draft.draft, draft.customer_id, settings)
         make = Request(
             step="draft",
@@ -108,9 +109,9 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         number = draft.draft.reference
-        rows = books(self).listed("invoices", {"invoice_number": number})
+        rows = self.platform.listed("invoices", {"invoice_number": number})
         found = [self.platform.read(row["invoice_id"]) for row in rows if row["invoice_number"] == number]
-        return choosing.unfinished(draft, found, TITLE, "issue" if books(self).settings.issue else None)
+        return choosing.unfinished(draft, found, TITLE, "issue" if self.platform.settings.issue else None)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         if request.issues:
@@ -240,15 +241,13 @@ class ZohoBooks(Platform):
 
     def listed(self, collection: str, query: Mapping[str, str] | None = None, path: str | None = None) -> list[Raw]:
         """Everything a list holds, 200 a page. Raises the errors of a read."""
-        found: list[Raw] = []
-        for page in range(1, 1000):
-            asked = {**(query or {}), "page": str(page), "per_page": str(PAGE)}
+
+        def page(number: int, _: Any) -> tuple[list[Raw], bool]:
+            asked = {**(query or {}), "page": str(number), "per_page": str(PAGE)}
             answer = self.ask(f"{API}/{path or collection}", asked)
-            rows, more = self.told(answer, lambda body: _page(body, collection))
-            found += rows
-            if not more:
-                return found
-        raise Unavailable(f"{TITLE}: the list of {collection} does not end")
+            return self.told(answer, lambda body: _page(body, collection))
+
+        return self.every(page)
 
     def read(self, remote_id: str) -> RemoteInvoice:
         answer = self.ask(_path(remote_id))
@@ -261,50 +260,30 @@ class ZohoBooks(Platform):
     def pdf(self, remote_id: str) -> bytes:
         return self.asked_pdf(_path(remote_id), {"accept": "pdf"}, {})
 
-    def link(self, remote_id: str) -> str | None:
-        return self.read(remote_id).url
-
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
-        path = _path(remote_id)
-        draft = found.status is Status.DRAFT
-        request = Request(
-            step="void", method="DELETE" if draft else "POST", path=path if draft else f"{path}/status/void"
-        )
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
+        request = Request(step="void", path=f"{_path(found.id)}/status/void")
+        if found.status is Status.DRAFT:
+            request = Request(step="void", method="DELETE", path=_path(found.id))
         answer = self.execute(request, key=key)
         reading(lambda: done(answer), answer)
         return found.model_copy(update={"status": Status.VOID})
 
     def whoami(self) -> str:
-        ours = self.settings.organization_id
-        rows = self.listed("organizations")
-        name = next((str(row["name"]) for row in rows if str(row["organization_id"]) == ours), None)
-        if name is None:
-            seen = ", ".join(f"{row['name']} ({row['organization_id']})" for row in rows)
-            raise Rejected(f"{TITLE}: this login does not see organisation {ours}, but {seen or 'none'}")
-        return name
+        reached = {str(row["organization_id"]): str(row["name"]) for row in self.listed("organizations")}
+        return self.among(self.settings.organization_id, reached)
 
     def options(self) -> list[Choice]:
-        found = [
-            Choice(setting="tax", key=words.percent(raw), value=raw["tax_id"], title=raw["tax_name"])
-            for raw in self.listed("taxes", path="settings/taxes")
-        ]
-        for raw in self.listed("currencies", path="settings/currencies"):
-            code, name = raw["currency_code"], raw["currency_name"]
-            if raw["is_base_currency"]:
-                found.append(Choice(setting="base_currency", value=code, title=name))
-            else:
-                found.append(Choice(setting="currencies", key=code, value=raw["currency_id"], title=name))
-        for raw in words.active(self.listed("items")):
-            found.append(Choice(setting="item", value=raw["item_id"], title=raw["name"]))
-            if raw.get("sku"):
-                found.append(Choice(setting="items", key=raw["sku"], value=raw["item_id"], title=raw["name"]))
+        found = choices("tax", self.listed("taxes", path="settings/taxes"), "tax_id", "tax_name", words.percent_of)
+        money = self.listed("currencies", path="settings/currencies")
+        base = [raw for raw in money if raw["is_base_currency"]]
+        others = [raw for raw in money if not raw["is_base_currency"]]
+        found += choices("base_currency", base, "currency_code", "currency_name")
+        found += choices("currencies", others, "currency_id", "currency_name", lambda raw: str(raw["currency_code"]))
+        items = words.active(self.listed("items"))
+        found += choices("item", items, "item_id")
+        found += choices("items", [raw for raw in items if raw.get("sku")], "item_id", key=lambda raw: str(raw["sku"]))
         templates = self.listed("templates", path="invoices/templates")
-        return found + [
-            Choice(setting="template", value=raw["template_id"], title=raw["template_name"]) for raw in templates
-        ]
+        return found + choices("template", templates, "template_id", "template_name")
 
 
 JSON = {"Content-Type": "application/json"}
@@ -326,9 +305,3 @@ def done(answer: Answer) -> str:
     if answer.json()["code"] != 0:
         raise ValueError("not done")
     return ""
-
-
-def books(documents: Documents[Any, Any]) -> ZohoBooks:
-    """The platform that these documents are on, by its own type."""
-    assert isinstance(documents.platform, ZohoBooks)
-    return documents.platform

@@ -7,7 +7,6 @@ taken off the rates: whether an invoice may have discounts, per line or at the f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -17,7 +16,7 @@ from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvo
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
-from connectors.platforms.rows import Rounding, Row, coded, computed_tax, priced, rounded_off, spread
+from connectors.platforms.rows import Rounding, Row, coded, computed_tax, percent, rounded_off, spread, told
 from connectors.platforms.texts import (
     BEFORE_KEY,
     distinct_name,
@@ -25,6 +24,7 @@ from connectors.platforms.texts import (
     fits,
     key_in,
     marked,
+    placed,
     sized,
     without_empty,
 )
@@ -46,9 +46,9 @@ STATUSES = {
 }
 LONGEST = {
     **{"contact_name": 200, "company_name": 200, "first_name": 100, "last_name": 100, "email": 100, "phone": 50},
-    **{"address": 500, "street2": 255, "city": 100, "state": 100, "zip": 50, "country": 100},
 }
 """Characters that fields of a contact hold (contacts.yml); of the contact's name what the company's holds."""
+ADDRESS, LONGEST_PARTS = ("address", "street2", "city", "state", "zip", "country"), (500, 255, 100, 100, 50)
 Id = Annotated[str, Field(pattern=r"^\d+$")]
 """Ids are strings of digits, too long for numbers of many languages."""
 
@@ -121,13 +121,6 @@ def customer(raw: Raw) -> RemoteCustomer:
     )
 
 
-def contact_name(draft: CustomerDraft, settings: ZohoBooksSettings) -> str:
-    """Unique among customers, so with what tells two of one name apart; and with a currency that is not the
-    organisation's own, because a contact has one currency."""
-    foreign = draft.currency not in (None, settings.base_currency)
-    return f"{distinct_name(draft)} ({draft.currency})" if foreign else distinct_name(draft)
-
-
 def currency_id(currency: str | None, settings: ZohoBooksSettings, what: str) -> str | None:
     """None for the organisation's own. Raises `Rejected` naming the setting that lacks it."""
     if currency in (None, settings.base_currency):
@@ -153,7 +146,7 @@ def contact(draft: CustomerDraft, settings: ZohoBooksSettings) -> dict[str, Any]
     first, last = first_and_last(party)
     billing = draft.billing_address or draft.shipping_address
     person = personal({"first_name": first, "last_name": last, "email": party.email, "phone": party.phone})
-    names = personal({"contact_name": contact_name(draft, settings), "company_name": party.company})
+    names = personal({"contact_name": distinct_name(draft, settings.base_currency), "company_name": party.company})
     facts = {
         "contact_type": "customer",
         "customer_sub_type": "business" if party.company else "individual",
@@ -167,10 +160,7 @@ def contact(draft: CustomerDraft, settings: ZohoBooksSettings) -> dict[str, Any]
 
 
 def address(place: Address | None) -> dict[str, Any]:
-    if place is None:
-        return {}
-    lines = {"address": place.line1, "street2": place.line2, "city": place.city}
-    return personal({**lines, "state": place.region, "zip": place.postcode, "country": english(place.country or "")})
+    return placed(place, ADDRESS, LONGEST_PARTS, TITLE, english)
 
 
 def invoice(draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings) -> tuple[dict[str, Any], str]:
@@ -204,13 +194,10 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings) 
 def line(row: Row, draft: InvoiceDraft, settings: ZohoBooksSettings) -> dict[str, Any]:
     """One line; where two decimals of rate and quantity cannot show a discount, the description does."""
     places = minor_units(draft.currency)
-    fitting = priced(row, row.amount, draft.currency, quantity_places=2, unit_places=places)
-    quantity, rate = fitting or (Decimal(1), row.amount)
-    name, _, text = row.description.partition("\n")
+    quantity, rate, whole = told(row, row.amount, draft.currency, quantity_places=2, unit_places=places)
+    name, _, text = whole.partition("\n")
     if len(name) > 100:
-        name, text = "", row.description
-    if (quantity, rate) != (row.quantity, row.unit):
-        text = f"{text}\n{row.calculation()}".lstrip()
+        name, text = "", whole
     return without_empty(
         {
             "item_id": settings.items.get(row.sku or "", settings.item),
@@ -223,8 +210,8 @@ def line(row: Row, draft: InvoiceDraft, settings: ZohoBooksSettings) -> dict[str
     )
 
 
-def percent(raw: Raw) -> str:
-    return f"{Decimal(str(raw['tax_percentage'])).normalize():f}"
+def percent_of(raw: Raw) -> str:
+    return percent(raw["tax_percentage"])
 
 
 def active(rows: Sequence[Raw]) -> list[Raw]:

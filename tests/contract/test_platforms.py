@@ -323,17 +323,17 @@ def test_a_reference_longer_than_its_field_is_refused_not_cut(subject: Subject) 
 
 def test_what_the_platform_cannot_do_is_said(subject: Subject) -> None:
     made, can = offline(subject), subject.facts.can
-    for ability, method, call in (
-        ("mail", "send", lambda: made.send("1", "k")),
-        ("pdf", "pdf", lambda: made.pdf("1")),
-        ("void", "void", lambda: made.void("1", "k")),
+    for ability, methods, call in (
+        ("mail", ("send",), lambda: made.send("1", "k")),
+        ("pdf", ("pdf",), lambda: made.pdf("1")),
+        ("void", ("void", "undo"), lambda: made.void("1", "k")),
     ):
-        overridden = getattr(subject.platform, method) is not getattr(Platform, method)
+        overridden = any(getattr(subject.platform, name) is not getattr(Platform, name) for name in methods)
         assert overridden == (ability in can), ability
         if not overridden:
             with pytest.raises(Rejected, match=subject.facts.title):
                 call()
-    assert (subject.platform.link is not Platform.link) == ("link" in can)
+    assert "link" in can or (subject.platform.link is Platform.link and made.link("1") is None)
 
 
 def test_the_example_totals_are_those_of_the_documentation() -> None:

@@ -178,5 +178,5 @@ def test_over_the_days_quota_it_is_left_alone_until_the_next_day(organisation: B
 
 
 def test_an_organisation_that_the_login_does_not_see_is_named(organisation: Books) -> None:
-    with pytest.raises(Rejected, match=r"does not see organisation 42, but Demo Engraving Ltd \(927270289\)"):
+    with pytest.raises(Rejected, match=r"do not reach 42, but Demo Engraving Ltd \(927270289\)"):
         organisation.connected(settings=SUBJECT.settings(organization_id="42")).whoami()

@@ -292,7 +292,8 @@ def test_two_contacts_with_our_number_are_not_a_choice() -> None:
     documents = xero().customers
     assert isinstance(documents, Contacts)
     pair = [contact("a", ContactNumber="shop1-c-1"), contact("b", ContactNumber="shop1-c-1")]
-    assert isinstance(documents.match(person(), pair), Rejected)
+    with pytest.raises(Rejected, match="2 customers with our key"):
+        documents.match(person(), pair)
 
 
 def test_credentials_are_not_shown() -> None:
