@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
+from connectors.sandbox.dynamics365_answers import Invalid
 from connectors.sandbox.dynamics365_companies import Company
 from connectors.sandbox.dynamics365_entities import SERVICE, Entity
-from connectors.sandbox.dynamics365_filter import Invalid
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import written

@@ -14,7 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from connectors.sandbox.base import Entry
-from connectors.sandbox.dynamics365_filter import Invalid, matching
+from connectors.sandbox.dynamics365_answers import Invalid, unfiltered
+from connectors.sandbox.odata import matching
 from connectors.sandbox.shelf import Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -87,7 +88,7 @@ class Company:
             found = [{"code": code, "displayName": f"{rate} %", "taxType": "VAT"} for code, rate in RATES.items()]
         else:
             raise Invalid(404, "BadRequest_ResourceNotFound", f"Resource not found for the segment '{name}'.")
-        inside = matching(query.get("$filter"), _same, one_field=True)
+        inside = matching(query.get("$filter"), _same, unfiltered, one_field=True)
         return [self.shown(row, query) for row in found if inside(row)]
 
     def need(self, ident: str) -> dict[str, Any]:

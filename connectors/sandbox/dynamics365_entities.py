@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.sandbox.base import Entry
-from connectors.sandbox.dynamics365_filter import Invalid, matching
+from connectors.sandbox.dynamics365_answers import Invalid, unfiltered
+from connectors.sandbox.odata import matching
 from connectors.sandbox.shelf import Shelf
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -83,14 +84,11 @@ class Entity:
         found = standing[name] if name in standing else self.shelf.all(KINDS[name])
         if query.get("cross-company") != "true":
             found = [row for row in found if "dataAreaId" not in row]
-        inside = matching(query.get("$filter"), _same, one_field=False)
+        inside = matching(query.get("$filter"), _same, unfiltered)
         return [row for row in found if inside(row)]
 
     def need(self, ident: str) -> dict[str, Any]:
-        found = self.shelf.get("header", ident)
-        if found is None:
-            raise Invalid(404, "", f"The free text invoice {ident} does not exist")
-        return found
+        return self.shelf.need("header", ident, Invalid(404, "", f"The free text invoice {ident} does not exist"))
 
     def create(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Raises `Invalid`."""

@@ -6,6 +6,7 @@ odoo/addons/base/models (res_partner.py, res_currency.py, res_country.py), addon
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 _SALE = {"type_tax_use": "sale", "amount_type": "percent"}
@@ -29,30 +30,8 @@ STATIC: dict[str, dict[int, dict[str, Any]]] = {
     "account.journal": {1: {"name": "Customer Invoices", "type": "sale", "code": "INV"}},
     "account.account": {27: {"name": "Product Sales", "code": "400000"}},
     "account.tax": {
-        5: {"name": "20% S", "amount": 20.0, **_SALE, "price_include": False},
-        6: {"name": "5% S", "amount": 5.0, **_SALE, "price_include": False},
-        7: {"name": "0% S", "amount": 0.0, **_SALE, "price_include": False},
-        8: {
-            "name": "20% S incl.",
-            "amount": 20.0,
-            "type_tax_use": "sale",
-            "amount_type": "percent",
-            "price_include": True,
-        },
-        9: {
-            "name": "5% S incl.",
-            "amount": 5.0,
-            "type_tax_use": "sale",
-            "amount_type": "percent",
-            "price_include": True,
-        },
-        10: {
-            "name": "0% S incl.",
-            "amount": 0.0,
-            "type_tax_use": "sale",
-            "amount_type": "percent",
-            "price_include": True,
-        },
+        5 + at: {"name": f"{rate}% S{words}", "amount": float(rate), **_SALE, "price_include": bool(words)}
+        for at, (words, rate) in enumerate(product(("", " incl."), (20, 5, 0)))
     },
     "product.product": {1: {"name": "Brass plaque", "default_code": "PLQ-BR"}},
     "mail.template": {12: {"name": "Invoice: Send by email"}},

@@ -8,13 +8,12 @@ Texts of refusals as published by integrators, as far as they are ("This entry a
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from connectors.sandbox.base import Entry, Refusal, Response
+from connectors.sandbox.odata import matching
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -141,7 +140,15 @@ class Books:
 
     def listed(self, collection: str, condition: str, fold: bool = False) -> list[Doc]:
         docs = STANDING[collection] if collection in STANDING else self.shelf.all(collection)
-        meets = Filter(condition, fold).read() if condition else lambda doc: True
+
+        def same(name: str, held: Any, wanted: str) -> bool:
+            held = "" if held is None else str(held)
+            return bool(held.lower() == wanted.lower() if fold else held == wanted)
+
+        def wrong(said: str) -> Refused:
+            return Refused(400, -1, f"Query string error: {condition}")
+
+        meets = matching(condition, same, wrong, operators={"eq", "ne"})
         return [doc for doc in docs if meets(doc)]
 
     def ledger(self) -> list[Entry]:
@@ -183,57 +190,3 @@ def _checked(kind: str, raw: Any) -> None:
         for inner in value if isinstance(value, list) else [value]:
             if isinstance(inner, dict):
                 _checked(name, inner)
-
-
-Condition = Callable[[Mapping[str, Any]], bool]
-
-
-class Filter:
-    """A `$filter` of comparisons by eq and ne, and, or, and parentheses; `fold`: whatever case."""
-
-    def __init__(self, text: str, fold: bool) -> None:
-        self.text, self.fold = text, fold
-        self.tokens = re.findall(r"'(?:[^']|'')*'|[()]|[^\s()']+", text)
-
-    def read(self) -> Condition:
-        """Whether an entity meets it. Raises `Refused` for anything else than that."""
-        try:
-            found = self._either()
-            if self.tokens:
-                raise IndexError
-        except IndexError:
-            raise Refused(400, -1, f"Query string error: {self.text}") from None
-        return found
-
-    def _either(self) -> Condition:
-        terms = [self._both()]
-        while self._next("or"):
-            terms.append(self._both())
-        return lambda doc: any(term(doc) for term in terms)
-
-    def _both(self) -> Condition:
-        terms = [self._single()]
-        while self._next("and"):
-            terms.append(self._single())
-        return lambda doc: all(term(doc) for term in terms)
-
-    def _single(self) -> Condition:
-        if self._next("("):
-            inner = self._either()
-            if not self._next(")"):
-                raise IndexError
-            return inner
-        name, operator, value = (self.tokens.pop(0) for _ in range(3))
-        if operator not in {"eq", "ne"}:
-            raise IndexError
-        wanted = self._cased(value[1:-1].replace("''", "'") if value.startswith("'") else value)
-        return lambda doc: (self._cased(str(doc.get(name, ""))) == wanted) == (operator == "eq")
-
-    def _next(self, token: str) -> bool:
-        if self.tokens and self.tokens[0] == token:
-            self.tokens.pop(0)
-            return True
-        return False
-
-    def _cased(self, text: str) -> str:
-        return text.lower() if self.fold else text
