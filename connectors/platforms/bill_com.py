@@ -17,13 +17,14 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr
 
 from connectors.auth import Login
-from connectors.errors import ConnectorError, Rejected, Unavailable, Uncertain
+from connectors.errors import Rejected, Unavailable
 from connectors.http import Answer, dump_json
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import bill_com_words as words
 from connectors.platforms import choosing
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.documents import (
+    JSON,
     CustomerDraft,
     Documents,
     Hit,
@@ -31,11 +32,11 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
 )
 from connectors.platforms.facts import Facts, Quota, Reference
 
 API = "/connect/v3"
-JSON = {"Content-Type": "application/json"}
 STATUSES = {
     "OPEN": Status.ISSUED,
     "SCHEDULED": Status.ISSUED,
@@ -78,15 +79,14 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
 
     def plan(self, draft: CustomerDraft) -> Plan:
         fields, remark = words.customer(draft)
-        return (Request(step="create", path=f"{API}/customers", headers=JSON, body=dump_json(fields), remark=remark),)
+        return (posted("create", f"{API}/customers", fields, remark=remark),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         raws = self.platform.listed("customers", f"archived:eq:false{words.named(draft.party.display_name.strip())}")
         ours, currency = words.account_number(draft), draft.currency or "USD"
         found = [self.document(raw) for raw in raws if _currency(raw) == currency]
         found = [one.model_copy(update={"key": draft.key}) if one.key == ours else one for one in found]
-        hit = choosing.customer(draft, found, words.TITLE)
-        return Hit(hit) if hit else None
+        return choosing.known(draft, found, words.TITLE)
 
     def document(self, raw: words.Raw) -> RemoteCustomer:
         number = str(raw.get("accountNumber") or "")
@@ -107,25 +107,18 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         fields, remark = words.invoice(draft.draft, draft.customer_id, self.platform.settings)
-        request = Request(
-            step="create", path=f"{API}/invoices", headers=JSON, body=dump_json(fields), issues=True, remark=remark
-        )
-        return (request,)
+        return (posted("create", f"{API}/invoices", fields, issues=True, remark=remark),)
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         """`invoiceNumber` cannot be asked for, nor does BILL say that it is unique: all invoices of the customer are
         read, archived ones too."""
         raws = self.platform.listed("invoices", f'customerId:eq:"{draft.customer_id}"')
         near = [raw for raw in raws if draft.draft.reference == raw["invoiceNumber"] or words.key_in(raw) == draft.key]
-        hit = choosing.invoice(draft, [self.platform.invoice(raw) for raw in near], words.TITLE)
-        return Hit(hit) if hit else None
+        return choosing.unfinished(draft, map(self.platform.invoice, near), words.TITLE)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        raw = answer.json()
-        try:
-            return str(raw["id"]), self.platform.invoice(raw)
-        except ConnectorError as error:  # of the customer's currency; the invoice is there
-            raise Uncertain(f"BILL made invoice {raw['id']}, then: {error.message}", sample=answer.sample) from None
+        document = self.platform.invoice(answer.json())
+        return document.id, document
 
 
 class BillCom(Platform):
@@ -199,16 +192,13 @@ class BillCom(Platform):
 
     def listed(self, kind: str, filters: str = "") -> list[words.Raw]:
         """Every element of a list, page by page. Raises the errors of a read."""
-        found: list[words.Raw] = []
-        query = {"max": "100", "filters": filters} if filters else {"max": "100"}
-        for _ in range(1000):
-            answer = self.ask(f"{API}/{kind}", query)
-            results, following = self.told(answer, lambda body: (list(body["results"]), body.get("nextPage")))
-            found += results
-            if not following:
-                return found
-            query = {**query, "page": str(following)}
-        raise Unavailable(f"BILL: the list of {kind} does not end")
+        asked = {"max": "100", "filters": filters} if filters else {"max": "100"}
+
+        def page(_: int, following: Any) -> tuple[list[words.Raw], Any]:
+            answer = self.ask(f"{API}/{kind}", {**asked, "page": str(following)} if following else asked)
+            return self.told(answer, lambda body: (list(body["results"]), body.get("nextPage")))
+
+        return self.every(page)
 
     def invoice(self, raw: words.Raw) -> RemoteInvoice:
         """An answer's invoice in our words. Raises the errors of a read: an answer does not name the currency, so its
@@ -240,8 +230,7 @@ class BillCom(Platform):
         return self.told(answer, lambda body: str(body.get("name") or body["id"]))
 
     def options(self) -> list[Choice]:
-        found = self.listed("classifications/chart-of-accounts")
-        return [Choice(setting="account", value=raw["id"], title=str(raw["name"])) for raw in found]
+        return choices("account", self.listed("classifications/chart-of-accounts"))
 
     def link(self, remote_id: str) -> str | None:
         """None where the customer has no e-mail address, or is itself in BILL's network and pays there."""
@@ -256,15 +245,12 @@ class BillCom(Platform):
             return None
         return self.told(answer, lambda body: str(body["paymentLink"]))
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Archives it, which may be repeated. Raises `Rejected` once anything is paid."""
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
         if found.status is Status.PAID or found.due not in {None, found.total}:
             raise Rejected(f"BILL: invoice {found.number} is paid or partly paid; refund it first")
-        self.execute(Request(step="void", path=f"{_path(remote_id)}/archive", headers=JSON))
-        return self.read(remote_id)
+        self.execute(Request(step="void", path=f"{_path(found.id)}/archive", headers=JSON))
+        return self.read(found.id)
 
 
 def _currency(raw: Any) -> str:

@@ -139,10 +139,8 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: BillComSettings) ->
 
 def _line(row: rows.Row, currency: str) -> dict[str, Any]:
     """At its net amount: whole pieces at a price of the currency's decimals, else one piece, and the text says how."""
-    priced = rows.priced(row, row.net, currency, quantity_places=0, unit_places=minor_units(currency))
-    quantity, price = priced or (rows.ONE, row.net)
-    as_ordered = (quantity, price) == (row.quantity, row.unit)
-    text = row.description if as_ordered else f"{row.description}\n{row.calculation()}"
+    places = minor_units(currency)
+    quantity, price, text = rows.told(row, row.net, currency, quantity_places=0, unit_places=places)
     return {"quantity": quantity, "description": text, "price": price}
 
 

@@ -18,7 +18,7 @@ from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized
 from connectors.http import Answer
 from connectors.model import RemoteInvoice
 from connectors.platforms import hubspot_words as words
-from connectors.platforms.base import Choice, Platform
+from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.hubspot_documents import Customers, Invoices
 
@@ -148,12 +148,8 @@ class HubSpot(Platform):
         """The active tax rates; HubSpot's rates are numbers like 20."""
         answer = self.ask("/tax-rates/2026-03/tax-rates", {"active": "true", "limit": "100"})
         rates = self.told(answer, lambda body: [{**raw} for raw in body["results"]])
-        return [
-            Choice(
-                setting="tax", key=words.rate(raw), value=str(raw["id"]), title=f"{raw['name']} ({words.rate(raw)} %)"
-            )
-            for raw in rates
-        ]
+        named = [{**raw, "name": f"{raw['name']} ({words.rate(raw)} %)"} for raw in rates]
+        return choices("tax", named, key=words.rate)
 
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.told(self.found("invoices", remote_id), words.invoice)
@@ -163,9 +159,6 @@ class HubSpot(Platform):
         query = {"properties": ",".join(words.PROPERTIES[kind])}
         query |= {"associations": "contacts"} if kind == "invoices" else {}
         return self.ask(words.path(kind, quote(ident, safe="")), {**query, "idProperty": by} if by else query)
-
-    def link(self, remote_id: str) -> str | None:
-        return self.read(remote_id).url
 
     def pdf(self, remote_id: str) -> bytes:
         """From `hs_pdf_download_link`, an address of its own: our token is not sent there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from connectors.errors import ConnectorError, Duplicate, Rejected, Uncertain
@@ -23,10 +24,12 @@ from connectors.platforms.documents import (
     R,
     RemoteCustomer,
     Request,
+    element,
     filled,
     later,
     reading,
 )
+from connectors.platforms.groups import grouped
 
 Members = dict[int, Attempt[PlannedInvoice]]
 """Of a packed call: by place in it, who is still to be finished."""
@@ -46,11 +49,8 @@ class Batched(Documents[D, R]):
             one["objectWriteTraceId"]: one for one in body["results"]
         }
         for error in body.get("errors") or ():
-            text = words.complaint(error)
-            kind = self.platform.refusal(400, f"{error.get('category')} {text}") or Rejected
-            message = f"HubSpot: {self.platform.http.redact(text)}"
-            for trace in error["context"]["objectWriteTraceId"]:
-                said[trace] = kind(message, status=answer.status, sample=answer.sample)
+            refused = self.platform.refused(words.complaint(error), answer, error.get("category"))
+            said |= dict.fromkeys(error["context"]["objectWriteTraceId"], refused)
         return said
 
     def only(self, request: Request, answer: Answer) -> Mapping[str, Any]:
@@ -108,7 +108,7 @@ class Invoices(Batched[PlannedInvoice, RemoteInvoice]):
         inputs, remark = words.lines(draft.draft, settings.tax)
         head = [words.invoice_input(draft.draft, draft.customer_id)]
         steps = [words.batch("draft", "invoices", "create", head)]
-        for number, chunk in enumerate(_chunks(inputs), 1):
+        for number, chunk in enumerate(grouped(inputs, words.MOST_INPUTS), 1):
             name = "lines" if number == 1 else f"lines-{number}"
             steps.append(words.batch(name, "line_items", "create", chunk, remark=remark if number == 1 else ""))
         if settings.issue:
@@ -181,15 +181,14 @@ class Invoices(Batched[PlannedInvoice, RemoteInvoice]):
 
     def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
         said = self.answered(answer)
-        return [self._outcome(said.get(words.trace(draft.key)), answer) for draft in drafts]
+        return [element(partial(self._only, said.get(words.trace(one.key)), answer), answer) for one in drafts]
 
-    def _outcome(self, result: Mapping[str, Any] | ConnectorError | None, answer: Answer) -> Outcome[RemoteInvoice]:
+    def _only(self, result: Mapping[str, Any] | ConnectorError | None, answer: Answer) -> RemoteInvoice:
         if isinstance(result, ConnectorError):
-            return Outcome(error=result, sample=answer.sample)
+            raise result
         if result is None:
-            missing = Uncertain("HubSpot's answer has no element for this invoice", status=answer.status)
-            return Outcome(error=missing, sample=answer.sample)
-        return Outcome(reading(lambda: self._drafted(result), answer), sample=answer.sample)
+            raise Uncertain("HubSpot's answer has no element for this invoice", status=answer.status)
+        return self._drafted(result)
 
     def create_packed(
         self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
@@ -197,11 +196,7 @@ class Invoices(Batched[PlannedInvoice, RemoteInvoice]):
         """Drafts in one call, then their lines a hundred a call, then what agrees with its order is opened in one call.
         Whatever a packed call refuses as a whole, or has more lines than one call takes, is finished alone."""
         outcomes = super().create_packed(request, attempts, key)
-        left: Members = {}
-        for place, (attempt, outcome) in enumerate(zip(attempts, outcomes, strict=True)):
-            if outcome.document is not None and outcome.error is None:
-                attempt.done("draft", outcome.document.id)
-                left[place] = attempt
+        left: Members = {at: attempts[at] for at in self.recorded("draft", attempts, outcomes)}
         ended: dict[int, Outcome[RemoteInvoice]] = {}
         for group in _groups(left):
             for place, failed in self._together(1, group).items():
@@ -267,23 +262,12 @@ class Invoices(Batched[PlannedInvoice, RemoteInvoice]):
         return {place: self._failed(self.sent(request), said) for place, request in requests.items()}
 
 
-def _chunks(inputs: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(inputs), words.MOST_INPUTS):
-        yield inputs[start : start + words.MOST_INPUTS]
-
-
 def _groups(left: Members) -> Iterator[Members]:
     """Those of few lines that are to be opened, in groups whose lines fit into one call."""
-    group: Members = {}
-    size = 0
-    for place, attempt in left.items():
-        if [request.step for request in attempt.plan] != ["draft", "lines", "open"]:
-            continue
-        lines = len(json.loads(attempt.plan[1].body, strict=False)["inputs"])  # the draft's id is not filled in yet
-        if size + lines > words.MOST_INPUTS:
-            yield group
-            group, size = {}, 0
-        group[place] = attempt
-        size += lines
-    if group:
-        yield group
+    plain = {at: one for at, one in left.items() if [each.step for each in one.plan] == ["draft", "lines", "open"]}
+    for group in grouped(plain, words.MOST_INPUTS, lambda at: _lines(plain[at])):
+        yield {at: plain[at] for at in group}
+
+
+def _lines(attempt: Attempt[PlannedInvoice]) -> int:
+    return len(json.loads(attempt.plan[1].body, strict=False)["inputs"])  # the draft's id is not filled in yet

@@ -14,12 +14,20 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
-from connectors.http import dump_json
 from connectors.model import InvoiceDraft, Model, RemoteInvoice, Status, minor_units
 from connectors.platforms import texts
 from connectors.platforms.base import PlatformSettings
-from connectors.platforms.documents import CustomerDraft, RemoteCustomer, Request, later
-from connectors.platforms.rows import Row, coded, computed_tax, priced, spread, without_tax
+from connectors.platforms.documents import CustomerDraft, RemoteCustomer, Request, later, posted
+from connectors.platforms.rows import (
+    Row,
+    charged,
+    coded_if_any,
+    computed_tax,
+    percent,
+    spread,
+    told,
+    without_tax,
+)
 
 VERSION = "2026-03"
 """Of the API; each is supported for 18 months."""
@@ -36,6 +44,7 @@ PROPERTIES = {
     "contacts": (CUSTOMER, "email", "firstname", "lastname"),
     "line_items": (LINE,),
 }
+ADDRESS = ("", "", "city", "state", "zip", "country")
 STATUSES = {"draft": Status.DRAFT, "open": Status.ISSUED, "paid": Status.PAID, "voided": Status.VOID}
 INVOICE_TO_CONTACT, LINE_TO_INVOICE = 177, 410
 
@@ -73,8 +82,7 @@ def path(kind: str, *more: str) -> str:
 
 def batch(step: str, kind: str, action: str, inputs: Sequence[Mapping[str, Any]], **more: Any) -> Request:
     """A batch call; each input names itself by its `objectWriteTraceId`."""
-    headers, body = {"Content-Type": "application/json"}, dump_json({"inputs": inputs})
-    return Request(step=step, path=path(kind, "batch", action), headers=headers, body=body, **more)
+    return posted(step, path(kind, "batch", action), {"inputs": inputs}, **more)
 
 
 def trace(key: str) -> str:
@@ -94,10 +102,7 @@ def contact(draft: CustomerDraft) -> dict[str, Any]:
         "company": party.company,
         "phone": party.phone,
     }
-    if place:
-        street = "\n".join(filter(None, [place.line1, place.line2]))
-        fields |= {"address": street, "city": place.city, "state": place.region}
-        fields |= {"zip": place.postcode, "country": place.country}
+    fields |= {"address": texts.street(place), **texts.placed(place, ADDRESS)}
     return {"objectWriteTraceId": trace(draft.key), "properties": texts.without_empty(fields), "associations": []}
 
 
@@ -129,13 +134,13 @@ def lines(draft: InvoiceDraft, tax: Mapping[Decimal, str]) -> tuple[list[dict[st
     """The line items as inputs of a batch, and what is to be said of them. Each has a reference that is unique because
     it is made of the draft's own id. Raises `Rejected` for a tax that is not configured, and for a negative line."""
     found = without_tax(spread(draft))
-    ids = {rate: coded(tax, rate, draft, "HubSpot") for rate in {row.rate for row in found} if rate or rate in tax}
+    ids = {row.rate: coded_if_any(tax, row.rate, draft, "HubSpot") for row in found}
     certain = {computed_tax(found, draft.currency, rounding) for rounding in ("line", "rate", "total")}
     items = [_item(row, draft.currency) for row in found]
     if stated := certain != {draft.tax_total}:
         items += _tax_lines(found)
     else:
-        rates = [{"hs_tax_rate_group_id": ids[row.rate]} if row.rate in ids else {} for row in found]
+        rates = [texts.without_empty({"hs_tax_rate_group_id": ids[row.rate]}) for row in found]
         items = [item | rate for item, rate in zip(items, rates, strict=True)]
     if any(Decimal(item["price"]) < 0 for item in items):
         raise Rejected(f"order {draft.order_ref}: HubSpot takes no negative lines, and its discounts leave one")
@@ -155,20 +160,14 @@ def _line_input(number: int, item: Mapping[str, str], draft: InvoiceDraft) -> di
 
 def _item(row: Row, currency: str) -> dict[str, str]:
     """Quantity × price without tax that gives the row's amount; where there is none, the calculation in words."""
-    shown = priced(row, row.amount, currency, quantity_places=2, unit_places=minor_units(currency))
-    quantity, unit = shown or (Decimal(1), row.amount)
-    name, _, more = row.description.partition("\n")
-    if (quantity, unit) != (row.quantity, row.unit):
-        more = "\n".join(filter(None, [more, row.calculation()]))
+    quantity, unit, text = told(row, row.amount, currency, quantity_places=2, unit_places=minor_units(currency))
+    name, _, more = text.partition("\n")
     fields = {"name": name, "description": more, "hs_sku": row.sku, "quantity": f"{quantity:f}", "price": f"{unit:f}"}
     return texts.without_empty(fields)
 
 
 def _tax_lines(found: Sequence[Row]) -> list[dict[str, str]]:
-    sums: dict[tuple[str, Decimal], Decimal] = {}
-    for row in found:
-        sums[row.tax_name, row.rate] = sums.get((row.tax_name, row.rate), Decimal(0)) + row.tax
-    named = {f"{name} {rate.normalize():f} %": amount for (name, rate), amount in sums.items() if amount}
+    named = {f"{name} {percent(rate)} %": amount for (name, rate), amount in charged(found).items()}
     return [{"name": name, "quantity": "1", "price": f"{amount:f}"} for name, amount in named.items()]
 
 
@@ -180,7 +179,7 @@ def complaint(body: Mapping[str, Any]) -> str:
 
 
 def rate(raw: Mapping[str, Any]) -> str:
-    return f"{Decimal(str(raw['percentageRate'])).normalize():f}"
+    return percent(raw["percentageRate"])
 
 
 def invoice(raw: Mapping[str, Any]) -> RemoteInvoice:

@@ -129,8 +129,7 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         ident = located(answer)
-        with afterwards(f"invoice {ident} was made, but could not be read back"):
-            return ident, self.platform.read(ident)
+        return ident, self.platform.read(ident)
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:
         """The code of "this external id exists" is not documented: after any refusal it is looked whether it does.
@@ -152,29 +151,22 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
     # -- look-ups --------------------------------------------------------------------------------------------------
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
+        return self.sought([drafts], self._known, self._found)
+
+    def _known(self, drafts: Sequence[PlannedInvoice]) -> list[RemoteInvoice]:
         ours = words.one_of([self.external_id(draft) for draft in drafts])
         theirs = words.one_of([draft.draft.reference for draft in drafts])
-        try:
-            shown = self._shown(f"(t.externalid IN {ours} OR t.otherrefnum IN {theirs})")
-        except ConnectorError as error:
-            return [error for _ in drafts]
-        found = list(shown.values())
-        return [self._found(draft, found) for draft in drafts]
+        return self._shown(f"(t.externalid IN {ours} OR t.otherrefnum IN {theirs})")
 
-    def _shown(self, condition: str) -> dict[str, RemoteInvoice]:
-        """Invoices by internal id."""
+    def _shown(self, condition: str) -> list[RemoteInvoice]:
+        """Invoices, each once."""
         shown = rows(self.platform, f"{words.INVOICES} AND {condition}", words.found_invoice)
-        return {one.id: one for one in shown}
+        return list({one.id: one for one in shown}.values())
 
-    def _found(
-        self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]
-    ) -> Hit[RemoteInvoice] | None | ConnectorError:
-        try:
-            hit = choosing.invoice(draft, shown, words.TITLE)
-            if (hit is None or hit.key != draft.key) and (raw := self.own(draft)):
-                hit = self._read(raw)
-        except ConnectorError as error:
-            return error
+    def _found(self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
+        hit = choosing.invoice(draft, shown, words.TITLE)
+        if (hit is None or hit.key != draft.key) and (raw := self.own(draft)):
+            hit = self._read(raw)
         return Hit(hit) if hit else None
 
     def _read(self, raw: Mapping[str, Any]) -> RemoteInvoice:
@@ -186,13 +178,11 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
         """Of a finished job what it made, by external id. While it runs nothing is known: the same call again, under
         the same key, answers with the address of this job."""
         job = f"{ASYNC}/job/{quote(located(answer), safe='')}"
-        with afterwards("the job was accepted, but could not be asked after"):
-            if self.platform.told(self.platform.ask(job), lambda body: body["completed"]) is not True:
-                raise Uncertain(f"NetSuite has not finished {job.rpartition('/')[2]}, a job of {len(drafts)} invoices")
-            ours = words.one_of([self.external_id(draft) for draft in drafts])
-            shown = {one.key: one for one in self._shown(f"t.externalid IN {ours}").values()}
-            lacking = [draft for draft in drafts if draft.key not in shown]
-            tasks = self._tasks(job) if lacking else []
+        if self.platform.told(self.platform.ask(job), lambda body: body["completed"]) is not True:
+            raise Uncertain(f"NetSuite has not finished {job.rpartition('/')[2]}, a job of {len(drafts)} invoices")
+        ours = words.one_of([self.external_id(draft) for draft in drafts])
+        shown = {one.key: one for one in self._shown(f"t.externalid IN {ours}")}
+        tasks = self._tasks(job) if any(draft.key not in shown for draft in drafts) else []
         return [
             Outcome(shown[draft.key], sample=answer.sample)
             if draft.key in shown
@@ -230,15 +220,14 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
 
 def rows(platform: Platform, question: str, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
     """Every row that SuiteQL answers with, page by page, each as `read` takes it. Raises the errors of a read."""
-    found: list[T] = []
-    while True:
-        query = {"limit": str(PAGE), "offset": str(len(found))}
-        headers = {"Content-Type": "application/json", "Prefer": "transient"}
-        answer = platform.ask("/services/rest/query/v1/suiteql", query, headers, dump_json({"q": question}))
-        page, more = platform.told(answer, lambda body: ([read(row) for row in body["items"]], body["hasMore"]))
-        found += page
-        if not more or not page:
-            return found
+    path, headers = "/services/rest/query/v1/suiteql", {"Content-Type": "application/json", "Prefer": "transient"}
+
+    def page(number: int, _: Any) -> tuple[list[T], bool]:
+        query = {"limit": str(PAGE), "offset": str((number - 1) * PAGE)}
+        answer = platform.ask(path, query, headers, dump_json({"q": question}))
+        return platform.told(answer, lambda body: ([read(row) for row in body["items"]], body["hasMore"]))
+
+    return platform.every(page)
 
 
 def located(answer: Answer) -> str:

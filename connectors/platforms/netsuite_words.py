@@ -23,13 +23,14 @@ from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PostedAtOnce
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
-from connectors.platforms.rows import ONE, Row, coded, priced, spread
-from connectors.platforms.texts import distinct_name, fits, key_in, marked, without_empty
+from connectors.platforms.rows import Row, coded, spread, told
+from connectors.platforms.texts import distinct_name, fits, key_in, marked, placed, without_empty
 
 TITLE = "NetSuite"
 REFERENCE, MEMO = 45, 999
 AT_ONCE = 3
 """Of the five that the standard service tier gives an account for all its integrations (concurrency governance)."""
+ADDRESS = ("addr1", "addr2", "city", "state", "zip", "country")
 OURS = "billhook-"
 STATUSES = {
     "A": Status.ISSUED,
@@ -112,12 +113,7 @@ def _address(address: Address, party: Party) -> dict[str, Any]:
         {
             "addressee": party.display_name,
             "attention": party.name if party.company else None,
-            "addr1": address.line1,
-            "addr2": address.line2,
-            "city": address.city,
-            "state": address.region,
-            "zip": address.postcode,
-            "country": _ref(address.country),
+            **placed(address, ADDRESS, country=_ref),
         }
     )
 
@@ -155,15 +151,14 @@ def invoice(planned: PlannedInvoice, settings: NetSuiteSettings) -> dict[str, An
 
 
 def _line(row: Row, mark: str, draft: InvoiceDraft, settings: NetSuiteSettings) -> dict[str, Any]:
-    quantity, unit = priced(row, row.net, draft.currency, quantity_places=5, unit_places=2) or (ONE, row.net)
-    as_sold = (quantity, unit) == (row.quantity, row.unit)
+    quantity, unit, text = told(row, row.net, draft.currency, quantity_places=5, unit_places=2)
     item = settings.items.get(row.sku or "", settings.item)
     if row.kind == "shipping":
         item = settings.shipping_item or settings.item
     return without_empty(
         {
             "item": _ref(item),
-            "description": row.description if as_sold else f"{row.description}\n{row.calculation()}",
+            "description": text,
             "quantity": quantity,
             "rate": unit,
             "amount": row.net,

@@ -170,20 +170,18 @@ class Odoo(Server):
             raise Rejected(f"Odoo {self.settings.version} shows no PDF without a login; from 13 on it does")
         return self.linked_pdf(f"{page}&report_type=pdf&download=true")
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """A posted one becomes a draft first (up to 12 its journal must allow cancelling); then it is cancelled."""
-        now, ids = self.read(remote_id), among([remote_id])
-        if now.status is Status.VOID:
-            return now
-        if now.status is Status.PAID:
-            raise Rejected(f"Odoo: invoice {now.number} is paid; make a credit note")
+        ids = among([found.id])
+        if found.status is Status.PAID:
+            raise Rejected(f"Odoo: invoice {found.number} is paid; make a credit note")
         if self.settings.version <= 12:
             self._do(self.call("void", "account.invoice", "action_invoice_cancel", ids))
         else:
-            if now.status is not Status.DRAFT:
+            if found.status is not Status.DRAFT:
                 self._do(self.call("reset", "account.move", "button_draft", ids))
             self._do(self.call("void", "account.move", "button_cancel", ids))
-        return self.read(remote_id)
+        return self.read(found.id)
 
 
 def _id(remote_id: str) -> int | str:

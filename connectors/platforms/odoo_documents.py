@@ -39,6 +39,7 @@ class Spared(Unavailable):
 class Loaded(Documents[D, R]):
     """What partners and invoices share: made by `load`, many in one call, each under an external id of its own."""
 
+    platform: Server
     bulk = 50
     """Odoo documents no most; one call is one transaction, which must not take long."""
 
@@ -51,10 +52,10 @@ class Loaded(Documents[D, R]):
         loads = [json.loads(plan[0].body) for plan in plans]
         rows = [row for each in loads for row in each["data"]]
         model, method = plans[0][0].path.split("/")[-2:]
-        return server(self).call(plans[0][0].step, model, method, fields=loads[0]["fields"], data=rows)
+        return self.platform.call(plans[0][0].step, model, method, fields=loads[0]["fields"], data=rows)
 
     def unpack(self, answer: Answer, drafts: Sequence[D]) -> list[Outcome[R]]:
-        value = server(self).value(answer)
+        value = self.platform.value(answer)
         if not value["ids"]:
             return [Outcome(error=error, sample=answer.sample) for error in self._refused(value, len(drafts), answer)]
         by_key = {document.key: document for document in self.documents([str(one) for one in value["ids"]])}
@@ -75,12 +76,11 @@ class Loaded(Documents[D, R]):
 
     def _error(self, texts: Sequence[str], answer: Answer) -> ConnectorError:
         text = "; ".join(texts) or "refused without a reason"
-        kind = self.platform.refusal(422, text) or Rejected
-        return kind(f"Odoo: {self.platform.http.redact(text)}", status=answer.status, sample=answer.sample)
+        return self.platform.refused(text, answer, status=422)
 
     def loaded(self, answer: Answer) -> int:
         """The id that a `load` of one document gave. Raises what its messages mean."""
-        value = server(self).value(answer)
+        value = self.platform.value(answer)
         if not value["ids"]:
             raise self._refused(value, 1, answer)[0]
         (made,) = value["ids"]
@@ -100,7 +100,7 @@ class Loaded(Documents[D, R]):
 
     def searched(self, model: str, domain: list[Any], fields: Sequence[str]) -> list[Mapping[str, Any]]:
         """Every record that the domain finds, oldest first. Raises the errors of a read."""
-        return server(self).told_of(model, domain, fields, lambda raw: raw)
+        return self.platform.told_of(model, domain, fields, lambda raw: raw)
 
 
 class Partners(Loaded[CustomerDraft, RemoteCustomer]):
@@ -111,30 +111,23 @@ class Partners(Loaded[CustomerDraft, RemoteCustomer]):
 
     def plan(self, draft: CustomerDraft) -> Plan:
         columns, cells = words.partner(draft)
-        made = server(self).call("customer", "res.partner", "load", fields=columns, data=[cells])
+        made = self.platform.call("customer", "res.partner", "load", fields=columns, data=[cells])
         return (made,)
 
     def find(self, drafts: Sequence[CustomerDraft]) -> list[Hit[RemoteCustomer] | None | ConnectorError]:
         """`=ilike` ignores case, and takes `_` and `%` as wildcards: what it finds is compared again."""
+        return self.sought([drafts], self._known, self._match)
+
+    def _known(self, drafts: Sequence[CustomerDraft]) -> list[Mapping[str, Any]]:
         emails = {draft.party.email for draft in drafts if draft.party.email}
         terms = [["ref", "in", [draft.key for draft in drafts]], *(["email", "=ilike", e] for e in sorted(emails))]
-        try:
-            raws = self.searched("res.partner", [["type", "=", "contact"], *["|"] * (len(terms) - 1), *terms], PARTNER)
-        except ConnectorError as error:
-            return [error for _ in drafts]
-        return [self._match(draft, raws) for draft in drafts]
+        return self.searched("res.partner", [["type", "=", "contact"], *["|"] * (len(terms) - 1), *terms], PARTNER)
 
     @staticmethod
-    def _match(draft: CustomerDraft, raws: Iterable[Mapping[str, Any]]) -> Hit[RemoteCustomer] | None | ConnectorError:
-        ours = [raw for raw in raws if raw["ref"] == draft.key]
-        if len(ours) > 1:
-            ids = ", ".join(str(raw["id"]) for raw in ours)
-            return Rejected(f"Odoo has {len(ours)} contacts with the reference {draft.key}: {ids}; merge them")
-        email, name = (draft.party.email or "").casefold(), draft.party.display_name.strip().casefold()
-        alike = [raw for raw in raws if email and (raw["email"] or "").strip().casefold() == email]
-        alike.sort(key=lambda raw: (raw["name"] or "").casefold() != name)
-        best = ours or alike
-        return Hit(words.customer(best[0])) if best else None
+    def _match(draft: CustomerDraft, raws: Iterable[Mapping[str, Any]]) -> Hit[RemoteCustomer] | None:
+        found = map(words.customer, raws)
+        ours = [one.model_copy(update={"key": draft.key if one.key == draft.key else None}) for one in found]
+        return choosing.known(draft, ours, "Odoo")
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
         remote_id = str(self.loaded(answer))
@@ -151,7 +144,7 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
     calls = 4
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        settings = server(self).settings
+        settings = self.platform.settings
         model = words.model_of(settings.version)
         columns, cells = words.head(draft.draft, draft.customer_id, settings)
         rows, data, ours = words.rows_of(draft.draft, settings), [cells], later("draft")
@@ -162,44 +155,37 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
             columns += more
         else:
             vals = {"invoice_line_ids": words.written_lines(rows, settings)}
-            plan.append(server(self).call("lines", model.name, "write", ours, vals=vals))
+            plan.append(self.platform.call("lines", model.name, "write", ours, vals=vals))
         if settings.version <= 12:
-            plan.append(server(self).call("taxes", model.name, "compute_taxes", ours))
+            plan.append(self.platform.call("taxes", model.name, "compute_taxes", ours))
         if settings.issue:
             post = "action_invoice_open" if settings.version <= 12 else "action_post"
-            plan.append(server(self).call("issue", model.name, post, ours, issues=True))
-        return (server(self).call("draft", model.name, "load", fields=columns, data=data), *plan)
+            plan.append(self.platform.call("issue", model.name, post, ours, issues=True))
+        return (self.platform.call("draft", model.name, "load", fields=columns, data=data), *plan)
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
-        model = words.model_of(server(self).settings.version)
+        return self.sought([drafts], self._known, self._match)
+
+    def _known(self, drafts: Sequence[PlannedInvoice]) -> list[Mapping[str, Any]]:
+        model = words.model_of(self.platform.settings.version)
         domain = [
             [model.type, "=", "out_invoice"],
             "|",
             [model.reference, "in", [draft.draft.reference for draft in drafts]],
             [model.origin, "in", [words.origin(draft.draft) for draft in drafts]],
         ]
-        try:
-            raws = self.searched(model.name, domain, model.fields)
-        except ConnectorError as error:
-            return [error for _ in drafts]
-        return [self._match(draft, raws) for draft in drafts]
+        return self.searched(model.name, domain, model.fields)
 
-    def _match(
-        self, draft: PlannedInvoice, raws: Sequence[Mapping[str, Any]]
-    ) -> Hit[RemoteInvoice] | None | ConnectorError:
+    def _match(self, draft: PlannedInvoice, raws: Sequence[Mapping[str, Any]]) -> Hit[RemoteInvoice] | None:
         """References need not be unique in Odoo, and people may edit them: ours is what carries our key."""
-        version = server(self).settings.version
-
-        def read() -> Hit[RemoteInvoice] | None:
-            lines = {str(raw["id"]): len(raw["invoice_line_ids"]) for raw in raws}
-            found = [words.invoice(raw, version) for raw in raws]
-            return choosing.unfinished(draft, found, "Odoo", lambda one: self._resume(draft, one, lines[one.id]))
-
-        return self.looked(read)
+        version = self.platform.settings.version
+        lines = {str(raw["id"]): len(raw["invoice_line_ids"]) for raw in raws}
+        found = [words.invoice(raw, version) for raw in raws]
+        return choosing.unfinished(draft, found, "Odoo", lambda one: self._resume(draft, one, lines[one.id]))
 
     def _resume(self, draft: PlannedInvoice, document: RemoteInvoice, lines: int) -> str | None:
         """The step that a draft still lacks; lines and taxes may be written again, which changes nothing."""
-        settings = server(self).settings
+        settings = self.platform.settings
         if settings.version < 19 and lines != len(words.rows_of(draft.draft, settings)):
             return "lines"
         if settings.version <= 12 and document.total != draft.draft.total:
@@ -209,7 +195,7 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         """Odoo answers with an id, or with nothing of interest: the document is read."""
         if request.step != "draft":
-            server(self).value(answer)
+            self.platform.value(answer)
             (document,) = self.documents(ids_of(request))
             return document.id, document
         document = self.platform.read(str(self.loaded(answer)))
@@ -218,10 +204,10 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
         return document.id, document
 
     def documents(self, ids: Sequence[str]) -> list[RemoteInvoice]:
-        settings = server(self).settings
+        settings = self.platform.settings
         model = words.model_of(settings.version)
-        asked = server(self).call("read", model.name, "read", among(ids), fields=model.fields)
-        return server(self).records(asked, lambda raw: words.invoice(raw, settings.version))
+        asked = self.platform.call("read", model.name, "read", among(ids), fields=model.fields)
+        return self.platform.records(asked, lambda raw: words.invoice(raw, settings.version))
 
     def create_packed(
         self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
@@ -258,11 +244,11 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
                 attempt.begin("issue")
 
         ids = among([document.id for _, document in made.values()])
-        post = server(self).call("issue", words.model_of(server(self).settings.version).name, "action_post", ids)
+        post = self.platform.call("issue", words.model_of(self.platform.settings.version).name, "action_post", ids)
         try:
             answer = self.platform.execute(post, begin=begin)
             sample = answer.sample
-            shown = reading(lambda: (server(self).value(answer), self.documents(ids_of(post)))[1], answer)
+            shown = reading(lambda: (self.platform.value(answer), self.documents(ids_of(post)))[1], answer)
             posted = {document.id: document for document in shown}
         except (Rejected, Duplicate):
             return None
@@ -276,9 +262,3 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
 def _exists(document: RemoteInvoice) -> Duplicate:
     """Up to 12 `load` finds an open invoice as it finds a draft, and would let its lines be written."""
     return Duplicate(f"Odoo: invoice {document.number or document.id} of this order exists already")
-
-
-def server(documents: Documents[Any, Any]) -> Server:
-    """The server that these documents are on, by its own type."""
-    assert isinstance(documents.platform, Server)
-    return documents.platform

@@ -17,7 +17,7 @@ from connectors.model import Amount, InvoiceDraft, Line, RemoteInvoice, Status, 
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.odoo_protocols import Protocol
-from connectors.platforms.rows import coded
+from connectors.platforms.rows import coded, percent
 from connectors.platforms.texts import BEFORE_KEY, key_in
 
 LONGEST = 255
@@ -160,7 +160,7 @@ def external_id(kind: str, key: str) -> str:
 def tax_choice(raw: Mapping[str, Any]) -> Choice:
     """A sales tax in percent as something to choose."""
     name = "inclusive_tax" if raw["price_include"] else "tax"
-    return Choice(setting=name, key=f"{Decimal(raw['amount']).normalize():f}", value=str(raw["id"]), title=raw["name"])
+    return Choice(setting=name, key=percent(raw["amount"]), value=str(raw["id"]), title=raw["name"])
 
 
 def journal_choice(raw: Mapping[str, Any]) -> Choice:

@@ -23,6 +23,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -43,7 +44,8 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
-    reading,
+    element,
+    posted,
 )
 from connectors.platforms.facts import Facts, Reference, Refusal
 from connectors.platforms.texts import key_in
@@ -51,7 +53,6 @@ from connectors.platforms.texts import key_in
 FINANCIALS, PARTIES = "/fscmRestApi/resources/11.13.18.05", "/crmRestApi/resources/11.13.18.05/hubOrganizations"
 INVOICES, ACCOUNTS = f"{FINANCIALS}/receivablesInvoices", f"{FINANCIALS}/receivablesCustomerAccountSiteActivities"
 SOAP = "/crmService/CustomerAccountService"
-JSON = {"Content-Type": "application/json"}
 BATCH = {"Content-Type": "application/vnd.oracle.adf.batch+json"}
 
 
@@ -71,7 +72,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
             )
         soap = {"Accept": "text/xml", "Content-Type": "text/xml; charset=utf-8", "SOAPAction": '"mergeCustomerAccount"'}
         return (
-            Request(step="party", path=PARTIES, headers=JSON, body=dump_json(words.party(draft))),
+            posted("party", PARTIES, words.party(draft)),
             Request(step="account", path=SOAP, headers=soap, body=words.account(draft, settings.reference_set)),
         )
 
@@ -105,14 +106,13 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         body, remark = words.invoice(draft.draft, draft.customer_id, self.platform.settings)
-        return (Request(step="create", path=INVOICES, headers=JSON, body=dump_json(body), issues=True, remark=remark),)
+        return (posted("create", INVOICES, body, issues=True, remark=remark),)
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         raws = self.platform.items(INVOICES, {"q": f"TransactionNumber='{draft.draft.reference}'"})
         source = self.platform.settings.transaction_source
         ours = [self.document(raw) for raw in raws if raw["TransactionSource"] == source]
-        best = choosing.invoice(draft, ours, words.TITLE)
-        return Hit(best) if best else None
+        return choosing.unfinished(draft, ours, words.TITLE)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         document = self.document(answer.json())
@@ -141,16 +141,13 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
         parts = {part["id"]: part.get("payload") for part in answer.json()["parts"]}
-        return [self._part(parts.get(draft.draft.reference), draft, answer) for draft in drafts]
+        return [element(partial(self._part, parts.get(one.draft.reference), one), answer) for one in drafts]
 
-    def _part(self, raw: Any, draft: PlannedInvoice, answer: Answer) -> Outcome[RemoteInvoice]:
-        try:
-            document = reading(lambda: self.document(raw), answer)
-            if document.key != draft.key:
-                raise Uncertain(f"{words.TITLE}'s answer shows another invoice under this number", sample=answer.sample)
-        except ConnectorError as error:
-            return Outcome(error=error, sample=answer.sample)
-        return Outcome(document, sample=answer.sample)
+    def _part(self, raw: Any, draft: PlannedInvoice) -> RemoteInvoice:
+        document = self.document(raw)
+        if document.key != draft.key:
+            raise Uncertain(f"{words.TITLE}'s answer shows another invoice under this number")
+        return document
 
     def create_packed(
         self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
@@ -300,14 +297,11 @@ class OracleErp(Platform):
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.told(self.ask(f"{INVOICES}/{quote(remote_id, safe='')}", {"onlyData": "true"}), Invoices.document)
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Possible while nothing is applied to it and it is not accounted for; else Fusion refuses."""
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
-        path, body = f"{INVOICES}/{quote(remote_id, safe='')}", dump_json({"InvoiceStatus": "Incomplete"})
-        self.execute(Request(step="void", method="PATCH", path=path, headers=JSON, body=body))
-        return self.read(remote_id)
+        path = f"{INVOICES}/{quote(found.id, safe='')}"
+        self.execute(posted("void", path, {"InvoiceStatus": "Incomplete"}, method="PATCH"))
+        return self.read(found.id)
 
     def whoami(self) -> str:
         """The business unit, whose invoices can be read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Self
 from xml.sax.saxutils import escape
@@ -14,8 +13,8 @@ from connectors.errors import Rejected
 from connectors.model import Amount, InvoiceDraft, Model
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, later
-from connectors.platforms.rows import ONE, Rounding, Row, agrees, coded, computed_tax, priced, spread
-from connectors.platforms.texts import fits, marked, without_empty
+from connectors.platforms.rows import Rounding, Row, agrees, coded, computed_tax, spread, told, without_tax
+from connectors.platforms.texts import fits, marked, placed, without_empty
 
 TITLE = "Oracle Fusion"
 NUMBER, COMMENTS = 20, 240
@@ -23,6 +22,7 @@ NUMBER, COMMENTS = 20, 240
 a shop wrote is sent as it is, and Fusion says no to what is too long."""
 PLACES = 6
 """Decimals of quantities and unit prices that are sent."""
+ADDRESS, LONGEST = ("Address1", "Address2", "City", "State", "PostalCode", "Country"), (240, 240, 60, 60, 60)
 HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService"
 
 
@@ -113,18 +113,10 @@ def party(draft: CustomerDraft) -> dict[str, Any]:
     name = fits("the customer's name", draft.party.display_name.strip(), 360, TITLE)
     if place is None or not (place.line1 and place.country):
         raise Rejected(f"{TITLE} needs an address with street and country to make the customer {name}")
-    address = {
-        "AddressType": "BILL_TO",
-        "Address1": fits("the first line of the address", place.line1, 240, TITLE),
-        "Address2": fits("the second line of the address", place.line2, 240, TITLE),
-        "City": fits("the city of the address", place.city, 60, TITLE),
-        "State": fits("the region of the address", place.region, 60, TITLE),
-        "PostalCode": fits("the postcode of the address", place.postcode, 60, TITLE),
-        "Country": place.country,
-    }
+    address = {"AddressType": "BILL_TO", **placed(place, ADDRESS, LONGEST, TITLE)}
     email = fits("the customer's e-mail address", draft.party.email, 320, TITLE)
     fields = {"PartyNumber": number(draft.key), "OrganizationName": name, "EmailAddress": email}
-    return without_empty({**fields, "Address": [without_empty(address)]})
+    return without_empty({**fields, "Address": [address]})
 
 
 def account(draft: CustomerDraft, reference_set: str) -> str:
@@ -152,7 +144,8 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: OracleErpSettings) 
     what = f"order {draft.order_ref}"
     if any(sign in draft.reference for sign in "'\"\\"):
         raise Rejected(f"{what}: {TITLE} cannot be asked for an invoice number with quotes: {draft.reference}")
-    found = [replace(row, amount=row.net, included=False) for row in spread(draft)]
+    ordered = spread(draft)
+    found = without_tax(ordered)
     stated = not agrees(draft.model_copy(update={"tax_included": False}), found, settings.tax_rounding)
     if stated and not settings.tax_regime:
         raise Rejected(
@@ -178,17 +171,14 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: OracleErpSettings) 
         "Comments": marked(draft, COMMENTS, TITLE),
         **settings.further,
     }
-    lines = [_line(place, row, draft, settings, stated=stated) for place, row in enumerate(found, 1)]
+    lines = [_line(place, row, draft, settings, stated=stated) for place, row in enumerate(ordered, 1)]
     remark = f"taxes are stated line by line: {TITLE} would have rounded them otherwise" if stated else ""
     return {**without_empty(head), "receivablesInvoiceLines": lines}, remark
 
 
 def _line(place: int, row: Row, draft: InvoiceDraft, settings: OracleErpSettings, *, stated: bool) -> dict[str, Any]:
     code = coded(settings.tax, row.rate, draft, TITLE)
-    exact = priced(row, row.amount, draft.currency, quantity_places=PLACES, unit_places=PLACES)
-    quantity, unit = exact or (ONE, row.amount)
-    as_ordered = exact is not None and unit == row.unit
-    text = row.description if as_ordered else f"{row.description}\n{_calculation(row, draft)}"
+    quantity, unit, text = told(row, row.net, draft.currency, quantity_places=PLACES, unit_places=PLACES)
     fields: dict[str, Any] = {
         "LineNumber": place,
         "Description": text,
@@ -201,10 +191,6 @@ def _line(place: int, row: Row, draft: InvoiceDraft, settings: OracleErpSettings
         tax = {"TaxAmount": row.tax, "TaxRegimeCode": settings.tax_regime, "TaxRateCode": rate}
         fields["receivablesInvoiceLineTaxLines"] = [tax]
     return fields
-
-
-def _calculation(row: Row, draft: InvoiceDraft) -> str:
-    return replace(row, included=draft.tax_included).calculation()
 
 
 def total(value: Any) -> Decimal:

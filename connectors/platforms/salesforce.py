@@ -146,20 +146,17 @@ class Salesforce(Platform):
             said = f"{words.TITLE}: invoice {remote_id} cannot be read ({type(error).__name__}: {error})"
             raise Unavailable(said) from None
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
-        found = self.read(remote_id)
-        if found.status is Status.VOID:
-            return found
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         if self.settings.mode == "package":
             raise Rejected(f"invoices of Salesforce Billing are credited there, not voided: invoice {found.number}")
         if self.settings.mode == "revenue":
-            path = f"{words.API}{INVOICING}/{quote(remote_id, safe='')}/actions/void"
+            path = f"{words.API}{INVOICING}/{quote(found.id, safe='')}/actions/void"
             self.execute(Request(step="void", path=path, headers=words.JSON, body="{}"))
         else:
-            path = f"{words.API}/sobjects/{self.settings.objects[0]}/{quote(remote_id, safe='')}"
+            path = f"{words.API}/sobjects/{self.settings.objects[0]}/{quote(found.id, safe='')}"
             status = {self.settings.names["status"]: self.settings.value(Status.VOID)}
             self.execute(Request(step="void", method="PATCH", path=path, headers=words.JSON, body=dump_json(status)))
-        after = self.read(remote_id)
+        after = self.read(found.id)
         if after.status is not Status.VOID:
             raise Uncertain(f"Salesforce has not voided invoice {found.number} yet; look again later")
         return after

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any, cast
 
 from connectors.errors import ConnectorError, Rejected, Unavailable, Uncertain
@@ -27,6 +26,7 @@ from connectors.platforms.documents import (
     Request,
     later,
 )
+from connectors.platforms.groups import grouped
 
 AT_ONCE = 10
 """Drafts in one look-up: keys and references of 255 characters, encoded, stay below the 16 KiB of an address."""
@@ -59,9 +59,7 @@ class Records(Documents[D, R]):
         """The error that Salesforce's list of errors means; of a rolled-back graph the one that caused it."""
         real = [one for one in errors if one.get("errorCode") != words.HALTED] or errors
         code, text = str(real[0].get("errorCode")), "; ".join(str(one["message"]) for one in real)
-        kind = self.platform.refusal(400, f"{code} {text}") or otherwise
-        said = f"{words.TITLE}: {self.platform.http.redact(text)}"
-        return kind(said, status=answer.status, code=code, sample=answer.sample)
+        return self.platform.refused(text, answer, code, otherwise=otherwise)
 
 
 class Graphs(Records[D, R]):
@@ -84,18 +82,10 @@ class Graphs(Records[D, R]):
         (first,) = [part for part in parts if part["referenceId"] == self.top]
         return str(first["body"]["id"])
 
-    def shown_after(self, ids: Sequence[str], answer: Answer) -> dict[str, R]:
-        """The documents after a call that was carried out; a look-up that fails then leaves it uncertain."""
-        try:
-            return self.documents(ids) if ids else {}
-        except ConnectorError as error:
-            message = f"done, but it cannot be read: {error.message}"
-            raise Uncertain(message, status=answer.status, sample=answer.sample) from None
-
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
         (graph,) = answer.json()["graphs"]
         remote_id = self.made_by(graph, answer)
-        return remote_id, self.shown_after([remote_id], answer)[remote_id]
+        return remote_id, self.documents([remote_id])[remote_id]
 
     def pack(self, plans: Sequence[Plan]) -> Request:
         graphs = [json.loads(plan[0].body, parse_float=Decimal)["graphs"][0] for plan in plans]
@@ -121,7 +111,7 @@ class Graphs(Records[D, R]):
         graphs = {graph["graphId"]: graph for graph in answer.json()["graphs"]}
         found: list[str | ConnectorError] = [self._id(graphs.get(words.graph_id(one.key)), answer) for one in drafts]
         ids = [one for one in found if isinstance(one, str)]
-        documents = self.shown_after(ids, answer)
+        documents = self.documents(ids) if ids else {}
         missing = Uncertain("made, but it cannot be read", status=answer.status, sample=answer.sample)
         return [
             Outcome(documents.get(one), None if one in documents else missing, sample=answer.sample)
@@ -153,9 +143,7 @@ class Customers(Graphs[CustomerDraft, RemoteCustomer]):
         conditions = [words.among(self.settings.customer_key, [draft.key])]
         if draft.party.email:
             conditions.append(words.among("Email", [draft.party.email]))
-        found = self._contacts(" OR ".join(conditions))
-        best = choosing.customer(draft, found, words.TITLE)
-        return Hit(best) if best else None
+        return choosing.known(draft, self._contacts(" OR ".join(conditions)), words.TITLE)
 
     def _contacts(self, condition: str) -> list[RemoteCustomer]:
         return [self._customer(raw) for raw in self._asked(condition) if raw["AccountId"]]
@@ -206,19 +194,10 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
         (graph,) = answer.json()["graphs"]
         self.made_by(graph, answer)
         remote_id = json.loads(request.body)["graphs"][0]["compositeRequest"][0]["url"].rpartition("/")[2]
-        return remote_id, self.shown_after([remote_id], answer)[remote_id]
+        return remote_id, self.documents([remote_id])[remote_id]
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
-        results: list[Hit[RemoteInvoice] | None | ConnectorError] = []
-        for start in range(0, len(drafts), AT_ONCE):
-            group = drafts[start : start + AT_ONCE]
-            try:
-                found = self.found_for(group)
-            except ConnectorError as error:
-                results += [error for _ in group]
-                continue
-            results += [self.looked(partial(self._hit, draft, found)) for draft in group]
-        return results
+        return self.sought(grouped(drafts, AT_ONCE), self.found_for, self._hit)
 
     def found_for(self, drafts: Sequence[PlannedInvoice]) -> list[Mapping[str, Any]]:
         """Every record with the key or the reference of one of these. Raises the errors of a read."""
@@ -248,17 +227,9 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
 
 def groups(attempts: Sequence[Attempt[D]]) -> Iterator[list[Attempt[D]]]:
     """The attempts in order, in groups whose records fit into one call."""
-    group: list[Attempt[D]] = []
-    count = 0
-    for attempt in attempts:
-        size = len(json.loads(attempt.plan[0].body)["graphs"][0]["compositeRequest"])
-        if group and count + size > words.NODES:
-            yield group
-            group, count = [], 0
-        group.append(attempt)
-        count += size
-    if group:
-        yield group
+    return grouped(
+        attempts, words.NODES, lambda one: len(json.loads(one.plan[0].body)["graphs"][0]["compositeRequest"])
+    )
 
 
 def listed(body: Any) -> list[Mapping[str, Any]]:

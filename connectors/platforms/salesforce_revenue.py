@@ -14,7 +14,7 @@ from connectors.platforms import salesforce_words as words
 from connectors.platforms.documents import Attempt, Documents, Outcome, Plan, PlannedInvoice, Request
 from connectors.platforms.rows import Row, coded, spread
 from connectors.platforms.salesforce_documents import Invoices, listed
-from connectors.platforms.texts import fits, without_empty
+from connectors.platforms.texts import fits, placed, street, without_empty
 
 INVOICING = "/commerce/invoicing/invoices"
 INGEST = f"{INVOICING}/collection/actions/ingest"
@@ -35,7 +35,7 @@ class Ingested(Invoices):
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         remote_id = self._accepted(answer.json(), answer)
-        document = self.shown_after([remote_id], answer).get(remote_id)
+        document = self.documents([remote_id]).get(remote_id)
         if document is None:
             raise self._unfinished(answer)
         return remote_id, document
@@ -73,7 +73,8 @@ class Ingested(Invoices):
         is believed only where those invoices stand where they were sent."""
         parts = answer.json()["results"]
         found = [self._part(part, answer) for part in parts]
-        documents = self.shown_after([one for one in found if isinstance(one, str)], answer)
+        taken = [one for one in found if isinstance(one, str)]
+        documents = self.documents(taken) if taken else {}
         by_key = {document.key: document for document in documents.values()}
         seen = [(documents[one], draft) for one, draft in zip(found, drafts, strict=True) if one in documents]
         in_order = all(document.key == draft.key for document, draft in seen)
@@ -170,16 +171,13 @@ def _addresses(draft: InvoiceDraft) -> list[tuple[str, str, dict[str, Any]]]:
     found: list[tuple[str, str, dict[str, Any]]] = []
     billing = draft.billing_address or draft.shipping_address
     for ref, place in (("refBill", billing), ("refShip", draft.shipping_address or billing)):
-        street = "\n".join(filter(None, (place.line1, place.line2))) if place else ""
-        if place is None or not (street and place.city and place.postcode and place.country):
+        if place is None or not (street(place) and place.city and place.postcode and place.country):
             raise Rejected(
                 f"order {draft.order_ref}: Revenue Cloud Billing wants a whole address (street, city, postcode, "
                 "country) on every invoice"
             )
-        fields = {
-            "invoiceId": "@{refInvoice.id}", "street": street, "city": place.city, "state": place.region or place.city,
-            "postalCode": place.postcode, "country": place.country,
-        }  # fmt: skip
+        names = ("", "", "city", "state", "postalCode", "country")
+        fields = {"invoiceId": "@{refInvoice.id}", "street": street(place), "state": place.city, **placed(place, names)}
         found.append((ref, "InvoiceAddressGroup", fields))
     return found
 

@@ -15,8 +15,8 @@ from connectors.http import dump_json
 from connectors.model import Amount, InvoiceDraft, Model, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.documents import CustomerDraft, Request
-from connectors.platforms.rows import ONE, Row, coded, priced, rows
-from connectors.platforms.texts import first_and_last, fits, without_empty
+from connectors.platforms.rows import Row, coded, rows, told
+from connectors.platforms.texts import first_and_last, fits, placed, street, without_empty
 
 TITLE = "Salesforce"
 API = "/services/data/v67.0"
@@ -231,16 +231,10 @@ def account(draft: CustomerDraft, settings: SalesforceSettings) -> list[dict[str
     party, first, last = draft.party, *first_and_last(draft.party)
     fields = {"Name": fits("the customer's name", party.display_name.strip(), 255, TITLE)}
     for kind, place in (("Billing", draft.billing_address), ("Shipping", draft.shipping_address)):
-        if place:
-            street = "\n".join(filter(None, (place.line1, place.line2)))
-            code = "Code" if settings.country_codes else ""
-            fields |= {
-                f"{kind}Street": fits("the street of the address", street, 255, TITLE),
-                f"{kind}City": fits("the city of the address", place.city, 40, TITLE),
-                f"{kind}State{code}": fits("the region of the address", place.region, 80, TITLE),
-                f"{kind}PostalCode": fits("the postcode of the address", place.postcode, 20, TITLE),
-                f"{kind}Country{code}": place.country,
-            }
+        code = "Code" if settings.country_codes else ""
+        names = ("", "", f"{kind}City", f"{kind}State{code}", f"{kind}PostalCode", f"{kind}Country{code}")
+        fields[f"{kind}Street"] = fits("the street of the address", street(place), 255, TITLE)
+        fields |= placed(place, names, (0, 0, 40, 80, 20), TITLE)
     contact = {
         "AccountId": "@{account.id}",
         "FirstName": fits("the customer's first name", first if last else "", 40, TITLE),
@@ -283,9 +277,7 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SalesforceSettings)
 
 def quantity_and_price(row: Row, draft: InvoiceDraft) -> tuple[Decimal, Decimal, str]:
     """Quantity, net unit price, and the description, which says how the amount came about where these do not."""
-    found = priced(row, row.net, draft.currency, quantity_places=PLACES, unit_places=PLACES)
-    text = row.description if found and found[1] == row.unit else f"{row.description}\n{row.calculation()}"
-    quantity, unit = found or (ONE, row.net)
+    quantity, unit, text = told(row, row.net, draft.currency, quantity_places=PLACES, unit_places=PLACES)
     what = f"order {draft.order_ref}: the description of a line"
     return quantity, unit, fits(what, text, LONG_TEXT, TITLE) or ""
 

@@ -24,12 +24,12 @@ from pydantic import Field, SecretStr
 from connectors.auth import Login
 from connectors.errors import Duplicate, Unavailable
 from connectors.http import Answer
-from connectors.model import Model, RemoteInvoice, Status
+from connectors.model import Model, RemoteInvoice
 from connectors.platforms import sap_business_one_words as words
 from connectors.platforms.base import Choice, Platform
-from connectors.platforms.documents import Request
+from connectors.platforms.documents import JSON, Request
 from connectors.platforms.facts import Facts, Reference, Refusal
-from connectors.platforms.sap_business_one_documents import API, JSON, Customers, Invoices, listed, said
+from connectors.platforms.sap_business_one_documents import API, Customers, Invoices, listed, said
 
 
 class SapBusinessOneCredentials(Model):
@@ -132,13 +132,10 @@ class SapBusinessOne(Platform):
         answer = self.ask(_path(remote_id))
         return self.told(answer, lambda raw: words.read_invoice(raw, self.settings))
 
-    def void(self, remote_id: str, key: str) -> RemoteInvoice:
+    def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Only while it is open and nothing is paid; a cancellation document stands beside it then."""
-        found = self.read(remote_id)
-        if found.status is not Status.VOID:
-            self.execute(Request(step="void", path=f"{_path(remote_id)}/Cancel", headers=JSON))
-            found = self.read(remote_id)
-        return found
+        self.execute(Request(step="void", path=f"{_path(found.id)}/Cancel", headers=JSON))
+        return self.read(found.id)
 
     def whoami(self) -> str:
         answer = self.ask(f"{API}/CompanyService_GetAdminInfo")

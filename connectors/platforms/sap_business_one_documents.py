@@ -21,10 +21,12 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
 )
+from connectors.platforms.groups import grouped
+from connectors.platforms.texts import literal
 
 API = "/b1s/v2"
-JSON = {"Content-Type": "application/json"}
 WITHIN: Mapping[int, type[ConnectorError]] = {401: Unavailable, 408: Uncertain, 429: Throttled}
 """What a status within a batch means that is no refusal; a session that ended there is got anew by the next call."""
 T = TypeVar("T")
@@ -39,15 +41,14 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        path = f"{API}/BusinessPartners"
-        return (Request(step="customer", path=path, headers=JSON, body=dump_json(words.customer(draft))),)
+        return (posted("customer", f"{API}/BusinessPartners", words.customer(draft)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         """Only customers that may be billed in the order's currency are adopted. Whether texts are compared with their
         case depends on the database, so it is asked not to."""
-        known = [f"CardCode eq {words.literal(words.card_code(draft.key))}"]
+        known = [f"CardCode eq {literal(words.card_code(draft.key))}"]
         if draft.party.email:
-            known.append(f"EmailAddress eq {words.literal(draft.party.email)}")
+            known.append(f"EmailAddress eq {literal(draft.party.email)}")
         query = {
             "$filter": f"CardType eq 'cCustomer' and ({' or '.join(known)})",
             "$select": "CardCode,CardName,EmailAddress,Currency",
@@ -55,8 +56,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         raws = listed(self.platform, "BusinessPartners", query, dict, {"B1S-CaseInsensitive": "true"})
         codes = {words.ALL_CURRENCIES, self.platform.settings.currencies.get(draft.currency or "")}
         fit = [raw for raw in raws if raw.get("Currency") in codes]
-        found = choosing.customer(draft, [words.read_customer(raw, draft) for raw in fit], words.TITLE)
-        return Hit(found) if found else None
+        return choosing.known(draft, [words.read_customer(raw, draft) for raw in fit], words.TITLE)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
         code = str(answer.json()["CardCode"])
@@ -112,11 +112,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def _confirmed(self, documents: Sequence[RemoteInvoice]) -> dict[str, RemoteInvoice]:
         """Those that are there, by key, read anew: what an approval procedure keeps back was answered, but is none."""
-        try:
-            found = self._listed([f"DocEntry eq {one.id}" for one in documents])
-        except ConnectorError as error:
-            text = f"{words.TITLE} made invoices, but they could not be read back: {error.message}"
-            raise Uncertain(text, status=error.status, sample=error.sample) from error
+        found = self._listed([f"DocEntry eq {one.id}" for one in documents])
         return {one.key: one for one in found if one.key}
 
     def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
@@ -139,21 +135,12 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     # -- look-ups --------------------------------------------------------------------------------------------------
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
-        results: list[Hit[RemoteInvoice] | None | ConnectorError] = []
-        for start in range(0, len(drafts), ASKED_FOR):
-            some = drafts[start : start + ASKED_FOR]
-            try:
-                shown = self._shown(some)
-            except ConnectorError as error:
-                results += [error for _ in some]
-                continue
-            results += [self._found(draft, shown) for draft in some]
-        return results
+        return self.sought(grouped(drafts, ASKED_FOR), self._shown, self._found)
 
     def _shown(self, drafts: Sequence[PlannedInvoice]) -> list[RemoteInvoice]:
         fields = [("U_BillhookRef", draft.key) for draft in drafts]
         fields += [("NumAtCard", draft.draft.reference) for draft in drafts]
-        return self._listed([f"{name} eq {words.literal(value)}" for name, value in fields])
+        return self._listed([f"{name} eq {literal(value)}" for name, value in fields])
 
     def _listed(self, conditions: Sequence[str]) -> list[RemoteInvoice]:
         """Invoices that meet one of the conditions; not the cancellations of others."""
@@ -161,28 +148,23 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         settings = self.platform.settings
         return listed(self.platform, "Invoices", query, lambda raw: words.read_invoice(raw, settings))
 
-    def _found(
-        self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]
-    ) -> Hit[RemoteInvoice] | None | ConnectorError:
+    def _found(self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
         """Nothing is there only where the key has no row either."""
-        try:
-            hit = choosing.invoice(draft, shown, words.TITLE)
-            if (hit is None or hit.key != draft.key) and self._keyed(draft):
-                hit = choosing.invoice(draft, self._shown([draft]), words.TITLE)  # made between the two questions
-                if hit is None or hit.key != draft.key:
-                    raise Rejected(
-                        f"order {draft.draft.order_ref}: its key is in the table BILLHOOK_KEY of {words.TITLE}, but "
-                        "its invoice is not there. It may wait for approval as a draft: approve it and retry; or "
-                        f"delete the row {words.row_code(draft.key)} where there is no such draft"
-                    )
-        except ConnectorError as error:
-            return error
+        hit = choosing.invoice(draft, shown, words.TITLE)
+        if (hit is None or hit.key != draft.key) and self._keyed(draft):
+            hit = choosing.invoice(draft, self._shown([draft]), words.TITLE)  # made between the two questions
+            if hit is None or hit.key != draft.key:
+                raise Rejected(
+                    f"order {draft.draft.order_ref}: its key is in the table BILLHOOK_KEY of {words.TITLE}, but "
+                    "its invoice is not there. It may wait for approval as a draft: approve it and retry; or "
+                    f"delete the row {words.row_code(draft.key)} where there is no such draft"
+                )
         return Hit(hit) if hit else None
 
     def _keyed(self, draft: PlannedInvoice) -> bool:
         """Whether the key has its row. Raises the errors of a read, so also where there is no such table."""
         try:
-            answer = self.platform.ask(f"{API}/U_BILLHOOK_KEY({words.literal(words.row_code(draft.key))})")
+            answer = self.platform.ask(f"{API}/U_BILLHOOK_KEY({literal(words.row_code(draft.key))})")
         except Rejected as error:
             if error.status == 404 and error.code == "-2028":
                 return False
@@ -198,16 +180,16 @@ def listed(
     headers: Mapping[str, str] = PAGE,
 ) -> list[T]:
     """Every element that a query gives, page by page, each as `read` takes it. Raises the errors of a read."""
-    found: list[T] = []
-    while True:
-        skipped = {**query, "$skip": str(len(found))} if found else query
+
+    def page(number: int, skip: Any) -> tuple[list[T], Any]:
+        skipped = {**query, "$skip": str(skip)} if skip else query
         answer = platform.ask(f"{API}/{collection}", skipped, {**PAGE, **headers})
-        page, more = platform.told(
-            answer, lambda body: ([read(raw) for raw in body["value"]], "@odata.nextLink" in body)
-        )
-        found += page
-        if not more or not page:
-            return found
+        return platform.told(answer, lambda body: ([read(raw) for raw in body["value"]], following(body, skip or 0)))
+
+    def following(body: Any, skip: int) -> int:
+        return skip + len(body["value"]) if "@odata.nextLink" in body else 0
+
+    return platform.every(page)
 
 
 def said(body: Any) -> tuple[str, str]:

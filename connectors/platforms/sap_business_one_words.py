@@ -23,13 +23,14 @@ from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PostedAtOnce
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
-from connectors.platforms.rows import ONE, Rounding, Row, coded, priced, rounded_off, spread, without_tax
-from connectors.platforms.texts import fits, without_empty
+from connectors.platforms.rows import ONE, Rounding, Row, coded, rounded_off, spread, told, without_tax
+from connectors.platforms.texts import fits, placed, without_empty
 
 TITLE = "SAP Business One"
 OURS = "BH"
 CODE, REFERENCE, KEY, TEXT = 15, 100, 254, 100
 ALL_CURRENCIES = "##"
+ADDRESS = ("Street", "Block", "City", "State", "ZipCode", "Country")
 
 
 class SapBusinessOneSettings(PostedAtOnce):
@@ -64,11 +65,6 @@ def row_code(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
-def literal(value: str) -> str:
-    """A text in a filter or an address."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def currency(code: str, settings: SapBusinessOneSettings) -> str:
     """The company's code of a currency. Raises `Rejected` naming the setting that lacks it."""
     if minor_units(code) != 2:
@@ -100,18 +96,16 @@ def customer(draft: CustomerDraft) -> dict[str, Any]:
 
 
 def _bp_address(address: Address) -> dict[str, Any]:
-    parts = {"Street": address.line1, "Block": address.line2, "City": address.city, "ZipCode": address.postcode}
-    kind = {"AddressName": "Bill to", "AddressType": "bo_BillTo"}
-    return without_empty({**kind, **parts, "State": address.region, "Country": address.country})
+    return {"AddressName": "Bill to", "AddressType": "bo_BillTo", **placed(address, ADDRESS)}
 
 
 def _extension(draft: InvoiceDraft) -> dict[str, Any]:
     """Both addresses as they are on this invoice."""
-    parts: dict[str, Any] = {}
-    for prefix, address in (("BillTo", draft.billing_address), ("ShipTo", draft.shipping_address)):
-        found = _bp_address(address) if address else {}
-        parts |= {prefix + name: value for name, value in found.items() if not name.startswith("Address")}
-    return parts
+    return {
+        prefix + name: value
+        for prefix, address in (("BillTo", draft.billing_address), ("ShipTo", draft.shipping_address))
+        for name, value in placed(address, ADDRESS).items()
+    }
 
 
 def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[dict[str, Any], str]:
@@ -147,10 +141,7 @@ def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[
 
 
 def _line(row: Row, draft: InvoiceDraft, settings: SapBusinessOneSettings) -> dict[str, Any]:
-    quantity, unit = priced(row, row.amount, draft.currency, quantity_places=2, unit_places=2) or (ONE, row.amount)
-    text = (
-        row.description if (quantity, unit) == (row.quantity, row.unit) else f"{row.description}\n{row.calculation()}"
-    )
+    quantity, unit, text = told(row, row.amount, draft.currency, quantity_places=2, unit_places=2)
     return {
         "ItemCode": settings.items.get(row.sku or "", settings.item),
         **_described(text),
