@@ -2,7 +2,8 @@
 
 Sources: paypal/paypal-rest-api-specifications `openapi/invoicing_v2.json` 2.3 (fields, lengths, issues of errors),
 developer.paypal.com (/invoicing, /api/rate-limiting, supported currencies), docs.paypal.ai (invoicing errors), the
-legacy Invoicing Service API Guide (one rate a tax name, ten taxes).
+legacy Invoicing Service API Guide (one rate a tax name, ten taxes). For partners: API requests
+(PayPal-Auth-Assertion), Partner Referrals v2 (the feature INVOICE_READ_WRITE, `action_url`) and Onboard sellers.
 
 Traps: the number has 24 characters in practice, the schema says 127; `PayPal-Request-Id` is not documented for
 invoices: it is sent with a draft and not relied on; a number that PayPal refuses twice and a look before each create
@@ -88,14 +89,21 @@ class PayPal(Platform):
     of more than 100 lines has several lines in one item, their texts below each other. HUF, JPY and TWD are whole
     numbers; other currencies than PayPal's are held. The app at developer.paypal.com needs the feature Invoicing.
 
+    As a partner whom PayPal has approved you bill for a merchant with your own app: name the merchant as `merchant`.
+    The merchant consents on a page that you have PayPal make for each merchant (Partner Referrals, the `action_url`;
+    third party, with the feature `INVOICE_READ_WRITE`), and comes back to you with the id (`merchantIdInPayPal`). There
+    is no code to exchange: `billhook connect` tries the account. The older way, *Log in with PayPal* with the scope of
+    invoicing, would keep tokens of every merchant; it is not used.
+
     - **Proved with:** the emulator; the SDK `paypal-server-sdk`, which has no invoices, gets its token from it; fields
       and lengths were compared with PayPal's own API description.
-    - **Open:** whether PayPal heeds `PayPal-Request-Id` for invoices (it is sent, nothing is repeated for its sake);
-      how the refusal of a number that is taken looks (anything that names the invoice number counts); whether numbers
-      are always unique; how soon a search shows what was made; how PayPal rounds, also where prices include tax (the
-      draft is compared before it is sent); whether a discount comes off prices that include tax in the same way; the
-      rate limits, which are not published. An invoice dated ahead of your own day is sent by PayPal on that day. A
-      customer's phone number is not sent.
+    - **Open:** nothing has met a partner's account: that the header works on every call about invoices, and how PayPal
+      refuses it without consent; whether PayPal heeds `PayPal-Request-Id` for invoices (it is sent, nothing is
+      repeated for its sake); how the refusal of a number that is taken looks (anything that names the invoice number
+      counts); whether numbers are always unique; how soon a search shows what was made; how PayPal rounds, also where
+      prices include tax (the draft is compared before it is sent); whether a discount comes off prices that include
+      tax in the same way; the rate limits, which are not published. An invoice dated ahead of your own day is sent by
+      PayPal on that day. A customer's phone number is not sent.
     """
 
     facts = Facts(
@@ -103,7 +111,7 @@ class PayPal(Platform):
         title=words.TITLE,
         docs="https://developer.paypal.com/docs/api/invoicing/v2/",
         base_url="https://api-m.paypal.com",
-        auth="client id and secret of your own app",
+        auth="client id and secret of your own app, or a partner's",
         oauth=OAuth2("https://api-m.paypal.com/v1/oauth2/token", lifetime=timedelta(hours=9)),
         reference=Reference("detail.invoice_number", words.NUMBER, unique=True),
         key_field="detail.memo",
@@ -127,7 +135,18 @@ class PayPal(Platform):
 
     @classmethod
     def tenant(cls, settings: words.PayPalSettings, credentials: words.PayPalCredentials) -> str:
-        return credentials.client_id
+        return f"{credentials.client_id}:{settings.merchant}" if settings.merchant else credentials.client_id
+
+    @classmethod
+    def proof(cls, token: str, credentials: words.PayPalCredentials) -> Mapping[str, str]:
+        """With whose app it is; `leaving` takes that out again, and says for whom it acts."""
+        return {**super().proof(token, credentials), "client_id": credentials.client_id}
+
+    def leaving(self, request: Request, proof: Mapping[str, str]) -> Request:
+        sent = {name: value for name, value in proof.items() if name != "client_id"}
+        if self.settings.merchant:
+            sent["PayPal-Auth-Assertion"] = words.assertion(proof["client_id"], self.settings.merchant)
+        return super().leaving(request, sent)
 
     def error_message(self, answer: Answer) -> tuple[str, str | None]:
         """A token that is refused is told in OAuth's way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from connectors.errors import Rejected
+from connectors.http import dump_json
 from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status, minor_units
 from connectors.platforms import rows
 from connectors.platforms.base import ClientCredentials, PlatformSettings
@@ -50,13 +52,30 @@ class PayPalSettings(PlatformSettings):
     business_name: Annotated[
         str | None, Field(max_length=300, description="the seller's name on the invoice; left out, the account's")
     ] = None
+    merchant: Annotated[
+        str | None,
+        Field(
+            pattern=r"^([2-9A-HJ-NP-Z]{13}|[^@\s]+@[^@\s]+)$",
+            description="of a partner: whom its app acts for, the merchant's id at PayPal (13 characters) or e-mail",
+        ),
+    ] = None
     mail: Annotated[bool, Field(description="true: PayPal mails the invoice when it is issued; else we do")] = False
 
 
 class PayPalCredentials(ClientCredentials):
-    """The merchant's own app, with the feature Invoicing."""
+    """The merchant's own app with the feature Invoicing, or a partner's."""
 
     client_id: Annotated[str, Field(description="the app's client id at developer.paypal.com")]
+
+
+def assertion(client_id: str, merchant: str) -> str:
+    """For whom a partner's app acts: a JSON web token, unsigned as PayPal recommends, for nothing in it is secret
+    (developer.paypal.com, API requests, PayPal-Auth-Assertion)."""
+    whom = {"iss": client_id, "email" if "@" in merchant else "payer_id": merchant}
+    head, claims = (
+        base64.urlsafe_b64encode(dump_json(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, whom)
+    )
+    return f"{head}.{claims}."
 
 
 def money(amount: Decimal, draft: InvoiceDraft) -> dict[str, str]:

@@ -1,13 +1,16 @@
 """PayPal Invoicing v2, emulated: client credentials, drafts, send, search, cancel, delete, templates.
 
 Written from `openapi/invoicing_v2.json` 2.3 and developer.paypal.com. Not documented, and so chosen here, the harder
-way: a search matches parts of a number and shows neither memo nor items; a number is refused as long as an invoice has
+way: an app that acts for a merchant without consent gets a 403 on every call, and "alg" of the assertion must be none;
+a search matches parts of a number and shows neither memo nor items; a number is refused as long as an invoice has
 it, with the issue that client code in public expects; `PayPal-Request-Id` is ignored; "too many" says nothing of when
 to come back.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +19,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from connectors.sandbox import paypal_books as books
-from connectors.sandbox.base import Entry, Request, Response
+from connectors.sandbox.base import Entry, Refusal, Request, Response
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.paypal_books import Refused
@@ -26,6 +29,12 @@ CLIENT_ID = "sandbox-paypal-client-id"
 CLIENT_SECRET = "sandbox-paypal-client-secret"  # noqa: S105 - opens nothing but this emulator
 ACCESS_TOKEN = "A21AA-sandbox-access-token"  # noqa: S105
 EMAILS = ["seller@example.com", "billing@example.com"]
+MERCHANT, OTHER_MERCHANT = "7KQ2MX9RTW4HN", "3VBZ8CJ5PL6YD"
+"""Merchants whom the app can act for as a partner's. The first has agreed to it, the second has not."""
+PROFILES = {
+    "": EMAILS, MERCHANT: ["engraver@example.com", "billing@engraver.example"], OTHER_MERCHANT: ["else@example.com"],
+}  # fmt: skip
+"""The e-mail addresses of each account; "" is the app's own."""
 UNREADABLE = partial(Refused, 400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
 API = "/v2/invoicing"
 STATUSES = {"DRAFT": "draft", "SENT": "issued", "SCHEDULED": "issued", "PAID": "paid", "CANCELLED": "void"}
@@ -37,7 +46,7 @@ SEARCH = {"invoice_number": 25, "reference": 120, "memo": 500, "recipient_email"
 
 
 class PayPal(Gated):
-    """One merchant and the merchant's app."""
+    """The app's own account, and those of merchants who agreed that the app acts for them."""
 
     slug = "paypal"
     app = App(CLIENT_ID, CLIENT_SECRET, ACCESS_TOKEN, access_lives=32_400, grants=("client_credentials",))
@@ -53,6 +62,9 @@ invoicer_email = "{EMAILS[0]}"
         super().setup()
         self.today = "9999-12-31"
         """The merchant's own day: an invoice of a later one is scheduled. As it stands, none is."""
+        self.agreed = {MERCHANT}
+        """Who has granted the app the feature INVOICE_READ_WRITE."""
+        self._whose = ""
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -69,7 +81,7 @@ invoicer_email = "{EMAILS[0]}"
         return []
 
     def ledger(self) -> list[Entry]:
-        return [_entry(invoice) for invoice in self.shelf.all("invoice")]
+        return [_entry(invoice) for whose in PROFILES for invoice in self.shelf.all(f"invoice {whose}")]
 
     # -- the door --------------------------------------------------------------------------------------------------
 
@@ -80,7 +92,27 @@ invoicer_email = "{EMAILS[0]}"
         told = f"The token passed in was {'expired' if state == 'expired' else 'not found in the system'}"
         return Response.json(401, {"error": "invalid_token", "error_description": told})
 
+    def _merchant(self, assertion: str | None) -> str:
+        """Whose books a call is about: the app's own, or those of the merchant whom PayPal-Auth-Assertion names."""
+        if assertion is None:
+            return ""
+        try:
+            head, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in assertion.split(".")[:2])
+            whom = claims.get("payer_id") or claims.get("email")
+            good = head == {"alg": "none"} and claims["iss"] == CLIENT_ID and assertion.endswith(".") and whom
+        except (ValueError, KeyError, AttributeError, TypeError):
+            good, whom = False, None
+        if not good:
+            told = {"error": "invalid_subject", "error_description": "Subject Authentication failed"}
+            raise Refusal(Response.json(401, told))
+        found = next((one for one, emails in PROFILES.items() if whom == one or whom in emails), None)
+        if found not in self.agreed:
+            denied = "You do not have permission to access or perform operations on this resource."
+            raise Refused(403, "PERMISSION_DENIED", denied)
+        return found
+
     def route(self, request: Request) -> Response:
+        self._whose = self._merchant(request.headers.get("paypal-auth-assertion"))
         body = request.object(UNREADABLE) if request.body else {}
         match request.method, [unquote(part) for part in request.path.strip("/").split("/")][1:]:
             case "POST", ["invoicing", "invoices"]:
@@ -88,7 +120,7 @@ invoicer_email = "{EMAILS[0]}"
             case "POST", ["invoicing", "search-invoices"]:
                 return Response.json(200, self._found(request, body))
             case "GET", ["invoicing", "templates"]:
-                return Response.json(200, {"emails": EMAILS, "templates": [], "links": []})
+                return Response.json(200, {"emails": PROFILES[self._whose], "templates": [], "links": []})
             case "GET", ["invoicing", "invoices", found]:
                 return Response.json(200, self._one(found))
             case "DELETE", ["invoicing", "invoices", found]:
@@ -99,19 +131,24 @@ invoicer_email = "{EMAILS[0]}"
                 return self._cancelled(self._one(found), books.checked(body, NOTICE))
         raise Refused(404)
 
+    @property
+    def _kind(self) -> str:
+        """The shelf of the account that this call is about."""
+        return f"invoice {self._whose}"
+
     def _one(self, found: str) -> Doc:
-        one = self.shelf.get("invoice", found)
+        one = self.shelf.get(self._kind, found)
         if one is None:
             raise Refused(404, "INVALID_RESOURCE_ID", "The requested resource ID was not found.")
         return one
 
     def _put(self, invoice: Mapping[str, Any]) -> Doc:
-        return self.shelf.put("invoice", invoice["id"], invoice)
+        return self.shelf.put(self._kind, invoice["id"], invoice)
 
     def _created(self, request: Request, given: Doc) -> Response:
-        invoice = books.draft(given, EMAILS)
-        number = invoice["detail"].setdefault("invoice_number", f"{self.shelf.count('invoice') + 1:04}")
-        if any(one["detail"]["invoice_number"] == number for one in self.shelf.all("invoice")):
+        invoice = books.draft(given, PROFILES[self._whose])
+        number = invoice["detail"].setdefault("invoice_number", f"{self.shelf.count(self._kind) + 1:04}")
+        if any(one["detail"]["invoice_number"] == number for one in self.shelf.all(self._kind)):
             told = "Invoice number already exists. Please use a different invoice number."
             raise Refused(422, "DUPLICATE_INVOICE_NUMBER", told, "/detail/invoice_number")
         raw = uuid4().hex[:16].upper()
@@ -144,7 +181,7 @@ invoicer_email = "{EMAILS[0]}"
     def _deleted(self, invoice: Doc) -> Response:
         if invoice["status"] not in {"DRAFT", "SCHEDULED"}:
             raise Refused(422, "CANNOT_DELETE_INVOICE", "Only drafts and scheduled invoices can be deleted.")
-        self.shelf.drop("invoice", invoice["id"])
+        self.shelf.drop(self._kind, invoice["id"])
         return Response(204)
 
     def _found(self, request: Request, body: Doc) -> Mapping[str, Any]:
@@ -153,7 +190,7 @@ invoicer_email = "{EMAILS[0]}"
         page, size = int(request.query.get("page", 1)), int(request.query.get("page_size", 20))
         if not (1 <= page <= 1000 and 1 <= size <= 100):
             raise Refused(400, "INVALID_INTEGER_MAX_VALUE", "The page is too large.", "/page_size")
-        hits = [one for one in self.shelf.all("invoice") if _matches(one, asked)][::-1]
+        hits = [one for one in self.shelf.all(self._kind) if _matches(one, asked)][::-1]
         rows = [_short(one) for one in hits[(page - 1) * size : page * size]]
         counted = {"total_items": len(hits), "total_pages": -(-len(hits) // size)}
         return {**(counted if request.query.get("total_required") == "true" else {}), "items": rows, "links": []}

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
+from connectors.platforms.paypal import PayPal
 from connectors.sandbox import paypal as sandbox
 from connectors.sandbox.base import Request
 from tests.contract.samples.base import Recorded, Samples
 
+# {"alg":"none"} and {"iss":"sandbox-paypal-client-id","payer_id":"7KQ2MX9RTW4HN"}, each in base64url
+ASSERTION = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJzYW5kYm94LXBheXBhbC1jbGllbnQtaWQiLCJwYXllcl9pZCI6IjdLUTJNWDlSVFc0SE4ifQ."
+FOR_MERCHANT = {"paypal-auth-assertion": ASSERTION}
 
-def call(emulator: Any, path: str, body: Any) -> Any:
+
+def call(emulator: Any, path: str, body: Any, more: Mapping[str, str] | None = None) -> Any:
     """One call on the emulator itself, as another app of the same merchant."""
-    headers = {"authorization": f"Bearer {sandbox.ACCESS_TOKEN}", "prefer": "return=representation"}
+    headers = {"authorization": f"Bearer {sandbox.ACCESS_TOKEN}", "prefer": "return=representation", **(more or {})}
     response = emulator.handle(Request("POST", f"/v2/invoicing/{path}", headers, json.dumps(body).encode()))
     assert 200 <= response.status < 300, response.body
     return json.loads(response.body or b"null")
 
 
-def void_by_hand(emulator: Any, invoice: str) -> None:
-    call(emulator, f"invoices/{invoice}/cancel", {"send_to_recipient": False})
+def void_by_hand(emulator: Any, invoice: str, more: Mapping[str, str] | None = None) -> None:
+    call(emulator, f"invoices/{invoice}/cancel", {"send_to_recipient": False}, more)
 
 
-def steal_number(emulator: Any, reference: str) -> None:
+def steal_number(emulator: Any, reference: str, more: Mapping[str, str] | None = None) -> None:
     """Somebody bills somebody else under our reference."""
     given = {
         "detail": {"invoice_number": reference, "currency_code": "GBP"},
@@ -32,8 +40,8 @@ def steal_number(emulator: Any, reference: str) -> None:
             {"name": "Something else", "quantity": "1", "unit_amount": {"currency_code": "GBP", "value": "9.99"}}
         ],
     }
-    made = call(emulator, "invoices", given)
-    call(emulator, f"invoices/{made['id']}/send", {"send_to_recipient": False})
+    made = call(emulator, "invoices", given, more)
+    call(emulator, f"invoices/{made['id']}/send", {"send_to_recipient": False}, more)
 
 
 def gbp(value: str) -> dict[str, str]:
@@ -138,3 +146,16 @@ SAMPLES = Samples(
     void_by_hand=void_by_hand,
     steal_number=steal_number,
 )
+
+VARIANTS = {
+    "partner": (
+        PayPal,
+        dataclasses.replace(
+            SAMPLES,
+            settings={"merchant": sandbox.MERCHANT, "invoicer_email": sandbox.PROFILES[sandbox.MERCHANT][1]},
+            void_by_hand=partial(void_by_hand, more=FOR_MERCHANT),
+            steal_number=partial(steal_number, more=FOR_MERCHANT),
+        ),
+    )
+}
+"""A partner's app acts for a merchant."""
