@@ -282,7 +282,7 @@ class Turn:
             credentials.refused(self.tenant, documents.platform)
         for error in errors:
             if isinstance(error, Throttled) and error.status == 429:
-                limits.pause(self.tenant, error.retry_after or 1.0)
+                limits.pause(self.tenant, documents.platform.facts, error.retry_after or 1.0)
         if None in errors:
             limits.worked(self.tenant)
         elif any(isinstance(error, Unavailable | Unauthorized) for error in errors):

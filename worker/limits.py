@@ -244,7 +244,7 @@ def take(tenant: str, facts: Facts, want: int) -> Permits:
     batch = new_id()
     limits = _limits(facts)
     numbers = [value for calls, per in limits for value in (calls, per)]
-    keys = [_key(tenant, "pause"), *_window_keys(tenant, facts)]
+    keys = [*_pause_keys(tenant, facts), *_window_keys(tenant, facts)]
     if testpoints.without("quota"):
         return Permits(tenant, facts, [f"{batch}:{n}" for n in range(want)], 0.0, want * 10)
     try:
@@ -277,24 +277,36 @@ def _limits(facts: Facts) -> list[tuple[int, float]]:
 
 
 def _window_keys(tenant: str, facts: Facts) -> list[str]:
-    if facts.quotas_of:
-        tenant = f"{facts.quotas_of}:{tenant.partition(':')[2]}"
-    return [_key(tenant, f"{calls}/{per:g}s") for calls, per in _limits(facts)]
+    counted = _counted(tenant, facts)
+    return [_key(counted, f"{calls}/{per:g}s") for calls, per in _limits(facts)]
+
+
+def _pause_keys(tenant: str, facts: Facts) -> tuple[str, str]:
+    """The pause of those who share the tenant's quotas, and that of its own breaker: it may be its tokens that fail."""
+    return _key(_counted(tenant, facts), "pause"), _key(tenant, "broken")
+
+
+def _counted(tenant: str, facts: Facts) -> str:
+    """The tenant whose quotas these are: another one's with `Facts.quotas_of`."""
+    return f"{facts.quotas_of}:{tenant.partition(':')[2]}" if facts.quotas_of else tenant
 
 
 def _key(tenant: str, what: str) -> str:
     return f"billhook:limit:{tenant}:{what}"
 
 
-def pause(tenant: str, seconds: float) -> None:
-    """Nobody gets a permit of the tenant for that long (a 429 said so, or the breaker is open). Never shortens."""
-    key = _key(tenant, "pause")
+def pause(tenant: str, facts: Facts, seconds: float) -> None:
+    """Nobody who shares the tenant's quotas gets a permit for that long: a 429 said so. Never shortens."""
+    _stay_away(_pause_keys(tenant, facts)[0], seconds)
+
+
+def _stay_away(key: str, seconds: float) -> None:
     try:
         client = runtime.redis_client()
         if client.pttl(key) < seconds * 1000:
             client.set(key, "1", px=max(1, int(seconds * 1000)))
     except redis.RedisError as error:
-        log.warning("%s cannot be paused: %s", tenant, error)
+        log.warning("%s cannot be kept: %s", key, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,16 +324,18 @@ def state(tenants: Mapping[str, Facts]) -> dict[str, State]:
     seconds, micros = client.time()  # type: ignore[misc]
     pipe = client.pipeline(transaction=False)
     for tenant, facts in tenants.items():
-        pipe.pttl(_key(tenant, "pause"))
+        for key in _pause_keys(tenant, facts):
+            pipe.pttl(key)
         pipe.get(_key(tenant, "failures"))
         for key in _window_keys(tenant, facts):
             pipe.zcount(key, float(seconds) + float(micros) / 1_000_000, "+inf")
     answers = iter(pipe.execute())
     found = {}
     for tenant, facts in tenants.items():
-        paused, failures = max(0, next(answers)) / 1000, int(next(answers) or 0)
+        paused, broken = (max(0, next(answers)) / 1000 for _ in range(2))
+        failures = int(next(answers) or 0)
         left = {f"{per:g}s" if per else "at once": max(0, calls - next(answers)) for calls, per in _limits(facts)}
-        found[tenant] = State(left, paused, paused > 0 and failures >= BREAKS_AFTER)
+        found[tenant] = State(left, max(paused, broken), broken > 0 and failures >= BREAKS_AFTER)
     return found
 
 
@@ -344,7 +358,7 @@ def failed(tenant: str) -> None:
         seconds = min(300.0, 5.0 * 2 ** min(count - BREAKS_AFTER, 6))
         said = {"tenant": tenant, "count": count, "seconds": seconds}
         log.warning("breaker opened: calls to %s failed in a row, nothing is sent for a while", tenant, extra=said)
-        pause(tenant, seconds)
+        _stay_away(_key(tenant, "broken"), seconds)
 
 
 def worked(tenant: str) -> None:

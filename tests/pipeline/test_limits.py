@@ -110,8 +110,8 @@ def test_a_dead_workers_permits_come_back(client: Any, tenant: str, eventually: 
 
 
 def test_a_pause_holds_for_everybody_and_never_shrinks(client: Any, tenant: str, eventually: Eventually) -> None:
-    limits.pause(tenant, 0.6)
-    limits.pause(tenant, 0.1)
+    limits.pause(tenant, facts(), 0.6)
+    limits.pause(tenant, facts(), 0.1)
     nothing = limits.take(tenant, facts(), 1)
     assert nothing.granted == 0
     assert 0.3 < nothing.wait <= 0.6
@@ -146,7 +146,7 @@ def test_without_redis_there_is_no_permit(tenant: str, monkeypatch: pytest.Monke
     nobody = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr(runtime, "redis_client", lambda: nobody)
     assert limits.take(tenant, facts(), 1).granted == 0
-    limits.pause(tenant, 1)
+    limits.pause(tenant, facts(), 1)
     limits.failed(tenant)
     limits.worked(tenant)
 

@@ -63,6 +63,22 @@ def test_two_platforms_of_one_company_draw_on_the_same_quotas(tenant: str) -> No
     assert limits.take(f"intuit:{uuid4()}", ways[1][1], 4).granted == 4, "another company has its own"
 
 
+def test_two_platforms_of_one_company_stay_away_together_but_each_has_a_breaker_of_its_own(tenant: str) -> None:
+    """A 429 counts the company's calls; a breaker may have opened because one account's tokens were refused."""
+    company = tenant.partition(":")[2]
+    ways = {f"{slug}:{company}": platform(slug).facts for slug in ("quickbooks", "intuit")}
+    for _ in range(limits.BREAKS_AFTER):
+        limits.failed(f"quickbooks:{company}")
+    assert [limits.take(one, of, 1).granted for one, of in ways.items()] == [0, 1]
+    assert [state.broken for state in limits.state(ways).values()] == [True, False]
+    limits.pause(f"quickbooks:{company}", platform("quickbooks").facts, 60)
+    assert limits.take(f"intuit:{company}", platform("intuit").facts, 1).wait > 50
+    standing = limits.state(ways)
+    assert [state.paused > 50 for state in standing.values()] == [True, True]
+    assert not standing[f"intuit:{company}"].broken
+    assert limits.take(f"intuit:{uuid4()}", platform("intuit").facts, 1).granted == 1, "another company goes on"
+
+
 def test_a_quota_says_how_many_calls_it_leaves(tenant: str) -> None:
     of = facts(5, Quota(20, timedelta(minutes=1)))
     assert [(p.granted, p.room) for p in (limits.take(tenant, of, 3), limits.take(tenant, of, 9))] == [(3, 17), (2, 15)]
