@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from connectors.sandbox.odoo_books import Books, Failure, label
+from connectors.sandbox.savepoint import savepoint
 
 Record = tuple[int, int, dict[str, str], list[dict[str, str]]]
 """First row, last row, its own cells, and those of its lines."""
@@ -41,7 +42,8 @@ def load(books: Books, model: str, columns: list[str], rows: list[list[str]], sp
         try:
             if spoil and place == len(records) - 1:
                 raise Wrong("partner_id", "No matching record found for database id '0' in field 'Partner'")
-            ids.append(_saved(books, model, cells, lines))
+            with savepoint(books.db):
+                ids.append(_saved(books, model, cells, lines))
         except (Wrong, Failure) as error:
             said = {"type": "error", "message": str(error), "record": place, "rows": {"from": first, "to": last}}
             messages.append({**said, "field": error.field} if isinstance(error, Wrong) else said)

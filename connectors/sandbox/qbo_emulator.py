@@ -155,11 +155,15 @@ class Company(Gated):
         if not request.path.endswith("/pdf") and "json" not in request.headers.get("accept", ""):
             return bodies.xml_fault(400, "ValidationFault", "2010", "This sandbox speaks JSON", "Accept: …/json", now)
         key = request.query.get("requestid") if request.method == "POST" else None
+        scope = None if key is None else self._scope(request, key)
+        act = partial(self.carried_out, request, lambda: self._route(request, request.fault == "refuse_element"))
+        return self.replays.once(scope, request, act)
+
+    def told(self, act: Callable[[], Response]) -> Response:
         try:
-            scope = None if key is None else self._scope(request, key)
+            return super().told(act)
         except Invalid as error:
-            return bodies.refusal(error, now)
-        return self.replays.once(scope, request, lambda: self.carried_out(request, lambda: self._told(request)))
+            return bodies.refusal(error, self.clock())
 
     def _scope(self, request: Request, key: str) -> str:
         batch = request.path == f"{COMPANY}/batch"
@@ -171,18 +175,11 @@ class Company(Gated):
             bodies.check_length("bId", ident, 10)
         return "\n".join((key, *ids))
 
-    def _told(self, request: Request) -> Response:
-        parts = [unquote(part) for part in request.path.removeprefix(COMPANY).strip("/").split("/")]
-        try:
-            return self._route(request, parts, request.fault == "refuse_element")
-        except Invalid as error:
-            return bodies.refusal(error, self.clock())
-
     # -- routes ----------------------------------------------------------------------------------------------------
 
-    def _route(self, request: Request, parts: list[str], spoil: bool) -> Response:
+    def _route(self, request: Request, spoil: bool) -> Response:
         reads, now = request.method == "GET", self.clock()
-        match parts:
+        match [unquote(part) for part in request.path.removeprefix(COMPANY).strip("/").split("/")]:
             case ["query"]:
                 statement = request.query.get("query", "") if reads else request.body.decode()
                 return Response.json(200, {"QueryResponse": self.books.query(statement), "time": bodies.moment(now)})

@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -232,15 +233,10 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
         good = True
         self.db.execute("SAVEPOINT together")
         for place, part in enumerate(parts):
-            try:
-                if spoil and place == len(parts) - 1:
-                    raise Refused("FIELD_CUSTOM_VALIDATION_EXCEPTION", "refused by a validation rule")
-                with savepoint(self.db):
-                    status, value = self._resource(
-                        part["method"], *_address(part["url"], ids), _linked(part.get("body"), ids), {}
-                    )
-            except Refused as refused:
-                status, value, good = refused.status, [refused.error], False
+            spoilt = spoil and place == len(parts) - 1
+            act = partial(self._composed, part, ids)
+            status, value = self._attempted(act, "FIELD_CUSTOM_VALIDATION_EXCEPTION" if spoilt else "")
+            good = good and status < 400
             if isinstance(value, dict) and "id" in value:
                 ids[part["referenceId"]] = value["id"]
             answers.append(_part(part, status, value))
@@ -257,16 +253,25 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
             raise Refused("INVALID_INPUT", f"Batch request exceeds the limit of {MOST_PARTS} subrequests")
         results = []
         for place, part in enumerate(parts):
-            try:
-                if spoil and place == len(parts) - 1:
-                    raise Refused("INVALID_API_INPUT", "refused by a validation rule")
-                path = part["url"].partition("/")[2]
-                with savepoint(self.db):
-                    status, value = self._resource(part["method"], path.split("/"), part.get("richInput"), {})
-            except Refused as refused:
-                status, value = refused.status, [refused.error]
+            path = part["url"].partition("/")[2].split("/")
+            act = partial(self._resource, part["method"], path, part.get("richInput"), {})
+            spoilt = spoil and place == len(parts) - 1
+            status, value = self._attempted(act, "INVALID_API_INPUT" if spoilt else "")
             results.append({"statusCode": status, "result": value})
         return {"hasErrors": any(one["statusCode"] >= 400 for one in results), "results": results}
+
+    def _composed(self, part: Mapping[str, Any], ids: Mapping[str, str]) -> tuple[int, Any]:
+        return self._resource(part["method"], _address(part["url"], ids), _linked(part.get("body"), ids), {})
+
+    def _attempted(self, act: Callable[[], tuple[int, Any]], spoilt: str) -> tuple[int, Any]:
+        """Status and body of one part; `spoilt`: refused with this code."""
+        try:
+            with savepoint(self.db):
+                if spoilt:
+                    raise Refused(spoilt, "refused by a validation rule")
+                return act()
+        except Refused as refused:
+            return refused.status, [refused.error]
 
     # -- for strangers -----------------------------------------------------------------------------------------------
 
@@ -327,9 +332,9 @@ def _part(part: Mapping[str, Any], status: int, value: Any) -> dict[str, Any]:
     return {"body": value, "httpHeaders": {}, "httpStatusCode": status, "referenceId": part["referenceId"]}
 
 
-def _address(url: str, ids: Mapping[str, str]) -> tuple[list[str]]:
+def _address(url: str, ids: Mapping[str, str]) -> list[str]:
     """The path of a part below the version, with the ids that earlier parts made."""
-    return ([unquote(_linked(part, ids)) for part in url.removeprefix(DATA).strip("/").split("/")],)
+    return [unquote(_linked(part, ids)) for part in url.removeprefix(DATA).strip("/").split("/")]
 
 
 def _linked(value: Any, ids: Mapping[str, str]) -> Any:
