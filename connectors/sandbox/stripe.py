@@ -21,8 +21,8 @@ from connectors.sandbox import stripe_forms as forms
 from connectors.sandbox import stripe_invoices as invoices
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
 from connectors.sandbox.replays import Replays
+from connectors.sandbox.stripe_accounts import CONNECTED, Connections
 from connectors.sandbox.stripe_books import TABLES, Books, Document
-from connectors.sandbox.stripe_connect import CONNECTED, Connections
 from connectors.sandbox.stripe_forms import BOOL, TEXT, Refused, Spec, checked, invalid, nested
 
 KEYS = {

@@ -14,7 +14,7 @@ from connectors.errors import Rejected, Unauthorized
 from connectors.http import Http
 from connectors.platforms.stripe import Stripe
 from connectors.sandbox import stripe as sandbox
-from connectors.sandbox.stripe_connect import CLIENT_ID, CODE_LIVES, CONNECTED
+from connectors.sandbox.stripe_accounts import CLIENT_ID, CODE_LIVES, CONNECTED
 from tests.contract import orders
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.samples.stripe import KEY, OWN_KEY, call

@@ -16,7 +16,7 @@ from connectors.model import Address, Party, Status
 from connectors.platforms.documents import CustomerDraft, Hit
 from connectors.platforms.stripe import Stripe
 from connectors.platforms.stripe_words import StripeCredentials, StripeSettings, form
-from connectors.sandbox.stripe_connect import CLIENT_ID, CONNECTED
+from connectors.sandbox.stripe_accounts import CLIENT_ID, CONNECTED
 from tests.contract.samples.stripe import KEY, VERSION
 from tests.kit.processes import Processes, free_port
 from tests.unit.served_stripe import Served, Try

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from connectors.errors import Duplicate, Rejected, Throttled, Unauthorized, Uncertain
 from connectors.platforms.stripe import Stripe
 from connectors.sandbox.base import Request
-from connectors.sandbox.stripe_connect import CONNECTED
+from connectors.sandbox.stripe_accounts import CONNECTED
 from tests.contract.samples.base import Recorded, Samples
 
 KEY = "sk_test_sandbox"
