@@ -93,10 +93,6 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         key = number if number.startswith(words.OURS) else None
         return RemoteCustomer(id=raw["id"], key=key, name=raw["name"], email=raw.get("email"))
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
-        document = self.document(answer.json())
-        return document.id, document
-
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     """Invoices: open by the call that creates them. Before it the customer's invoices are looked through."""
@@ -116,9 +112,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         near = [raw for raw in raws if draft.draft.reference == raw["invoiceNumber"] or words.key_in(raw) == draft.key]
         return choosing.unfinished(draft, map(self.platform.invoice, near), words.TITLE)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        document = self.platform.invoice(answer.json())
-        return document.id, document
+    def document(self, raw: words.Raw) -> RemoteInvoice:
+        return self.platform.invoice(raw)
 
 
 class BillCom(Platform):

@@ -14,6 +14,7 @@ from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, minor_units
 from connectors.platforms import rows, texts
 from connectors.platforms.base import PostedAtOnce
+from connectors.platforms.currencies import in_decimals
 from connectors.platforms.documents import CustomerDraft
 
 TITLE = "BILL"
@@ -116,8 +117,7 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: BillComSettings) ->
             f"{order}: its currency {draft.currency} is not among the account's currencies "
             f"({', '.join(settings.currencies)}); BILL would bill it as dollars"
         )
-    if minor_units(draft.currency) > 2:
-        raise Rejected(f"{order}: BILL keeps two decimals, {draft.currency} has {minor_units(draft.currency)}")
+    in_decimals(2, draft.currency, order, TITLE)
     found = rows.spread(draft)
     fields = {
         "customer": {"id": customer_id},

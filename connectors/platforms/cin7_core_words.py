@@ -18,6 +18,7 @@ from connectors.http import dump_json
 from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, rounded
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
+from connectors.platforms.currencies import configured
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
 from connectors.platforms.rows import Row, coded, spread, without_tax
 from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, placed, short, sized, without_empty
@@ -186,12 +187,8 @@ def sale(planned: PlannedInvoice, settings: Cin7CoreSettings) -> str:
 def currency_rate(draft: InvoiceDraft, settings: Cin7CoreSettings) -> Decimal:
     if draft.currency == settings.base_currency:
         return Decimal(1)
-    if draft.currency not in settings.currency_rates:
-        raise Rejected(
-            f"order {draft.order_ref}: {TITLE} wants the rate of {draft.currency} in {settings.base_currency}: set "
-            f"currency_rates.{draft.currency} in the account's settings"
-        )
-    return settings.currency_rates[draft.currency]
+    what = f"order {draft.order_ref}"
+    return configured(settings.currency_rates, draft.currency, what, TITLE, "currency_rates")
 
 
 def order(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:

@@ -197,7 +197,14 @@ class Documents(Generic[D, R]):
     def made(self, request: Request, answer: Answer) -> tuple[str, R | None]:
         """From a step's answer: the remote id it made, and the document as it now is (None if the answer does not
         show it). `request` is as it was sent, ids filled in. Any exception but a `ConnectorError` means an unreadable
-        answer: the step is uncertain."""
+        answer: the step is uncertain.
+
+        As it stands here: the answer is the document. Where it is not, that is overridden."""
+        document = self.document(self.platform.value(answer))
+        return document.id, document
+
+    def document(self, raw: Any) -> R:
+        """The document as what an answer shows, in our words. May raise anything on an unexpected body."""
         raise NotImplementedError
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:

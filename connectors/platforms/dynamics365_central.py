@@ -90,9 +90,8 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         best = words.chosen(draft, found, name)
         return Hit(best) if best else None
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
-        found = customer(answer.json())
-        return found.id, found
+    def document(self, raw: Any) -> RemoteCustomer:
+        return customer(raw)
 
 
 def customer(raw: Any) -> RemoteCustomer:

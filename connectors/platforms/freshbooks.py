@@ -67,9 +67,8 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         living = sorted((raw for raw in listed if raw["vis_state"] == 0), key=lambda raw: int(raw["id"]))
         return choosing.known(draft, map(words.customer, living), TITLE)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
-        customer = words.customer(answer.json()["response"]["result"]["client"])
-        return customer.id, customer
+    def document(self, raw: Any) -> RemoteCustomer:
+        return words.customer(_result(raw)["client"])
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -95,9 +94,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         step = "issue" if self.platform.settings.issue else None
         return choosing.unfinished(draft, map(words.document, listed), TITLE, step)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
-        document = words.document(answer.json()["response"]["result"]["invoice"])
-        return document.id, document
+    def document(self, raw: Any) -> RemoteInvoice:
+        return words.document(_result(raw)["invoice"])
 
 
 class FreshBooks(Platform):
@@ -213,7 +211,7 @@ class FreshBooks(Platform):
         return found
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        return self.told(self.ask(self._path(remote_id)), lambda body: words.document(_result(body)["invoice"]))
+        return self.told(self.ask(self._path(remote_id)), self.invoices.document)
 
     def send(self, remote_id: str, key: str) -> None:
         """To the client's own address: FreshBooks takes it where no recipients are named."""

@@ -85,7 +85,9 @@ class Customers(Records[CustomerDraft, RemoteCustomer]):
         if draft.party.email:
             known.append(f"LOWER(email) IN {words.one_of([draft.party.email.lower()])}")
         shown = rows(self.platform, f"{words.CUSTOMERS} AND ({' OR '.join(known)})", dict)
-        wanted = words.currency(draft.currency, self.platform.settings) if draft.currency else None
+        wanted = (
+            words.currency(draft.currency, self.platform.settings, draft.party.display_name) if draft.currency else None
+        )
         alike = [row for row in shown if wanted is None or str(row.get("currency")) == wanted]
         found = choosing.customer(draft, [words.found_customer(row, draft) for row in alike], words.TITLE)
         if (found is None or found.key != draft.key) and (raw := self.own(draft)):

@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from connectors.errors import Rejected
-from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status, minor_units
+from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status
 from connectors.platforms.base import PostedAtOnce
+from connectors.platforms.currencies import configured, in_decimals
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
 from connectors.platforms.rows import Row, coded, spread, told
 from connectors.platforms.texts import distinct_name, fits, key_in, marked, placed, without_empty
@@ -77,16 +77,10 @@ def one_of(values: list[str]) -> str:
     return "(" + ", ".join(f"'{value}'" for value in quoted) + ")"
 
 
-def currency(code: str, settings: NetSuiteSettings) -> str:
+def currency(code: str, settings: NetSuiteSettings, what: str) -> str:
     """The currency's internal id. Raises `Rejected` naming the setting that lacks it."""
-    if minor_units(code) > 2:
-        raise Rejected(f"{TITLE} keeps two decimals, {code} has {minor_units(code)}: invoice this order elsewhere")
-    if code not in settings.currencies:
-        raise Rejected(
-            f"no id is configured for {code} on {TITLE}: set currencies.{code} in the account's settings"
-            " (`billhook account options` lists the choices)"
-        )
-    return settings.currencies[code]
+    in_decimals(2, code, what, TITLE)
+    return configured(settings.currencies, code, what, TITLE)
 
 
 def customer(draft: CustomerDraft, settings: NetSuiteSettings) -> dict[str, Any]:
@@ -98,7 +92,7 @@ def customer(draft: CustomerDraft, settings: NetSuiteSettings) -> dict[str, Any]
             "email": draft.party.email,
             "phone": draft.party.phone,
             "subsidiary": _ref(settings.subsidiary),
-            "currency": _ref(currency(draft.currency, settings)) if draft.currency else None,
+            "currency": _ref(currency(draft.currency, settings, draft.party.display_name)) if draft.currency else None,
             "addressBook": _book(draft.billing_address, draft.party),
         }
     )
@@ -133,7 +127,7 @@ def invoice(planned: PlannedInvoice, settings: NetSuiteSettings) -> dict[str, An
             "entity": _ref(planned.customer_id),
             "subsidiary": _ref(settings.subsidiary),
             "customForm": _ref(settings.custom_form),
-            "currency": _ref(currency(draft.currency, settings)),
+            "currency": _ref(currency(draft.currency, settings, f"order {draft.order_ref}")),
             "tranDate": draft.issued_on.isoformat(),
             "dueDate": draft.due_on.isoformat(),
             "terms": _ref(settings.terms),

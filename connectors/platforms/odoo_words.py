@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Self
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from connectors.errors import Rejected
-from connectors.model import Amount, InvoiceDraft, Line, RemoteInvoice, Status, Tax, rounded
+from connectors.model import Amount, InvoiceDraft, RemoteInvoice, Status, rounded
+from connectors.platforms import rows as order_rows
 from connectors.platforms.base import Choice, PlatformSettings
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.odoo_protocols import Protocol
-from connectors.platforms.rows import coded, percent
 from connectors.platforms.texts import BEFORE_KEY, key_in
 
 LONGEST = 255
@@ -160,7 +160,7 @@ def external_id(kind: str, key: str) -> str:
 def tax_choice(raw: Mapping[str, Any]) -> Choice:
     """A sales tax in percent as something to choose."""
     name = "inclusive_tax" if raw["price_include"] else "tax"
-    return Choice(setting=name, key=percent(raw["amount"]), value=str(raw["id"]), title=raw["name"])
+    return Choice(setting=name, key=order_rows.percent(raw["amount"]), value=str(raw["id"]), title=raw["name"])
 
 
 def journal_choice(raw: Mapping[str, Any]) -> Choice:
@@ -271,47 +271,21 @@ def written_lines(rows: Sequence[Row], settings: OdooSettings) -> list[list[Any]
 
 def rows_of(draft: InvoiceDraft, settings: OdooSettings) -> list[Row]:
     """Lines, shipping, and the order's discount as a negative line (Odoo's discount of a line is a percentage)."""
-    return list(_rows(draft, settings))
+    return [_row(row, draft, settings) for row in order_rows.rows(draft)]
 
 
-def _rows(draft: InvoiceDraft, settings: OdooSettings) -> Iterator[Row]:
-    one = Decimal(1)
-    for line in draft.lines:
-        yield _line(draft, line, _tax_id(draft, line.tax, settings))
-    if draft.shipping and draft.shipping.amount:
-        extra = draft.shipping
-        yield Row(extra.description or "Shipping", one, extra.amount, _tax_id(draft, extra.tax, settings))
-    if draft.discount and draft.discount.amount:
-        off = draft.discount
-        yield Row(off.description or "Order discount", one, -off.amount, _tax_id(draft, off.tax, settings))
-
-
-def _line(draft: InvoiceDraft, line: Line, tax: int | None) -> Row:
-    """The line as it is where Odoo can hold it; else one of its amount, which says how that came about.
+def _row(row: order_rows.Row, draft: InvoiceDraft, settings: OdooSettings) -> Row:
+    """The row as it is where Odoo can hold it; else one of its amount, which says how that came about.
 
     Odoo keeps two decimals of prices, quantities and percentages, unless the merchant has set more.
     """
-    text = f"[{line.sku}] {line.description}" if line.sku else line.description
-    text = "\n".join([text, *(f"{name}: {value}" for name, value in line.attributes.items())])
-    gross = line.quantity * line.unit_price
-    percent = line.discount * 100 / gross if gross else Decimal(0)
-    if all(value == round(value, 2) for value in (line.quantity, line.unit_price, percent)):
-        return Row(text, line.quantity, line.unit_price, tax, percent.quantize(CENT) if percent else Decimal(0))
-    made = f"{_plain(line.quantity)} × {_plain(line.unit_price)}"
-    if line.discount:
-        made += f", less {_plain(line.discount)}"
-    return Row(f"{text}\n{made} {draft.currency}", Decimal(1), line.amount(draft.currency), tax)
-
-
-def _plain(value: Decimal) -> str:
-    return f"{value.normalize():f}"
-
-
-def _tax_id(draft: InvoiceDraft, tax: Tax | None, settings: OdooSettings) -> int | None:
-    if tax is None:
-        return None
     name, known = ("inclusive_tax", settings.inclusive_tax) if draft.tax_included else ("tax", settings.tax)
-    return coded(known, tax.rate, draft, "Odoo", name)
+    tax = order_rows.coded_if_any(known, row.rate, draft, "Odoo", name)
+    gross = row.quantity * row.unit
+    off = row.discount * 100 / gross if gross else Decimal(0)
+    if all(value == round(value, 2) for value in (row.quantity, row.unit, off)):
+        return Row(row.description, row.quantity, row.unit, tax, off.quantize(CENT) if off else Decimal(0))
+    return Row(f"{row.description}\n{row.calculation()}", Decimal(1), row.amount, tax)
 
 
 def invoice(raw: Mapping[str, Any], version: int) -> RemoteInvoice:

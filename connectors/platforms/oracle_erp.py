@@ -114,10 +114,6 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         ours = [self.document(raw) for raw in raws if raw["TransactionSource"] == source]
         return choosing.unfinished(draft, ours, words.TITLE)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        document = self.document(answer.json())
-        return document.id, document
-
     def create(self, attempt: Attempt[PlannedInvoice]) -> Outcome[RemoteInvoice]:
         """A refusal is believed only when the number is not there: how Fusion words "taken" is not published."""
         outcome = super().create(attempt)
@@ -165,8 +161,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             refused = Unavailable(said, status=error.status, sample=error.sample)
         return [Outcome(error=refused, sample=refused.sample) if hit is None else _taken(error, hit) for hit in hits]
 
-    @staticmethod
-    def document(raw: Mapping[str, Any]) -> RemoteInvoice:
+    def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
         """An invoice that was set back to Incomplete is on nobody's balance: since we make none, it was taken back."""
         due, total = words.total(raw["InvoiceBalanceAmount"]), words.total(raw["EnteredAmount"])
         status = {"Complete": Status.ISSUED, "Incomplete": Status.VOID}[raw["InvoiceStatus"]]
@@ -295,7 +290,9 @@ class OracleErp(Platform):
         return self.told(answer, whole)
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        return self.told(self.ask(f"{INVOICES}/{quote(remote_id, safe='')}", {"onlyData": "true"}), Invoices.document)
+        return self.told(
+            self.ask(f"{INVOICES}/{quote(remote_id, safe='')}", {"onlyData": "true"}), self.invoices.document
+        )
 
     def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Possible while nothing is applied to it and it is not accounted for; else Fusion refuses."""

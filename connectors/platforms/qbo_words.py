@@ -16,9 +16,10 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from connectors.errors import Rejected
 from connectors.http import Answer
-from connectors.model import Address, Amount, Currency, InvoiceDraft, Party, minor_units, rounded
+from connectors.model import Address, Amount, Currency, InvoiceDraft, Party, rounded
 from connectors.platforms.base import Choice, PostedAtOnce, choices
 from connectors.platforms.countries import alpha_3
+from connectors.platforms.currencies import in_decimals
 from connectors.platforms.documents import CustomerDraft
 from connectors.platforms.rows import Row, coded, percent, priced, rows
 from connectors.platforms.texts import BEFORE_KEY, fits, marked, placed, without_empty
@@ -225,8 +226,7 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: QuickBooksSettings)
             f"order {draft.order_ref} is in {draft.currency}, the company has {settings.home_currency} only: "
             "turn on multicurrency there and set multicurrency = true"
         )
-    if minor_units(draft.currency) > 2:
-        raise Rejected(f"order {draft.order_ref}: QuickBooks keeps two decimals, {draft.currency} has more")
+    in_decimals(2, draft.currency, f"order {draft.order_ref}", TITLE)
     found = rows(draft)
     if len(found) > MOST_LINES:
         raise Rejected(f"order {draft.order_ref} has {len(found)} lines; QuickBooks takes {MOST_LINES}")

@@ -236,9 +236,11 @@ def coded(table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title:
     return table[rate]
 
 
-def coded_if_any(table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title: str) -> T | None:
+def coded_if_any(
+    table: Mapping[Decimal, T], rate: Decimal, draft: InvoiceDraft, title: str, setting: str = "tax"
+) -> T | None:
     """`coded`, where a line of 0 % may go without a code."""
-    return coded(table, rate, draft, title) if rate or rate in table else None
+    return coded(table, rate, draft, title, setting) if rate or rate in table else None
 
 
 def percent(rate: Any) -> str:

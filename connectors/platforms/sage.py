@@ -83,10 +83,6 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         name = raw.get("name") or raw.get("displayed_as")
         return RemoteCustomer(id=raw["id"], key=texts.key_in(raw.get("notes")), name=name, email=email)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
-        document = self.document(answer.json())
-        return document.id, document
-
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     """Sales invoices: a draft, read back and compared, then released, which gives it its number."""

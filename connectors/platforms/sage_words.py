@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from connectors.errors import Rejected
 from connectors.model import Amount, InvoiceDraft, minor_units
 from connectors.platforms import rows, texts
 from connectors.platforms.base import PlatformSettings
+from connectors.platforms.currencies import in_decimals
 from connectors.platforms.documents import CustomerDraft
 
 TITLE = "Sage"
@@ -65,8 +65,7 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SageSettings) -> tu
 
     Every tax is stated as the order has it, so totals are sums of what was sent; only the tax on shipping is Sage's
     own, and where that would not be the order's, shipping is a line like the others."""
-    if minor_units(draft.currency) > 2:
-        raise Rejected(f"order {draft.order_ref}: Sage keeps two decimals, {draft.currency} has three")
+    in_decimals(2, draft.currency, f"order {draft.order_ref}", TITLE)
     found = rows.spread(draft)
     header = [row for row in found if row.kind == "shipping" and _computed(row, draft) == row.tax]
     said = ["the order discount was taken off the lines"] if draft.discount and draft.discount.amount else []

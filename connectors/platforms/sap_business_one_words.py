@@ -22,6 +22,7 @@ from pydantic import Field
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PostedAtOnce
+from connectors.platforms.currencies import configured
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
 from connectors.platforms.rows import ONE, Rounding, Row, coded, rounded_off, spread, told, without_tax
 from connectors.platforms.texts import fits, placed, without_empty
@@ -65,19 +66,14 @@ def row_code(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
-def currency(code: str, settings: SapBusinessOneSettings) -> str:
+def currency(code: str, settings: SapBusinessOneSettings, what: str) -> str:
     """The company's code of a currency. Raises `Rejected` naming the setting that lacks it."""
     if minor_units(code) != 2:
         raise Rejected(
             f"{TITLE} rounds {code} by the company's display settings, which Billhook cannot see: only currencies of "
             "two decimals are invoiced there"
         )
-    if code not in settings.currencies:
-        raise Rejected(
-            f"no code is configured for {code} on {TITLE}: set currencies.{code} in the account's settings (`billhook "
-            "account options` lists the choices)"
-        )
-    return settings.currencies[code]
+    return configured(settings.currencies, code, what, TITLE)
 
 
 def customer(draft: CustomerDraft) -> dict[str, Any]:
@@ -127,7 +123,7 @@ def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[
         "DocDate": draft.issued_on.isoformat(),
         "TaxDate": draft.issued_on.isoformat(),
         "DocDueDate": draft.due_on.isoformat(),
-        "DocCurrency": currency(draft.currency, settings),
+        "DocCurrency": currency(draft.currency, settings, f"order {draft.order_ref}"),
         "NumAtCard": fits("the reference", draft.reference, REFERENCE, TITLE),
         "U_BillhookRef": fits("Billhook's key of this order", draft.key, KEY, TITLE),
         "Comments": f"Order {draft.order_ref}",

@@ -66,9 +66,8 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
                 return Hit(chosen)
         return None
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
-        customer = words.customer(answer.json()["customer"])
-        return customer.id, customer
+    def document(self, raw: Any) -> RemoteCustomer:
+        return words.customer(raw["customer"])
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):

@@ -68,9 +68,8 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         nodes = self.platform.nodes(words.FIND_CUSTOMERS, "customers", email)
         return choosing.known(draft, [words.customer(raw) for raw in nodes if not raw.get("isArchived")], TITLE)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer]:
-        customer = words.customer(self.platform.value(answer)["customerCreate"]["customer"])
-        return customer.id, customer
+    def document(self, raw: Any) -> RemoteCustomer:
+        return words.customer(raw["customerCreate"]["customer"])
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -93,10 +92,9 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         step = "approve" if self.platform.settings.issue else None
         return choosing.unfinished(draft, map(words.document, nodes), TITLE, step)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
-        step = "invoiceCreate" if request.step == "create" else "invoiceApprove"
-        document = words.document(self.platform.value(answer)[step]["invoice"])
-        return document.id, document
+    def document(self, raw: Any) -> RemoteInvoice:
+        (done,) = raw.values()
+        return words.document(done["invoice"])
 
 
 class Wave(Platform):

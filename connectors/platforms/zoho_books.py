@@ -82,9 +82,8 @@ class Contacts(Documents[CustomerDraft, RemoteCustomer]):
         found = [words.customer(self.platform.one("contact", ident)) for ident in sorted(alike)]
         return choosing.known(draft, found, TITLE, name)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
-        contact = words.customer(answer.json()["contact"])
-        return contact.id, contact
+    def document(self, raw: Any) -> RemoteCustomer:
+        return words.customer(raw["contact"])
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from connectors.errors import Rejected
 from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
+from connectors.platforms.currencies import configured
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Rounding, Row, coded, computed_tax, percent, rounded_off, spread, told
 from connectors.platforms.texts import (
@@ -123,14 +123,9 @@ def customer(raw: Raw) -> RemoteCustomer:
 
 def currency_id(currency: str | None, settings: ZohoBooksSettings, what: str) -> str | None:
     """None for the organisation's own. Raises `Rejected` naming the setting that lacks it."""
-    if currency in (None, settings.base_currency):
+    if currency is None or currency == settings.base_currency:
         return None
-    if currency not in settings.currencies:
-        raise Rejected(
-            f"{what}: no currency of {TITLE} is configured for {currency}: add it there, then set "
-            f"currencies.{currency} in the account's settings (`billhook account options` lists the ids)"
-        )
-    return settings.currencies[currency]
+    return configured(settings.currencies, currency, what, TITLE)
 
 
 def personal(fields: Mapping[str, str | None]) -> dict[str, Any]:
