@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
 from worker.config_sections import Account, Flower, Logs, Metrics, Section, Timing
+from worker.config_tenants import tenant_problems
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -198,7 +199,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
             problems = _sentences(error)
         else:
             config = _absolute(config, path)
-            problems = list(_inconsistencies(config))
+            problems = list(_inconsistencies(config)) or list(tenant_problems(config.accounts()))
             if not problems:
                 return config
     raise ConfigError(problems)
