@@ -6,20 +6,21 @@ import dataclasses
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from connectors.sandbox.base import Emulator, Refusal, Request, Response
+from connectors.sandbox.base import Emulator, Refusal, Request, Response, Rolling
 from connectors.sandbox.server import Hosted
 from tests.contract import orders
-from tests.contract.attempts import Try
 from tests.contract.running import Books, RunningSandbox, Subject
-from tests.contract.test_platforms import planned
+from tests.contract.walking import attempt, packed
 
 VALUES = {
     "form": re.compile(rb"=([^&]+)"),
-    "json": re.compile(rb': ?("(?:[^"\\]|\\.)*"|-?\d[\d.]*|true|false)'),
+    "json": re.compile(rb'("(?:[^"\\]|\\.)*"|-?\d[\d.]*|true|false)(?=\s*[,\]}])'),
     "xml": re.compile(rb">([^<>]+)<"),
 }
 WRONG = {"form": (b"zz-none", b""), "json": (b'"zz-none"', b"null", b"-7", b'"2020-01-01"'), "xml": (b"zz-none", b"")}
@@ -27,7 +28,7 @@ SAYS_NO = re.compile(
     rb'"didSucceed": false|"errors": \[\{|"error": |<fault>|"Fault": |"httpStatusCode": 4|HTTP/1\.1 4|"type": "error"'
 )
 """In answers that are a success on the outside."""
-SAYS_YES = re.compile(rb'"status": 2\d\d\b')
+SAYS_YES = re.compile(rb'"status": 2\d\d\b|"results": \[\{')
 """Of another element of the same call."""
 
 
@@ -78,37 +79,95 @@ def left_behind(emulator: Emulator, asked: list[tuple[Request, bytes]]) -> tuple
     return count, wrong
 
 
-def test_what_is_refused_leaves_nothing_behind(subject: Subject) -> None:
-    """Every unsafe call of a customer and an invoice, with every value of it wrong, and once more as it was."""
+@pytest.fixture(autouse=True)
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still: a quota would be used up, and say no to everything."""
+    monkeypatch.setattr(Rolling, "heeded", False)
+
+
+@contextmanager
+def watched(subject: Subject) -> Iterator[tuple[Books, list[tuple[Request, bytes]]]]:
+    """The platform on an emulator whose clock stands still; each unsafe call, and the database before it."""
     sandbox, now = RunningSandbox([]), time.time()
     emulator = sandbox.run(lambda: subject.emulator(sandbox.sandbox.database, lambda: now))
     sandbox.sandbox.hosted[subject.slug] = Hosted(emulator)
-    books, asked = Books(subject, sandbox), list[tuple[Request, bytes]]()
-    good = emulator.handle
+    asked, good = list[tuple[Request, bytes]](), emulator.handle
 
-    def watched(request: Request) -> Response:
+    def handle(request: Request) -> Response:
         if emulator.creates(request):
             asked.append((request, emulator.db.serialize()))
         return good(request)
 
-    emulator.handle = watched
+    emulator.handle = handle
     try:
-        draft = orders.ORDERS["two lines, discount, shipping"]()
-        customer = orders.customer(draft)
-        ident = "none"
-        if subject.keeps_customers:
-            made = books.platform.customers.create(Try(customer, books.platform.customers.plan(customer)))
-            assert made.document is not None, made.error
-            ident = made.document.id
-        invoice = planned(draft).model_copy(update={"customer_id": ident})
-        outcome = books.platform.invoices.create(Try(invoice, books.platform.invoices.plan(invoice)))
-        assert outcome.error is None
-        emulator.handle = good
-        count, wrong = sandbox.run(lambda: left_behind(emulator, asked))
+        yield Books(subject, sandbox), asked
     finally:
         sandbox.close()
-    assert count >= len(asked), "some calls must have been refused"
+
+
+def test_what_is_refused_leaves_nothing_behind(subject: Subject) -> None:
+    """Every unsafe call of a customer and an invoice, with every value of it wrong, and once more as it was."""
+    with watched(subject) as (books, asked):
+        draft = orders.ORDERS["two lines, discount, shipping"]()
+        assert books.platform.invoices.create(attempt(books.platform, draft)).error is None
+        calls = list(asked)
+        count, wrong = books.sandbox.run(lambda: left_behind(books.emulator, calls))
+    assert count >= len(calls), "some calls must have been refused"
     assert not wrong, f"{len(wrong)} of {count} refused calls left something behind; the first: {wrong[0]}"
+
+
+def rows(database: sqlite3.Connection) -> Counter[tuple[str, str]]:
+    """How many there are of each kind; not the answers that an idempotency layer keeps."""
+    tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return Counter(
+        {
+            (table, kind): count
+            for table in tables
+            if not table.endswith("_answers")
+            for kind, count in database.execute(
+                f"SELECT {'kind' if table.endswith('_documents') else repr('')}, count(*) FROM {table} GROUP BY 1"
+            )
+        }
+    )
+
+
+def added(emulator: Emulator, request: Request, state: bytes) -> tuple[Response | None, Counter[tuple[str, str]]]:
+    """The answer, and what a call made in a database that was in this state."""
+    emulator.db.deserialize(state)
+    before = rows(emulator.db)
+    response = answered(emulator, request)
+    return response, rows(emulator.db) - before
+
+
+def is_share(made: Counter[tuple[str, str]], whole: Counter[tuple[str, str]], elements: int) -> bool:
+    """Whether that is what so many of two elements make; what is made once for a call is not counted."""
+    return made.keys() <= whole.keys() and all(
+        2 * made[kind] == n * elements for kind, n in whole.items() if n % 2 == 0
+    )
+
+
+def test_a_refused_element_of_many_leaves_nothing_behind(subject: Subject) -> None:
+    """With any value of a packed call wrong, there is what none, one or all of its elements make: never a half."""
+    if subject.facts.bulk <= 1:
+        return
+    with watched(subject) as (books, asked):
+        tries = [attempt(books.platform, orders.simple(f"SO-{n}")) for n in (1, 2)]
+        asked.clear()
+        assert [outcome.error for outcome in packed(books.platform, tries)] == [None, None]
+        calls = list(asked)
+
+        def check() -> int:
+            count = 0
+            for request, state in calls:
+                whole = added(books.emulator, request, state)[1]
+                for bad in spoilt(request):
+                    response, made = added(books.emulator, bad, state)
+                    if response is None or response.status >= 400 or SAYS_NO.search(response.body):
+                        count += 1
+                        assert any(is_share(made, whole, n) for n in (0, 1, 2)), (bad.body, response and response.body)
+            return count
+
+        assert books.sandbox.run(check), "some calls must have been refused"
 
 
 class Careless(Emulator):
