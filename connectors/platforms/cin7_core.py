@@ -18,7 +18,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr
 
 from connectors.errors import ConnectorError, Duplicate
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import cin7_core_words as words
@@ -32,6 +32,7 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
     reading,
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
@@ -39,7 +40,6 @@ from connectors.platforms.rows import percent
 from connectors.platforms.texts import distinct_name
 
 API = "/ExternalApi/v2"
-JSON = {"Content-Type": "application/json"}
 OVER_LIMIT = b"calls per 60 seconds"
 LISTS = {
     "location": ("ref/location", "LocationList", "Name"),
@@ -65,8 +65,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        body = dump_json(words.new_customer(draft, self.platform.settings))
-        return (Request(step="create", path=f"{API}/customer", headers=JSON, body=body),)
+        return (posted("create", f"{API}/customer", words.new_customer(draft, self.platform.settings)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         """One of another currency is left alone, for a customer has one."""
@@ -99,8 +98,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             "invoice": (f"{API}/sale/invoice", words.invoice(order, settings)),
         }
         sale, ordered, invoice = (
-            Request(step=step, path=path, headers=JSON, body=body, issues=step == "invoice" and settings.issue)
-            for step, (path, body) in posts.items()
+            posted(step, path, fields, issues=step == "invoice" and settings.issue)
+            for step, (path, fields) in posts.items()
         )
         task = Request(step="task", method="GET", path=f"{API}/sale?ID={{sale}}&HideInventoryMovements=true")
         return sale, ordered, task, invoice

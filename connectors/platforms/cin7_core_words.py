@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from connectors.errors import Rejected
-from connectors.http import dump_json
 from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, rounded
 from connectors.platforms.base import PlatformSettings
 from connectors.platforms.countries import english
@@ -157,7 +156,7 @@ def address(place: Address | None) -> dict[str, Any]:
 # -- the steps of a sale -----------------------------------------------------------------------------------------------
 
 
-def sale(planned: PlannedInvoice, settings: Cin7CoreSettings) -> str:
+def sale(planned: PlannedInvoice, settings: Cin7CoreSettings) -> dict[str, Any]:
     """The body of POST /sale: the header, which carries our reference and our key."""
     draft, party = planned.draft, planned.draft.customer
     billing = draft.billing_address or draft.shipping_address
@@ -181,7 +180,7 @@ def sale(planned: PlannedInvoice, settings: Cin7CoreSettings) -> str:
         "BillingAddress": address(billing),
         "ShippingAddress": to and {**to, **sized(who, LONGEST, "the customer's", TITLE), "ShipToOther": True},
     }
-    return dump_json(without_empty(head))
+    return without_empty(head)
 
 
 def currency_rate(draft: InvoiceDraft, settings: Cin7CoreSettings) -> Decimal:
@@ -191,7 +190,7 @@ def currency_rate(draft: InvoiceDraft, settings: Cin7CoreSettings) -> Decimal:
     return configured(settings.currency_rates, draft.currency, what, TITLE, "currency_rates")
 
 
-def order(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
+def order(draft: InvoiceDraft, settings: Cin7CoreSettings) -> dict[str, Any]:
     """The body of POST /sale/order."""
     lines, charges = contents(draft, settings)
     head = {
@@ -200,28 +199,26 @@ def order(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
         "Status": "AUTHORISED",
         "AutoPickPackShipMode": settings.ship,
     }
-    return dump_json({**head, "Lines": lines, "AdditionalCharges": charges})
+    return {**head, "Lines": lines, "AdditionalCharges": charges}
 
 
-def invoice(draft: InvoiceDraft, settings: Cin7CoreSettings) -> str:
+def invoice(draft: InvoiceDraft, settings: Cin7CoreSettings) -> dict[str, Any]:
     """The body of POST /sale/invoice: the same lines, each on the revenue account."""
     lines, charges = contents(draft, settings)
     for one in (*lines, *charges):
         one["Account"] = settings.revenue_account
-    return dump_json(
-        {
-            "SaleID": later("sale"),
-            "TaskID": later("task"),
-            "CombineAdditionalCharges": False,
-            "Memo": f"Order {draft.order_ref}",
-            "Status": "AUTHORISED" if settings.issue else "DRAFT",
-            "InvoiceDate": f"{draft.issued_on}T00:00:00",
-            "InvoiceDueDate": f"{draft.due_on}T00:00:00",
-            "CurrencyConversionRate": currency_rate(draft, settings),
-            "Lines": lines,
-            "AdditionalCharges": charges,
-        }
-    )
+    return {
+        "SaleID": later("sale"),
+        "TaskID": later("task"),
+        "CombineAdditionalCharges": False,
+        "Memo": f"Order {draft.order_ref}",
+        "Status": "AUTHORISED" if settings.issue else "DRAFT",
+        "InvoiceDate": f"{draft.issued_on}T00:00:00",
+        "InvoiceDueDate": f"{draft.due_on}T00:00:00",
+        "CurrencyConversionRate": currency_rate(draft, settings),
+        "Lines": lines,
+        "AdditionalCharges": charges,
+    }
 
 
 def contents(draft: InvoiceDraft, settings: Cin7CoreSettings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from connectors.auth import OAuth2, Token
 from connectors.errors import Duplicate, Rejected, Unauthorized
-from connectors.http import Answer, Http, dump_json
+from connectors.http import Answer, Http
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import freshbooks_words as words
@@ -32,12 +32,12 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.freshbooks_words import TITLE
 from connectors.platforms.rows import percent
 
-JSON = {"Content-Type": "application/json"}
 ERRORS = {"1003": 403, "1011": 404, "1012": 404}
 """What an error number in a 200 means: forbidden, deleted, not found (freshbooks.com/api/errors); others are 422."""
 
@@ -237,9 +237,7 @@ class FreshBooks(Platform):
 
 
 def _request(step: str, path: str, body: Any, *, method: str = "PUT", issues: bool = False) -> Request:
-    return Request(
-        step=step, method=method, path=path, headers=JSON, body=dump_json(body), quota="write", issues=issues
-    )
+    return posted(step, path, body, method=method, quota="write", issues=issues)
 
 
 def _result(body: Any) -> Any:

@@ -19,12 +19,13 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr
 
 from connectors.errors import Unauthorized, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import invoiced_words as words
 from connectors.platforms.base import Platform, PlatformSettings
 from connectors.platforms.documents import (
+    JSON,
     CustomerDraft,
     Documents,
     Hit,
@@ -32,11 +33,10 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
     reading,
 )
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
-
-JSON = {"Content-Type": "application/json"}
 
 
 class InvoicedSettings(PlatformSettings):
@@ -65,7 +65,7 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        return (Request(step="customer", path="/customers", headers=JSON, body=dump_json(words.customer(draft))),)
+        return (posted("customer", "/customers", words.customer(draft)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         filters = {"filter[number]": words.number(draft.key)}
@@ -89,13 +89,11 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def plan(self, draft: PlannedInvoice) -> Plan:
         settings: InvoicedSettings = self.platform.settings
         body, remark = words.invoice(draft.draft, draft.customer_id, autopay=settings.autopay)
-        create = Request(step="create", path="/invoices", headers=JSON, body=dump_json(body), remark=remark)
+        create = posted("create", "/invoices", body, remark=remark)
         if not settings.issue:
             return (create,)
         change = {"draft": False, **({"sent": True} if settings.mark_sent else {})}
-        path = "/invoices/{create}"
-        issue = Request(step="issue", method="PATCH", path=path, headers=JSON, body=dump_json(change), issues=True)
-        return create, issue
+        return create, posted("issue", "/invoices/{create}", change, method="PATCH", issues=True)
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         found = self.platform.pages("/invoices", {f"metadata[{words.REFERENCE}]": draft.draft.reference})

@@ -24,11 +24,11 @@ from pydantic import Field, SecretStr, model_validator
 from connectors.assertions import AssertedClient
 from connectors.auth import Grant
 from connectors.errors import Duplicate, Rejected, Throttled, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import Model, RemoteInvoice
 from connectors.platforms import netsuite_words as words
 from connectors.platforms.base import Choice, Platform
-from connectors.platforms.documents import Request
+from connectors.platforms.documents import Request, posted
 from connectors.platforms.facts import Facts, Key, Reference, Refusal
 from connectors.platforms.netsuite_documents import RECORD, STRICT, Customers, Invoices, rows
 
@@ -178,9 +178,7 @@ class NetSuite(Platform):
     def send(self, remote_id: str, key: str) -> None:
         """NetSuite mails its own template to the invoice's e-mail address when it is saved with this mark."""
         path = f"{RECORD}/invoice/{quote(remote_id, safe='')}"
-        self.execute(
-            Request(step="send", method="PATCH", path=path, headers=STRICT, body=dump_json({"toBeEmailed": True}))
-        )
+        self.execute(posted("send", path, {"toBeEmailed": True}, STRICT, method="PATCH"))
 
     def link(self, remote_id: str) -> str | None:
         """Only where the account has the feature Payment Link."""

@@ -29,6 +29,7 @@ from connectors.platforms.documents import (
     R,
     RemoteCustomer,
     Request,
+    posted,
 )
 
 T = TypeVar("T")
@@ -54,8 +55,7 @@ class Records(Documents[D, R]):
         return words.external_id(self.prefix, draft.key)
 
     def post(self, record: Mapping[str, Any], **more: Any) -> Plan:
-        path = f"{RECORD}/{self.kind}"
-        return (Request(step=self.kind, path=path, headers=STRICT, body=dump_json(record), **more),)
+        return (posted(self.kind, f"{RECORD}/{self.kind}", record, STRICT, **more),)
 
     def own(self, draft: D) -> Mapping[str, Any] | None:
         """The record that has our external id, None where NetSuite says that there is none. Raises the errors of a

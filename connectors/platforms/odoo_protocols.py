@@ -17,7 +17,7 @@ from xml.parsers.expat import ExpatError
 
 from connectors.errors import Rejected
 from connectors.http import Answer, dump_json
-from connectors.platforms.documents import Request
+from connectors.platforms.documents import JSON, Request, posted
 
 Protocol = Literal["json-2", "json-rpc", "xml-rpc"]
 PREFIX = "/json/2/"
@@ -39,10 +39,7 @@ def call(
     """A call of the model's method, on the records `ids` (text, as it stands in JSON; `later(step)` is one)."""
     rest = dump_json({"context": dict(context), **named})
     body = f'{{"ids":[{ids}],{rest[1:]}' if ids else rest
-    return Request(
-        step=step, path=f"{PREFIX}{model}/{method}", headers={"Content-Type": "application/json"}, body=body,
-        issues=issues,
-    )  # fmt: skip
+    return Request(step=step, path=f"{PREFIX}{model}/{method}", headers=JSON, body=body, issues=issues)
 
 
 def among(ids: Iterable[str]) -> str:
@@ -74,8 +71,7 @@ def service(protocol: Protocol, name: str, method: str, arguments: list[Any]) ->
         body = xmlrpc.client.dumps((*_floats(arguments),), method)
         return Request(step=method, path=f"/xmlrpc/2/{name}", headers={"Content-Type": "text/xml"}, body=body)
     params = {"service": name, "method": method, "args": arguments}
-    body = dump_json({"jsonrpc": "2.0", "method": "call", "id": 1, "params": params})
-    return Request(step=method, path="/jsonrpc", headers={"Content-Type": "application/json"}, body=body)
+    return posted(method, "/jsonrpc", {"jsonrpc": "2.0", "method": "call", "id": 1, "params": params})
 
 
 def dump_plain(value: Any) -> str:

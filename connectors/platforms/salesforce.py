@@ -19,12 +19,12 @@ from urllib.parse import quote
 
 from connectors.assertions import Asserted
 from connectors.errors import Duplicate, Rejected, Throttled, Unavailable, Uncertain
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import salesforce_documents as documents
 from connectors.platforms import salesforce_words as words
 from connectors.platforms.base import Choice, Platform
-from connectors.platforms.documents import Request
+from connectors.platforms.documents import posted
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.salesforce_revenue import INVOICING, Ingested
 
@@ -151,11 +151,11 @@ class Salesforce(Platform):
             raise Rejected(f"invoices of Salesforce Billing are credited there, not voided: invoice {found.number}")
         if self.settings.mode == "revenue":
             path = f"{words.API}{INVOICING}/{quote(found.id, safe='')}/actions/void"
-            self.execute(Request(step="void", path=path, headers=words.JSON, body="{}"))
+            self.execute(posted("void", path, {}))
         else:
             path = f"{words.API}/sobjects/{self.settings.objects[0]}/{quote(found.id, safe='')}"
             status = {self.settings.names["status"]: self.settings.value(Status.VOID)}
-            self.execute(Request(step="void", method="PATCH", path=path, headers=words.JSON, body=dump_json(status)))
+            self.execute(posted("void", path, status, method="PATCH"))
         after = self.read(found.id)
         if after.status is not Status.VOID:
             raise Uncertain(f"Salesforce has not voided invoice {found.number} yet; look again later")

@@ -11,7 +11,7 @@ from connectors.errors import ConnectorError, Rejected, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import InvoiceDraft, RemoteInvoice, Status
 from connectors.platforms import salesforce_words as words
-from connectors.platforms.documents import Attempt, Documents, Outcome, Plan, PlannedInvoice, Request
+from connectors.platforms.documents import Attempt, Documents, Outcome, Plan, PlannedInvoice, Request, posted
 from connectors.platforms.rows import Row, coded, spread
 from connectors.platforms.salesforce_documents import Invoices, listed
 from connectors.platforms.texts import fits, placed, street, without_empty
@@ -28,10 +28,8 @@ class Ingested(Invoices):
     """Standard invoices. `uniqueIdentifier` is our key: a second invoice with it is refused."""
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        body = dump_json({"invoices": [ingestion(draft, self.settings)]})
-        return (
-            Request(step="create", path=words.API + INGEST, headers=words.JSON, body=body, issues=self.settings.issue),
-        )
+        body = {"invoices": [ingestion(draft, self.settings)]}
+        return (posted("create", words.API + INGEST, body, issues=self.settings.issue),)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         remote_id = self._accepted(answer.json(), answer)

@@ -11,16 +11,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
-from connectors.http import dump_json
 from connectors.model import Amount, InvoiceDraft, Model, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
-from connectors.platforms.documents import CustomerDraft, Request
+from connectors.platforms.documents import CustomerDraft, Request, posted
 from connectors.platforms.rows import Row, coded, rows, told
 from connectors.platforms.texts import first_and_last, fits, placed, street, without_empty
 
 TITLE = "Salesforce"
 API = "/services/data/v67.0"
-JSON = {"Content-Type": "application/json"}
 NODES = 500
 """Records in one call, in whatever graphs (REST guide, composite graph limits)."""
 HALTED = "PROCESSING_HALTED"
@@ -196,8 +194,7 @@ def unmistakable(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def graph_call(step: str, graphs: Sequence[Any], *, issues: bool = False) -> Request:
     """Records in one call, those of each graph all or none (`POST /composite/graph`)."""
-    body = dump_json({"graphs": list(graphs)})
-    return Request(step=step, path=f"{API}/composite/graph", headers=JSON, body=body, issues=issues)
+    return posted(step, f"{API}/composite/graph", {"graphs": list(graphs)}, issues=issues)
 
 
 def quoted(text: str) -> str:

@@ -24,6 +24,7 @@ from connectors.platforms import choosing
 from connectors.platforms import wave_words as words
 from connectors.platforms.base import Choice, Platform, choices
 from connectors.platforms.documents import (
+    JSON,
     CustomerDraft,
     Documents,
     Hit,
@@ -32,6 +33,7 @@ from connectors.platforms.documents import (
     RemoteCustomer,
     Request,
     later,
+    posted,
     reading,
 )
 from connectors.platforms.facts import Facts, Reference, Refusal
@@ -39,7 +41,6 @@ from connectors.platforms.rows import percent
 from connectors.platforms.wave_words import TITLE
 
 PATH = "/graphql/public"
-JSON = {"Content-Type": "application/json"}
 READS = ("user", "business", "customer", "product", "sales_tax", "invoice")
 SCOPES = (*(f"{what}:read" for what in READS), "customer:write", "invoice:write", "invoice:send")
 CODES = {
@@ -242,8 +243,7 @@ class Wave(Platform):
 
 
 def _request(step: str, document: str, given: Any, *, issues: bool = False) -> Request:
-    body = dump_json({"query": document, "variables": {"input": given}})
-    return Request(step=step, path=PATH, headers=JSON, body=body, issues=issues)
+    return posted(step, PATH, {"query": document, "variables": {"input": given}}, issues=issues)
 
 
 def _code(error: Any) -> int:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from connectors.auth import Grant, OAuth2
 from connectors.errors import Duplicate
-from connectors.http import Answer, dump_json
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import zoho_books_words as words
@@ -31,6 +31,7 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    posted,
     reading,
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
@@ -64,8 +65,7 @@ class Contacts(Documents[CustomerDraft, RemoteCustomer]):
     look_first = True
 
     def plan(self, draft: CustomerDraft) -> Plan:
-        body = words.contact(draft, self.platform.settings)
-        return (Request(step="create", path=f"{API}/contacts", headers=JSON, body=dump_json(body)),)
+        return (posted("create", f"{API}/contacts", words.contact(draft, self.platform.settings)),)
 
     def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
         """Asks by name and by e-mail; one of another currency is left alone, for a contact has one."""
@@ -95,14 +95,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def plan(self, draft: PlannedInvoice) -> Plan:
         settings = self.platform.settings
         body, remark = words.invoice(draft.draft, draft.customer_id, settings)
-        make = Request(
-            step="draft",
-            path=f"{API}/invoices",
-            query={"ignore_auto_number_generation": "true"},
-            headers=JSON,
-            body=dump_json(body),
-            remark=remark,
-        )
+        own = {"ignore_auto_number_generation": "true"}
+        make = posted("draft", f"{API}/invoices", body, query=own, remark=remark)
         issue = Request(step="issue", path=f"{API}/invoices/{{draft}}/status/sent", issues=True)
         return (make, issue) if settings.issue else (make,)
 
@@ -283,9 +277,6 @@ class ZohoBooks(Platform):
         found += choices("items", [raw for raw in items if raw.get("sku")], "item_id", key=lambda raw: str(raw["sku"]))
         templates = self.listed("templates", path="invoices/templates")
         return found + choices("template", templates, "template_id", "template_name")
-
-
-JSON = {"Content-Type": "application/json"}
 
 
 def _page(body: Any, collection: str) -> tuple[list[Raw], bool]:
