@@ -8,6 +8,7 @@ import socket
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
+from pathlib import Path
 
 import redis
 from pydantic import SecretStr
@@ -49,10 +50,24 @@ def inbox() -> Store:
 
 @cache
 def redis_url() -> str:
+    """As configured, else that of the `billhook up` that owns the data directory, or did. Raises `ConfigError`."""
     url: SecretStr | None = config().billhook.redis_url
-    if url is None:
-        raise ConfigError([("billhook.redis_url", "is missing: this process was not started by `billhook up`")])
-    return url.get_secret_value()
+    address = url.get_secret_value() if url else private_redis(config().billhook.data_dir)
+    if address is None:
+        what = "is missing: this process was not started by `billhook up`, and none has run in the data directory"
+        raise ConfigError([("billhook.redis_url", what)])
+    return address
+
+
+def private_redis(data_dir: Path) -> str | None:
+    """The address of the Redis that `billhook up` started last in this data directory, from its configuration; None:
+    it never did. Whether that one still runs shows when it is asked."""
+    files = sorted(data_dir.glob("redis-*/redis.conf"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        return None
+    lines = files[-1].read_text(encoding="utf-8").splitlines()
+    said = dict(line.split(" ", 1) for line in lines if " " in line)
+    return f"redis://:{said['requirepass']}@{said['bind']}:{said['port']}/0"
 
 
 @cache

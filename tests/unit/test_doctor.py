@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from worker import runtime
 from worker.cli.main import app
 from worker.doctor import doorbell, machine
-from worker.doctor.examination import private_redis
 from worker.doctor.findings import Finding, carry_out, lasting, ok
 from worker.embedded.machine import PrivateRedis
 from worker.store.checkup import Vitals
@@ -142,8 +141,8 @@ def test_the_private_redis_is_found_by_its_configuration(tmp_path):
     server = PrivateRedis(tmp_path)
     server.child()
 
-    assert private_redis(tmp_path) == server.url
-    assert private_redis(tmp_path / "elsewhere") is None
+    assert runtime.private_redis(tmp_path) == server.url
+    assert runtime.private_redis(tmp_path / "elsewhere") is None
 
 
 # -- the machine -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,15 +65,12 @@ def examine(config: Config, late: float, ingest: str | None = None) -> list[Find
 
 def _redis(patient: Patient) -> Iterator[Finding]:
     url = patient.config.billhook.redis_url
-    address = url.get_secret_value() if url else private_redis(patient.config.billhook.data_dir)
+    address = url.get_secret_value() if url else runtime.private_redis(patient.config.billhook.data_dir)
     if address is None:
         says = "no redis_url is set, and no private one of `billhook up` is in the data directory"
         yield bad("Redis", says, "start `billhook up`, or name the data directory of the one that runs")
         return
-    if url is None:  # what else this process asks goes to the same one
-        patient.private_redis = True
-        os.environ["BILLHOOK_REDIS_URL"] = address
-        runtime.config.cache_clear()
+    patient.private_redis = url is None
     client = doorbell.connect(address)
     if trouble := doorbell.reached(client):
         if patient.private_redis and "refused" in trouble.says:
@@ -83,16 +79,6 @@ def _redis(patient: Patient) -> Iterator[Finding]:
         return
     patient.redis = client
     yield from doorbell.examine(client, address, private=patient.private_redis)
-
-
-def private_redis(data_dir: Path) -> str | None:
-    """The address of the Redis that `billhook up` started last in this data directory, from its configuration."""
-    files = sorted(data_dir.glob("redis-*/redis.conf"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        return None
-    lines = files[-1].read_text(encoding="utf-8").splitlines()
-    said = dict(line.split(" ", 1) for line in lines if " " in line)
-    return f"redis://:{said['requirepass']}@{said['bind']}:{said['port']}/0"
 
 
 def _store(patient: Patient) -> Iterator[Finding]:

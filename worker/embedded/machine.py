@@ -41,11 +41,13 @@ class PrivateRedis:
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
 
     def child(self) -> Child:
-        """The server as a child to be supervised; writes its configuration."""
+        """The server as a child to be supervised; writes its configuration, which also tells `runtime.private_redis`
+        its address: fakeredis reads none."""
+        file = self._configure()
         if self.backend == "fakeredis":
             command: tuple[str, ...] = ("-m", "worker.embedded.fake_redis")
         else:
-            command = (str(self._server), str(self._configure()))
+            command = (str(self._server), str(file))
         return Child("redis", command, lambda _: self.answers(), REDIS_BY)
 
     def answers(self) -> bool:
