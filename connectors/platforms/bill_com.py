@@ -107,7 +107,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         """`invoiceNumber` cannot be asked for, nor does BILL say that it is unique: all invoices of the customer are
-        read, archived ones too."""
+        read, archived ones too. Asking by `createdTime` would make them fewer, but how its value is quoted is not
+        documented, and a filter that is misread would hide what is there."""
         raws = self.platform.listed("invoices", f'customerId:eq:"{draft.customer_id}"')
         near = [raw for raw in raws if draft.draft.reference == raw["invoiceNumber"] or words.key_in(raw) == draft.key]
         return choosing.unfinished(draft, map(self.platform.invoice, near), words.TITLE)

@@ -99,9 +99,14 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return (create, release) if settings.issue else (create,)
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        """By `search`, which looks at several fields, and among all of the contact's: how soon a search shows what was
-        made is not documented. What has our reference is read whole."""
-        about = [{"search": draft.draft.reference}, {"contact_id": draft.customer_id}]
+        """By `search`, which looks at several fields, and among the contact's of the invoice's date, of which one
+        contact for all orders has a day's: how soon a search shows what was made is not documented. What has our
+        reference is read whole."""
+        day = draft.draft.issued_on.isoformat()
+        about = [
+            {"search": draft.draft.reference},
+            {"contact_id": draft.customer_id, "from_date": day, "to_date": day},
+        ]
         raws = [
             raw for one in about for raw in self.platform.listed("sales_invoices", {"attributes": "reference", **one})
         ]
@@ -124,7 +129,7 @@ class Sage(Platform):
     """An invoice is made as a draft, read back, compared with the order to the cent and then released, which gives it
     its number; with `issue = false` it stays a draft. Our order stands in `reference` (at most 25 characters), our key
     in the notes, which only the business sees. Creating carries an idempotency id, which Sage remembers for seven days;
-    after that an invoice is looked for by reference and among the contact's.
+    after that an invoice is looked for by reference and among the contact's of its date.
 
     Every line's tax is stated as the order has it, so Sage rounds nothing. Shipping is a field of the invoice's own,
     whose tax Sage computes; where that would not be the order's, shipping becomes a line. Sage has no discount on a

@@ -87,6 +87,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return plan if settings.issue else plan[:-1]
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """Among all of the customer's: Square's search has no filter but location and customer."""
         order, settings = draft.draft, self.platform.settings
         where = {"location_ids": [words.location(order, settings)], "customer_ids": [draft.customer_id]}
         sort = {"field": "INVOICE_SORT_DATE", "order": "DESC"}

@@ -193,6 +193,7 @@ def _wanted(kind: str, doc: Doc, query: Mapping[str, str]) -> bool:
     return (
         (not words or any(query.get("search", "").lower() in word for word in words))
         and query.get("contact_id") in {None, _at(doc, "contact.id")}
+        and query.get("from_date", "") <= str(doc.get("date", "")) <= query.get("to_date", "9999-12-31")
         and query.get("email", email).lower() == email
         and ("contact_type_id" not in query or query["contact_type_id"] in kinds)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.contract import orders
 from tests.contract.attempts import Try, found
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.test_platforms import planned, replies
-from tests.contract.walking import attempt, customer_id
+from tests.contract.walking import attempt, customer_id, issued
 from tests.kit.dripping import HostileServer, response
 
 
@@ -144,6 +145,26 @@ def test_what_was_released_meanwhile_is_not_released_again(sage: Books) -> None:
     assert second.error is None
     assert second.document == first.document
     assert ("begin", "release") not in again.log
+
+
+def test_of_one_contact_for_all_orders_a_days_invoices_are_gone_through(
+    sage: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the search does not show yet what was made."""
+    monkeypatch.setitem(sandbox.SEARCHED, "sales_invoices", ("displayed_as",))
+    shown, listed = list[int](), sage.platform.listed
+    some = [orders.simple(f"SO-{day}").model_copy(update={"issued_on": date(2026, 11, day)}) for day in (3, 4, 5)]
+    made = [issued(sage.platform, one) for one in some]
+    assert len({one.customer_id for one in made}) == 1
+
+    def counted(*asked: Any) -> Any:
+        rows = listed(*asked)
+        shown.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(sage.platform, "listed", counted)
+    hit = sage.platform.invoices.look(PlannedInvoice(draft=some[1], customer_id=made[1].customer_id))
+    assert (hit.document.id, shown) == (made[1].id, [0, 1])
 
 
 def test_two_customers_of_the_shop_with_one_address_are_two_contacts(sage: Books) -> None:
