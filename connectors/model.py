@@ -152,6 +152,22 @@ class Party(Model):
         return self.company or self.name or self.email or self.ref or "Customer"
 
 
+class ShipmentLine(Model):
+    ref: Ref
+    """Of the order's line."""
+    quantity: Annotated[Amount, Field(gt=0)]
+
+
+class Shipment(Model):
+    """One parcel, as its sender or its carrier tells of it."""
+
+    ref: Ref
+    carrier: Text | None = None
+    tracking_number: Text | None = None
+    lines: tuple[ShipmentLine, ...] = ()
+    """What is in it; empty where nobody says."""
+
+
 class Order(Model):
     """An order as the shop tells it. Raises on amounts that do not add up, with the difference."""
 
@@ -169,6 +185,11 @@ class Order(Model):
     discount: Adjustment | None = None
     shipping: Charge | None = None
     total: Annotated[Amount, Field(ge=0)]
+    channel: Text | None = None
+    """Where it was sold ("web", "pos"), as the shop calls it."""
+    tags: tuple[Text, ...] = ()
+    shipments: Annotated[tuple[Shipment, ...], Field(max_length=1000)] = ()
+    """Its parcels as far as the shop knows them: a carrier that later names a number means this order."""
 
     @model_validator(mode="before")
     @classmethod
@@ -233,18 +254,6 @@ class Order(Model):
         return net if self.tax_included else _EXACT.add(net, self.tax_total())
 
 
-class ShipmentLine(Model):
-    ref: Ref
-    quantity: Annotated[Amount, Field(gt=0)]
-
-
-class Shipment(Model):
-    ref: Ref
-    carrier: Text | None = None
-    tracking_number: Text | None = None
-    lines: tuple[ShipmentLine, ...] = ()
-
-
 class EventType(StrEnum):
     ORDER_FULFILLED = "order.fulfilled"
     ORDER_COMPLETED = "order.completed"
@@ -257,13 +266,40 @@ class EventType(StrEnum):
 
 
 class Event(Model):
-    """Something that happened to an order. `id` is unique per shop and source, for ever."""
+    """Something that happened to an order. `id` is unique per shop and source, for ever.
+
+    It carries the order, or else says which order it is about: by the shop's id of it, by its name, or by a shipment's
+    tracking number.
+    """
 
     id: Annotated[Ref, Field(max_length=256)]
     type: EventType
     occurred_at: Moment
-    order: Order
+    order: Order | None = None
+    order_id: Ref | None = None
+    """The order's immutable id at the shop, where `order` is not given."""
+    order_ref: Ref | None = None
+    """What people call the order, where `order` is not given."""
     shipment: Shipment | None = None
+
+    @model_validator(mode="after")
+    def _names_an_order(self) -> Self:
+        tracked = self.shipment is not None and self.shipment.tracking_number
+        if not (self.order or self.order_id or self.order_ref or tracked):
+            raise PydanticCustomError(
+                "no_order", "is missing; or name the order by order_id, order_ref or shipment.tracking_number"
+            )
+        if self.order and (self.order_id or self.order_ref):
+            raise PydanticCustomError("order_twice", "is given; order_id and order_ref are for events without it")
+        return self
+
+    @property
+    def about(self) -> str:
+        """The order as the reader knows it."""
+        if self.order is not None:
+            return self.order.ref
+        tracking = self.shipment.tracking_number if self.shipment else None
+        return self.order_ref or self.order_id or tracking or ""
 
 
 class InvoiceDraft(Model):

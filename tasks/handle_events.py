@@ -11,26 +11,26 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from connectors.model import Event
-from connectors.sources.base import Delivery, MalformedBody, NotInvoiceable, Source, source
-from tasks.routing import NoRoute, accounts_for
+from connectors.sources.base import Look, MalformedBody, NotInvoiceable, Source, source
+from connectors.sources.delivery import Delivery
+from tasks.deciding import Handled, decide, placed
 from worker import bells, logs, metrics, runtime, testpoints
-from worker.accounts import accounts
 from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
-from worker.intending import intent_of
 from worker.leases import lease
 from worker.shutdown import stopping
 from worker.store import jobs
 from worker.store.engine import KeyTaken, StoreError
 from worker.store.events import no_invoice_yet, take_in
 from worker.store.inbox import Held, Inbox
-from worker.store.intents import Intent, Known, Told, decide_accounts, record_intents, record_orders
+from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change, Job
+from worker.store.matching import wake
+from worker.store.orders import decide_accounts
 
 log = logging.getLogger(__name__)
 BATCH = 500
@@ -86,18 +86,6 @@ def _turn() -> Counter[str] | None:
     return counts
 
 
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """An event on its way: what it tells, or why it tells nothing."""
-
-    job: Job
-    row: Held | None
-    event: Event | None = None
-    problem: str | None = None
-    hold_unless_invoiced: tuple[str, str, str] | None = None
-    """Held only if this order (shop, source, source's id) has no invoice yet."""
-
-
 def _read(job: Job, row: Held | None) -> Handled:
     if row is None:
         return Handled(job, None, problem="its body is no longer in the inbox")
@@ -105,7 +93,8 @@ def _read(job: Job, row: Held | None) -> Handled:
         return Handled(job, row, problem=f"the configuration has no shop {row.shop!r} any more")
     delivery = Delivery(row.event_id, row.topic, row.received_at, row.label or None)
     try:
-        return Handled(job, row, event=_source(row.shop, row.source, row.kind).normalise(delivery, row.body))
+        said = _source(row.shop, row.source, row.kind).normalise(delivery, row.body)
+        return Handled(job, row, look=True) if isinstance(said, Look) else Handled(job, row, event=said)
     except NotInvoiceable as error:
         trigger = runtime.config().shop[row.shop].trigger
         if error.type is not None and error.type not in trigger:
@@ -155,74 +144,46 @@ def _commit(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
 
 
 def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
-    told = {
-        each.job.id: Told(each.row.shop, each.row.source, each.event, each.row.received_at)
-        for each in batch
-        if each.event is not None and each.row is not None
-    }
-    changes: list[Change] = []
     held = {each.job.id: each.job for each in batch}
-    intents: list[Intent] = []
     with runtime.store().write() as connection:
-        known = record_orders(connection, told.values())
+        found = placed(connection, batch)
         decided: dict[str, Sequence[str]] = {}
+        changes: list[Change] = []
+        intents: list[Intent] = []
         for each in batch:
-            if each.job.id in told:
-                item = told[each.job.id]
-                order = known[item.identity]
-                change, due = _decide(each, item, order, decided)
+            if each.job.id in found.orders:
+                change, due = decide(each, found.orders[each.job.id], decided)
                 changes.append(change)
                 intents += due
-        waiting = no_invoice_yet(connection, [e.hold_unless_invoiced for e in batch if e.hold_unless_invoiced])
-        changes += [_untold(each, waiting) for each in batch if each.job.id not in told]
+        changes += [*found.unplaced, *_untold(connection, batch)]
         decide_accounts(connection, decided)
         created = record_intents(connection, intents)
         testpoints.point("events_before_commit")
         mine = jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
+        woken = wake(connection, found.names)
     testpoints.point("events_after_commit")
     recorded = [change for change in changes if change.id in mine]
     metrics.settled(held, recorded)
     logs.outcomes(log, held, recorded)
     counts = Counter(change.state for change in changes)
     counts["invoices_due"] = len(created)
+    counts["woken"] = woken
     return counts, _rings(intents) if created else {}
 
 
-def _untold(each: Handled, waiting: set[tuple[str, str, str]]) -> Change:
-    """An event that tells nothing: stored and shown, or held with the reason."""
+def _untold(connection: Any, batch: Sequence[Handled]) -> list[Change]:
+    """Events that tell nothing: stored and shown, or held with the reason."""
+    untold = [each for each in batch if each.event is None]
+    waiting = no_invoice_yet(connection, [e.hold_unless_invoiced for e in untold if e.hold_unless_invoiced])
+    return [_told_nothing(each, waiting) for each in untold]
+
+
+def _told_nothing(each: Handled, waiting: set[tuple[str, str, str]]) -> Change:
     if each.problem is None:
         return Change(each.job.id, "done", "handle", detail={"effect": "kept for the record"})
     if each.hold_unless_invoiced is not None and each.hold_unless_invoiced not in waiting:
         return Change(each.job.id, "done", "handle", detail={"effect": "its order is invoiced", "said": each.problem})
     return Change(each.job.id, "held", "handle", reason=each.problem)
-
-
-def _decide(
-    each: Handled, item: Told, order: Known, decided: dict[str, Sequence[str]]
-) -> tuple[Change, Sequence[Intent]]:
-    """What is due on this event. Accounts are decided once per order and kept."""
-    shop = runtime.config().shop[item.shop]
-    detail: dict[str, Any] = {"type": item.event.type.value, "order": item.event.order.ref}
-    if item.event.type not in shop.trigger:
-        return Change(
-            each.job.id, "done", "handle", order_id=order.id, detail=detail | {"effect": "kept for the record"}
-        ), ()
-    try:
-        kept = None if testpoints.without("decided") else order.accounts
-        names = kept or decided.get(order.id) or accounts_for(shop, item.source, order.order)
-    except NoRoute as error:
-        return Change(each.job.id, "held", "handle", order_id=order.id, reason=str(error), detail=detail), ()
-    gone = [name for name in names if (item.shop, name) not in accounts()]
-    if gone:
-        reason = f"order {item.event.order.ref} was routed to account {gone[0]}, which no longer exists"
-        return Change(each.job.id, "held", "handle", order_id=order.id, reason=reason, detail=detail), ()
-    decided[order.id] = names
-    due = [_intent(item, order, name) for name in names]
-    return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail | {"accounts": list(names)}), due
-
-
-def _intent(item: Told, order: Known, name: str) -> Intent:
-    return intent_of(accounts()[item.shop, name], item.source, order.order, order.id, item.accepted_at)
 
 
 def _rings(intents: Sequence[Intent]) -> Rings:

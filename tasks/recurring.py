@@ -13,7 +13,7 @@ from worker import bells, runtime
 from worker.accounts import accounts
 from worker.app import DISPATCH, SEAL, celery
 from worker.leases import LeaseWatch, longest
-from worker.store import jobs
+from worker.store import jobs, matching
 from worker.store.inbox import Inbox
 from worker.store.seal import seal as seal_trail
 
@@ -21,13 +21,15 @@ log = logging.getLogger(__name__)
 EVENTS_A_RING = 500
 RINGS_IN_QUEUE = 20
 """With so many doorbells unanswered in a queue another one tells nobody anything."""
+MISSED = timedelta(seconds=30)
+"""An event that was parked and the order it waits for, told at the same moment, are brought together within this."""
 _watch = LeaseWatch()
 
 
 @celery.task(name=DISPATCH)
 def dispatch() -> dict[str, int]:
     """Finds, in SQL, everything due and unclaimed, and rings; frees the leases of workers that are gone."""
-    counts: Counter[str] = Counter(freed=_free())
+    counts: Counter[str] = Counter(freed=_free(), woken=_wake())
     late = Inbox(runtime.inbox()).untaken(EVENTS_A_RING * 4, jobs.now() - _period())
     for start in range(0, len(late), EVENTS_A_RING):
         counts["events"] += bells.ring_events(late[start : start + EVENTS_A_RING])
@@ -58,6 +60,18 @@ def _free() -> int:
         freed = jobs.free(connection, over, attempts=runtime.config().billhook.timing.attempts)
     log.warning("leases of workers that are gone were ended", extra={"count": len(freed)})
     return len(freed)
+
+
+def _wake() -> int:
+    """Writers wait for each other on SQLite, so none misses what another has told."""
+    if runtime.store().sqlite:
+        return 0
+    since = jobs.now() - MISSED
+    with runtime.store().read() as connection:
+        if not matching.parked(connection, since):
+            return 0
+    with runtime.store().write() as connection:
+        return matching.wake_missed(connection, since)
 
 
 @cache

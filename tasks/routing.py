@@ -27,9 +27,15 @@ def accounts_for(shop: Shop, source: str, order: Order) -> tuple[str, ...]:
 
 
 def _matches(route: Route, source: str, order: Order) -> bool:
-    facts = {"source": source, "currency": order.currency, "country": _country(order)}
-    wanted = {name: (value,) if isinstance(value, str) else value for name, value in route.when.items()}
-    return all(facts[name] in values for name, values in wanted.items())
+    facts: dict[str, set[str | None]] = {
+        "source": {source},
+        "currency": {order.currency},
+        "country": {_country(order)},
+        "tag": set(order.tags),
+        "channel": {order.channel},
+    }
+    wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in route.when.items()}
+    return all(facts[name] & values for name, values in wanted.items())
 
 
 def _country(order: Order) -> str | None:

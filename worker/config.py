@@ -25,7 +25,7 @@ from worker.config_tenants import tenant_problems
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
-Trigger = Literal["order.fulfilled", "order.completed"]
+Trigger = Literal["order.fulfilled", "order.completed", "job.completed", "shipment.shipped", "shipment.delivered"]
 UNLIMITED = 1_000
 """Calls in flight at once where an account has no limits."""
 
@@ -53,6 +53,8 @@ class Source(Section):
     secret: SecretStr | None = None
     secrets: tuple[SecretStr, ...] = ()
     """Several secrets are valid at once while one is being rotated."""
+    orders: str | None = None
+    """For a source that knows parcels only: the source of the shop whose orders they belong to; None: any."""
     options: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -62,7 +64,9 @@ class Source(Section):
 
 class Route(Section):
     to: tuple[str, ...] = Field(min_length=1)
-    when: dict[Literal["currency", "source", "country"], str | tuple[str, ...]] = Field(default_factory=dict)
+    when: dict[Literal["currency", "source", "country", "tag", "channel"], str | tuple[str, ...]] = Field(
+        default_factory=dict
+    )
 
 
 class Email(Section):
@@ -84,7 +88,8 @@ class Shop(Section):
     old_api_keys: tuple[SecretStr, ...] = ()
     webhook_secret: SecretStr | None = None
     """Standard Webhooks secret (whsec_…) for `POST /events`."""
-    trigger: tuple[Trigger, ...] = ("order.fulfilled", "order.completed")
+    trigger: tuple[Trigger, ...] = ("order.fulfilled", "order.completed", "job.completed")
+    """The events on which an invoice is due."""
     invoice_per: Literal["order"] = "order"
     reference_prefix: str = Field(default="", max_length=20)
     """Put before the order's name in the invoice's reference; distinguishes shops that share one account."""

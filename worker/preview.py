@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from connectors.auth import StaticHeaders
 from connectors.model import Event
 from connectors.platforms.documents import Plan, PlannedInvoice
-from connectors.sources.base import Delivery
+from connectors.sources.base import NotInvoiceable
+from connectors.sources.delivery import Delivery
 from connectors.sources.standard import Standard
 from worker.config import AccountRef
 from worker.intending import intent_of
@@ -25,6 +26,8 @@ def previewed(ref: AccountRef, body: bytes) -> list[dict[str, Any]]:
     Raises `MalformedBody`, `NotInvoiceable`, and `Rejected` with the sentence for which the order would be held.
     """
     event: Event = Standard([]).normalise(Delivery("preview", "", now(), None), body)
+    if event.order is None:
+        raise NotInvoiceable("The event names its order and does not carry it: there is nothing to show")
     platform = ref.platform(ref.settings, StaticHeaders({}), None, ref.account.base_url, bulk=ref.account.bulk)
     intent = intent_of(ref, "api", event.order, "preview", now())
     calls: list[dict[str, Any]] = []

@@ -1,8 +1,11 @@
 """The contract of an event source: a shop, an ERP, a carrier that tells us what happened to an order.
 
 A source is one file in this package with one subclass of `Source`; it is registered by existing.
-The endpoint that receives calls `handshake`, `verify` and `receive`, in this order, and stores the
-body; a worker calls `normalise` later with what was stored. Nothing here does I/O or reads a clock.
+The endpoint that receives calls `handshake`, `verify` and `deliveries`, in this order, and stores the
+bodies; a worker calls `normalise` later with what was stored. None of these does I/O or reads a clock.
+
+A source that can be asked has an `api`, too: workers call `fetch` where a delivery only points to what happened, `pull`
+for what was missed, and `track` for parcels on their way. What these find is stored like a delivery.
 """
 
 from __future__ import annotations
@@ -11,20 +14,28 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
 from connectors.model import Event, EventType
 from connectors.registry import choose, plug_ins
+from connectors.sources.delivery import Delivery
+
+if TYPE_CHECKING:
+    from connectors.http import Http
+    from connectors.sources.asking import Api, Found, Page, Parcel
 
 
 class SignatureError(Exception):
     """The delivery cannot be shown to come from the shop. Answer 401 and store nothing."""
+
+
+class KeyUnknown(SignatureError):
+    """It is signed with a key that is not here (yet): `learn_keys` may find it, then verify again."""
 
 
 class MalformedBody(Exception):
@@ -50,18 +61,8 @@ def one_line(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text[:1000])
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What is stored beside the body of a delivery; all that `normalise` gets to know."""
-
-    id: str
-    """Unique for ever within shop and source; a second delivery with it is a duplicate. At most 200 characters."""
-    type: str
-    """The source's own topic ("orders/fulfilled") or, from our own senders, the `EventType`; "" if it did not say."""
-    occurred_at: datetime | None = None
-    """When the order got the state that the body shows, with time zone; None if the body does not say."""
-    order_ref: str | None = None
-    """The order it is about, as the reader knows it; for display only."""
+class Look:
+    """What `normalise` says of a delivery that does not tell what happened, but where to look: `fetch` does that."""
 
 
 class Options(BaseModel):
@@ -88,24 +89,65 @@ class Source:
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Return if one of the secrets signed `body`; else raise `SignatureError`.
 
-        Called on the bytes as they came, before anything parses them; header names are lower-case.
+        Called on the bytes as they came, before anything parses them; header names are lower-case. The address's
+        `?token=…` stands there as the header ":token", which no sender can send.
         """
         raise NotImplementedError
+
+    def learn_keys(self, http: Http) -> None:
+        """Gets the sender's public keys, for those whose signatures need them. Called in a thread after `KeyUnknown`,
+        at most once a minute. Raises the errors of a read."""
+
+    def greeting(self, headers: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The headers of the answer to an OPTIONS request by which a sender asks whether it may send; None: it may
+        not ask so."""
+        return None
 
     def handshake(self, headers: Mapping[str, str], body: bytes) -> bool:
         """Whether the shop only asks if somebody is there: answer 200 and do nothing else. Called before `verify`."""
         return False
 
+    def deliveries(self, headers: Mapping[str, str], body: bytes) -> Sequence[tuple[Delivery, bytes]]:
+        """Each delivery in a verified body, with what is stored of it: one, unless the sender packs several.
+
+        Raises only `MalformedBody`, then nothing of it is stored.
+        """
+        return [(self.receive(headers, body), body)]
+
     def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """What to store with a verified body. Cheap; raises only `MalformedBody`."""
         raise NotImplementedError
 
-    def normalise(self, delivery: Delivery, body: bytes) -> Event | None:
+    def normalise(self, delivery: Delivery, body: bytes) -> Event | Look | None:
         """The stored delivery as an event; None if it is worth keeping but says nothing that changes an order.
 
         Raises `NotInvoiceable` with the reason in plain words, `MalformedBody` as `receive` does, and nothing else.
         """
         raise NotImplementedError
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def api(self, http: Http) -> Api | None:
+        """Its API as the options say; None where they name no credentials, or there is none."""
+        return None
+
+    def fetch(self, api: Api, delivery: Delivery, body: bytes) -> Sequence[Found]:
+        """What a delivery points to (`Look`); empty where it is gone. Raises the errors of a read."""
+        raise NotImplementedError
+
+    def pull(self, api: Api, cursor: str | None, now: datetime) -> Page | None:
+        """The oldest of what changed since `cursor` (None: nobody has asked yet, begin at `now`), oldest first.
+
+        None where the source has no such list. Raises the errors of a read.
+        """
+        return None
+
+    def track(self, api: Api, parcels: Sequence[Parcel]) -> Sequence[Found] | None:
+        """What the carrier says of parcels on their way; unknown ones are left out.
+
+        None where the source cannot be asked so. Raises the errors of a read.
+        """
+        return None
 
 
 class BodySigned(Source):

@@ -17,7 +17,6 @@ from typing import Any
 from connectors.model import Address, Amount, Charge, Currency, Event, EventType, Line, Moment, Order, Party, Tax
 from connectors.sources.base import (
     BodySigned,
-    Delivery,
     NotInvoiceable,
     Options,
     digest,
@@ -26,6 +25,7 @@ from connectors.sources.base import (
     moment,
     parse_json,
 )
+from connectors.sources.delivery import Delivery
 from connectors.sources.reading import (
     Body,
     Flag,

@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from connectors.model import Event, EventType
 from connectors.sources.base import (
-    Delivery,
     MalformedBody,
     NotInvoiceable,
     SignatureError,
@@ -32,6 +31,7 @@ from connectors.sources.base import (
     moment,
     parse_json,
 )
+from connectors.sources.delivery import Delivery
 from connectors.sources.wording import FieldError, field_errors, sentences
 
 TOLERANCE = 300

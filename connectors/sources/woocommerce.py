@@ -35,7 +35,6 @@ from connectors.model import (
 )
 from connectors.sources.base import (
     BodySigned,
-    Delivery,
     NotInvoiceable,
     Options,
     digest,
@@ -44,6 +43,7 @@ from connectors.sources.base import (
     moment,
     parse_json,
 )
+from connectors.sources.delivery import Delivery
 from connectors.sources.reading import (
     Body,
     Flag,

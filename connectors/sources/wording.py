@@ -45,8 +45,14 @@ _WORDS = {
     "datetime_object_invalid": _TIME,
     "timezone_aware": _TIME,
 }
-_ABOUT = {"does_not_add_up": "total", "no_lines": "lines", "too_large": "lines"}
-"""Errors of a whole order, and the field where the reader should look."""
+_ABOUT = {
+    "does_not_add_up": "total",
+    "no_lines": "lines",
+    "too_large": "lines",
+    "no_order": "order",
+    "order_twice": "order",
+}
+"""Errors of a whole order or event, and the field where the reader should look."""
 
 
 @dataclass(frozen=True, slots=True)

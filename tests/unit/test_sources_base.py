@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.sources.base import (
-    Delivery,
     MalformedBody,
     NotInvoiceable,
     SignatureError,
@@ -24,6 +23,7 @@ from connectors.sources.base import (
     parse_json,
     source,
 )
+from connectors.sources.delivery import Delivery
 from connectors.sources.standard import parse_events
 from tests.unit.test_sources_shopify import ORDER as SHOPIFY_ORDER
 from tests.unit.test_sources_standard import EVENT

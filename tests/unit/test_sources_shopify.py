@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from connectors.model import Event, EventType
-from connectors.sources.base import Delivery, NotInvoiceable
+from connectors.sources.base import NotInvoiceable
+from connectors.sources.delivery import Delivery
 from connectors.sources.shopify import Shopify
 
 HEADERS = {

@@ -220,7 +220,9 @@ def test_a_nul_is_refused_wherever_it_stands() -> None:
 @pytest.mark.parametrize(
     ("document", "path", "message"),
     [
-        ({}, "order", "is missing"),
+        ({}, "type", "is missing"),
+        ({name: EVENT[name] for name in ("id", "type", "occurred_at")}, "order", "is missing; or name the order by"),
+        (event(order_ref="SO-1"), "order", "is given; order_id and order_ref are for events without it"),
         (event(type="order.fullfilled"), "type", "must be one of 'order.fulfilled'"),
         (event(occurred_at="2026-11-22T10:00:00"), "occurred_at", "is not a time with a time zone"),
         (event(occurred_at="0001-01-01T00:00:00+14:00"), "occurred_at", "between the years 1 and 9999"),

@@ -219,7 +219,8 @@ def test_an_event_that_was_taken(store, inbox_store):
 def test_the_status_of_an_empty_store(store):
     nothing = {"entries": 0, "oldest_seconds": None}
     counts = {"jobs": {}, "oldest_due_seconds": None, "held": [], "doubled": 0}
-    assert status(store) == counts | {"holds": [], "unsealed": nothing}
+    unmatched = {"events": 0, "oldest_seconds": None, "names": []}
+    assert status(store) == counts | {"holds": [], "unmatched": unmatched, "unsealed": nothing}
 
 
 def test_the_status_of_a_busy_store(store):

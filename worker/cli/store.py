@@ -57,6 +57,9 @@ def _show_status(found: dict[str, Any]) -> None:
     say("\nNothing is due now." if waited is None else f"\nThe oldest work that is due has waited {waited:.0f} s.")
     if unsealed["entries"]:
         say(f"{unsealed['entries']} entries of the trail wait for a seal, up to {unsealed['oldest_seconds']:.0f} s.")
+    if unmatched := found["unmatched"]["events"]:
+        names, since = ", ".join(found["unmatched"]["names"]), found["unmatched"]["oldest_seconds"]
+        say(f"{unmatched} event(s) wait for an order that nobody has told, up to {since:.0f} s: {names}.")
     for row in found["held"]:
         say(f"{row['count']} {row['kind']}(s) {row['state']} since {row['since']}: {row['reason']}")
     _show_holds(found["holds"])

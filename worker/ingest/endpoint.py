@@ -279,7 +279,7 @@ def _arrival(shop: str, parsed: Parsed) -> Arrival:
         event_id=event.id,
         kind="standard",
         topic=event.type.value,
-        label=event.order.ref,
+        label=event.about,
         body=parsed.raw,
     )
 

@@ -1,4 +1,4 @@
-"""From events to intents: orders, customers and invoices come to be, all of a batch in one transaction.
+"""Intents: the invoices that are due and the customers they need come to be, all of a batch in one transaction.
 
 Everything here is idempotent: unique keys decide, not what was read before.
 """
@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
-import orjson
-from sqlalchemy import Connection, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select
 
-from connectors.model import Event, InvoiceDraft, Order
+from connectors.model import InvoiceDraft, Order
 from connectors.platforms.documents import CustomerDraft
 from worker import testpoints
 from worker.store.ids import new_id
 from worker.store.jobs import now
-from worker.store.rows import among, among_keys, given_for, insert_new, insert_rows, packed
-from worker.store.schema import customers, documents, invoices, jobs, orders
+from worker.store.rows import among_keys, insert_new, insert_rows
+from worker.store.schema import customers, documents, invoices, jobs
 from worker.store.trail import Entry, append
 
 ACTOR = "handle_events"
@@ -36,101 +33,6 @@ def short_hash(*parts: object) -> str:
     """26 characters of base32 that stand for the parts, for ever the same."""
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
     return base64.b32encode(digest)[:26].decode().lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What one event tells of an order."""
-
-    shop: str
-    source: str
-    event: Event
-    accepted_at: datetime
-    """When ingest committed the event."""
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        return self.shop, self.source, self.event.order.id
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An order as the store has it after this batch's events."""
-
-    id: str
-    order: Order
-    accounts: tuple[str, ...] | None
-    """Decided with the first intent; None before."""
-
-
-def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[str, str, str], Known]:
-    """Stores each order as its newest event tells it; an older event never overwrites a newer one."""
-    newest: dict[tuple[str, str, str], Told] = {}
-    for item in sorted(told, key=lambda item: item.event.occurred_at):
-        newest[item.identity] = item
-    by_identity = {
-        identity: {
-            "id": new_id(),
-            "shop": item.shop,
-            "source": item.source,
-            "source_id": item.event.order.id,
-            "ref": item.event.order.ref,
-            "document": item.event.order.model_dump_json(),
-            "as_of": item.event.occurred_at,
-            "created_at": now(),
-        }
-        for identity, item in sorted(newest.items())
-    }
-    if not by_identity:
-        return {}
-    rows = packed(connection, list(by_identity.values()))
-    connection.execute(_newest(connection.dialect.name, testpoints.without("newest")), rows)
-    told_as = {identity: (str(row["document"]), newest[identity].event.order) for identity, row in by_identity.items()}
-    identity = [orders.c[name] for name in _IDENTITY]
-    found = connection.execute(select(orders).where(among_keys(connection, identity, newest)))
-    return {
-        (row.shop, row.source, row.source_id): Known(
-            row.id,
-            _order(row.document, told_as[row.shop, row.source, row.source_id]),
-            tuple(orjson.loads(row.accounts)) if row.accounts is not None else None,
-        )
-        for row in found
-    }
-
-
-_IDENTITY = ("shop", "source", "source_id")
-
-
-@cache
-def _newest(dialect: str, any_age: bool) -> Any:
-    names = ("id", *_IDENTITY, "ref", "document", "as_of", "created_at")
-    rows = given_for(orders, names, dialect)
-    insert = sqlite.insert(orders) if dialect == "sqlite" else postgresql.insert(orders)
-    newer = insert.excluded
-    told = select(*(rows.c[name] for name in names)).where(text("true"))
-    return insert.from_select(list(names), told).on_conflict_do_update(
-        index_elements=list(_IDENTITY),
-        set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
-        where=None if any_age else newer.as_of >= orders.c.as_of,
-    )
-
-
-def _order(document: str, told: tuple[str, Order]) -> Order:
-    """The stored order; the one that was just told where the store holds exactly that."""
-    return told[1] if document == told[0] else Order.model_validate_json(document)
-
-
-def decide_accounts(connection: Connection, decided: dict[str, Sequence[str]]) -> None:
-    """Stores, per order id, the accounts it goes to; where that is decided already it stays as it is."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for order_id, accounts in decided.items():
-        alike.setdefault(tuple(accounts), []).append(order_id)
-    for names, order_ids in alike.items():
-        connection.execute(
-            update(orders)
-            .where(among(connection, orders.c.id, order_ids), orders.c.accounts.is_(None))
-            .values(accounts=orjson.dumps(list(names)).decode())
-        )
 
 
 @dataclass(frozen=True, slots=True)

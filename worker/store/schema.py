@@ -102,8 +102,35 @@ orders = Table(
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("shop", "source", "source_id"),
     Index("orders_ref", "shop", "ref"),
+    Index("orders_source_id", "shop", "source_id"),
 )
 """`document`: the order as last told, JSON. `accounts`: JSON list, decided with the first intent, for good."""
+
+shipments = Table(
+    "shipments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("shop", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("tracking", Text, nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("known_at", Utc, nullable=False),
+    UniqueConstraint("order_id", "tracking"),
+    Index("shipments_tracking", "shop", "tracking"),
+)
+"""Tracking numbers that somebody told together with an order; number and carrier in the form that is compared."""
+
+awaited = Table(
+    "awaited",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("shop", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("since", Utc, nullable=False),
+    Index("awaited_name", "shop", "name"),
+    Index("awaited_since", "since"),
+)
+"""By which names (`ref:…`, `id:…`, `tracking:…`) an event waits for an order that nobody has told yet."""
 
 jobs = Table(
     "jobs",

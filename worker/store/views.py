@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +34,8 @@ Answer = dict[str, Any]
 
 NEEDS_A_PERSON = ("held", "mismatch", "doubled")
 """States that nothing leaves by itself."""
+UNMATCHED_AFTER = timedelta(days=1)
+"""An event whose order was not told for so long is shown among what a person must look at."""
 TOP_REASONS = 20
 
 _ORDER = ("id", "shop", "source", "source_id", "ref", "as_of", "created_at")
@@ -196,8 +198,9 @@ def event_view(store: Store, inbox_store: Store | None, shop: str, event_id: str
 def status(store: Store) -> Answer:
     """How things stand: `jobs` (numbers by kind and state), `oldest_due_seconds` (how long the oldest row that is
     due has waited; None: nothing is due), `held` (the commonest reasons for which a person must act), `doubled`,
-    `holds` (tenants whose credentials are refused: why, since when, how many rows wait), `unsealed` (entries, and the
-    age in seconds of the oldest)."""
+    `holds` (tenants whose credentials are refused: why, since when, how many rows wait), `unmatched` (events that wait
+    for an order nobody has told: how many, the age of the oldest, a few of the names), `unsealed` (entries, and the age
+    in seconds of the oldest)."""
     now = datetime.now(UTC)
     count = func.count().label("count")
     with store.read() as connection:
@@ -219,14 +222,24 @@ def status(store: Store) -> Answer:
             unsealed, audit, audit.c.id == unsealed.c.entry_id
         )
         entries, oldest = connection.execute(waiting).one()
+        unmatched = _unmatched(connection, now)
     return {
         "jobs": dict(by_kind),
         "oldest_due_seconds": _age(due, now),
         "held": held_for,
         "doubled": sum(numbers.get("doubled", 0) for numbers in by_kind.values()),
         "holds": refused,
+        "unmatched": unmatched,
         "unsealed": {"entries": entries, "oldest_seconds": _age(oldest, now)},
     }
+
+
+def _unmatched(connection: Connection, now: datetime) -> Answer:
+    parked = jobs.c.state == "waiting"
+    count, oldest = connection.execute(select(func.count(), func.min(jobs.c.changed_at)).where(parked)).one()
+    labels = select(jobs.c.label).where(parked).order_by(jobs.c.changed_at).limit(TOP_REASONS)
+    names = list(connection.execute(labels).scalars()) if count else []
+    return {"events": count, "oldest_seconds": _age(oldest, now), "names": names}
 
 
 def held(
@@ -239,11 +252,13 @@ def held(
     reason_contains: str | None = None,
     limit: int = 100,
 ) -> list[Answer]:
-    """Rows that a person must look at, those that match everything given, longest waiting first.
+    """Rows that a person must look at, those that match everything given, longest waiting first; among them events
+    that have waited for their order longer than `UNMATCHED_AFTER`.
 
     `order`: its ref, its source's id or ours. `reason_contains`: part of the reason, in any case.
     """
-    where = [jobs.c.state.in_(NEEDS_A_PERSON), *_of_shop(jobs.c.shop, shop)]
+    late = and_(jobs.c.state == "waiting", jobs.c.changed_at < datetime.now(UTC) - UNMATCHED_AFTER)
+    where = [or_(jobs.c.state.in_(NEEDS_A_PERSON), late), *_of_shop(jobs.c.shop, shop)]
     if account is not None:
         where.append(jobs.c.account == account)
     if kind is not None:

@@ -1,0 +1,46 @@
+"""Matching of parcels and orders: known tracking numbers, and events that wait for their order.
+
+Revision ID: 0003
+"""
+
+from typing import Any
+
+from alembic import context, op
+from sqlalchemy import Column, DateTime, PrimaryKeyConstraint, Text, UniqueConstraint
+
+revision = "0003"
+down_revision = "0002"
+
+MOMENT = DateTime(timezone=True).with_variant(Text(), "sqlite")
+
+
+def upgrade() -> None:
+    if "main" not in context.config.attributes["parts"]:
+        return
+    op.create_index("orders_source_id", "orders", ["shop", "source_id"])
+    op.create_table(
+        "shipments",
+        must("id", Text),
+        must("shop", Text),
+        must("order_id", Text),
+        must("tracking", Text),
+        must("carrier", Text),
+        must("known_at", MOMENT),
+        PrimaryKeyConstraint("id"),
+        UniqueConstraint("order_id", "tracking"),
+    )
+    op.create_index("shipments_tracking", "shipments", ["shop", "tracking"])
+    op.create_table(
+        "awaited",
+        must("job_id", Text),
+        must("shop", Text),
+        must("name", Text),
+        must("since", MOMENT),
+        PrimaryKeyConstraint("job_id", "shop", "name"),
+    )
+    op.create_index("awaited_name", "awaited", ["shop", "name"])
+    op.create_index("awaited_since", "awaited", ["since"])
+
+
+def must(name: str, kind: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False)
