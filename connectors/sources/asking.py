@@ -6,6 +6,7 @@ source is told the same by a webhook and by a question, and nothing is lost betw
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from connectors.auth import Auth, OAuth2, StaticHeaders, Token
 from connectors.errors import Rejected, Throttled, Unauthorized, Unavailable
 from connectors.http import Answer, Http
+from connectors.sources.base import MalformedBody, parse_json
 from connectors.sources.delivery import Delivery
 
 
@@ -82,6 +84,19 @@ class Api:
         try:
             return answer.json()
         except ValueError:
+            raise Unavailable(f"{self.name} answered with something that is not JSON", sample=answer.sample) from None
+
+    def document(
+        self, where: str, *, method: str = "GET", query: Mapping[str, str] | None = None, body: Any = None
+    ) -> Any:
+        """The JSON of an answer as bodies are read (fractions are floats), so that parts of it can be stored.
+
+        `body` is sent as JSON. Raises as `json` does.
+        """
+        answer = self.call(method, where, query=query, body=None if body is None else json.dumps(body))
+        try:
+            return parse_json(answer.body)
+        except MalformedBody:
             raise Unavailable(f"{self.name} answered with something that is not JSON", sample=answer.sample) from None
 
     def _address(self, where: str) -> str:
