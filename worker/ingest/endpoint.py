@@ -17,20 +17,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import uvicorn
 
-from connectors.sources.base import MalformedBody, SignatureError, digest, inbox_id
+from connectors.sources.base import MalformedBody, digest, inbox_id
 from connectors.sources.standard import Batch, Parsed, parse_events
 from worker import bells, logs, metrics, runtime
 from worker.ingest import answers
-from worker.ingest.admission import Admission, Sender, wrong_signature
+from worker.ingest.admission import Admission
 from worker.ingest.answers import Answer, Refusal
 from worker.ingest.doorbell import Doorbell
 from worker.ingest.group_commit import GroupCommit, Overloaded, Result
+from worker.ingest.learning import KeyLearner
 from worker.ingest.questions import questions
 from worker.ingest.receiving import MOST_FOR_ARRAY, ClientGone, Receive, read_body
 from worker.store.engine import Store
@@ -61,6 +61,7 @@ class Ingest:
         self.inbox = Inbox(self.inbox_store)
         self._rest = questions(self)
         self._parser = ThreadPoolExecutor(1, "parser")
+        self._keys = KeyLearner()
         self._commit: GroupCommit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +115,7 @@ class Ingest:
             sender = self.admission.signed_sender(headers, scope.get("query_string", b""))
             shop = sender.shop
             body = await read_body(receive)
-            _verify(sender, headers, body)
+            await self._keys.verify(sender, headers, body)
         batch = await self._parsed(body)
         if batch.many:
             return await self._array(shop, batch)
@@ -158,7 +159,7 @@ class Ingest:
         if sender.source.handshake(headers, body):
             self.counters["handshake"] += 1
             return Answer(200, orjson.dumps({"status": "ready"}))
-        _verify(sender, headers, body)
+        await self._keys.verify(sender, headers, body)
         try:
             delivery = sender.source.receive(headers, body)
         except MalformedBody as error:
@@ -257,13 +258,6 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-
-
-def _verify(sender: Sender, headers: dict[str, str], body: bytes) -> None:
-    try:
-        sender.source.verify(headers, body, datetime.now(UTC))
-    except SignatureError as error:
-        raise wrong_signature(str(error)) from None
 
 
 def _malformed(error: MalformedBody) -> Refusal:
