@@ -19,7 +19,7 @@ from tasks.turn import Turn, failed_completely
 from worker import bells, limits, runtime
 from worker.accounts import accounts
 from worker.app import CREATE_INVOICES, celery
-from worker.config import AccountRef
+from worker.config_sections import AccountRef
 from worker.gate import Gate
 from worker.shutdown import stopping
 from worker.store import jobs, tokens

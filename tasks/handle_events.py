@@ -12,10 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
-from connectors.sources.base import Look, MalformedBody, NotInvoiceable, Source, source
+from connectors.sources.base import Look, MalformedBody, NotInvoiceable
 from connectors.sources.delivery import Delivery
 from tasks.deciding import Handled, decide, placed
 from worker import bells, logs, metrics, runtime, testpoints
@@ -23,7 +22,8 @@ from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
 from worker.leases import lease
 from worker.shutdown import stopping
-from worker.store import jobs
+from worker.sources import api_of, source_of
+from worker.store import jobs, questions
 from worker.store.engine import KeyTaken, StoreError
 from worker.store.events import no_invoice_yet, take_in
 from worker.store.inbox import Held, Inbox
@@ -38,6 +38,8 @@ BATCH = 500
 AGAIN = 100
 """Most events of one turn that were handled before, and are due again."""
 TURN_SECONDS = 20.0
+POINT = "point"
+"""What the trail says of an event that only says where to look: its source is asked."""
 
 
 _gate = Gate(each=1, together=1)
@@ -93,7 +95,7 @@ def _read(job: Job, row: Held | None) -> Handled:
         return Handled(job, row, problem=f"the configuration has no shop {row.shop!r} any more")
     delivery = Delivery(row.event_id, row.topic, row.received_at, row.label or None)
     try:
-        said = _source(row.shop, row.source, row.kind).normalise(delivery, row.body)
+        said = source_of(row.shop, row.source, row.kind).normalise(delivery, row.body)
         return Handled(job, row, look=True) if isinstance(said, Look) else Handled(job, row, event=said)
     except NotInvoiceable as error:
         trigger = runtime.config().shop[row.shop].trigger
@@ -103,13 +105,6 @@ def _read(job: Job, row: Held | None) -> Handled:
         return Handled(job, row, problem=error.reason, hold_unless_invoiced=identity)
     except (MalformedBody, LookupError) as error:
         return Handled(job, row, problem=f"{error}")
-
-
-@cache
-def _source(shop: str, name: str, kind: str) -> Source:
-    """The source that can read a stored body; its secrets were needed at the door only."""
-    settings = runtime.config().shop[shop].source.get(name)
-    return source(kind)([], settings.options if settings else {})
 
 
 Rings = dict[str, tuple[list[str], list[str]]]
@@ -158,10 +153,14 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
         changes += [*found.unplaced, *_untold(connection, batch)]
         decide_accounts(connection, decided)
         created = record_intents(connection, intents)
+        pointing = {c.id: f"{held[c.id].shop}/{held[c.id].account}" for c in changes if c.action == POINT}
+        questions.point(connection, pointing)
         testpoints.point("events_before_commit")
         mine = jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
         woken = wake(connection, found.names)
     testpoints.point("events_after_commit")
+    for tenant in sorted(set(pointing.values())):
+        bells.ring_sources(tenant)
     recorded = [change for change in changes if change.id in mine]
     metrics.settled(held, recorded)
     logs.outcomes(log, held, recorded)
@@ -179,6 +178,13 @@ def _untold(connection: Any, batch: Sequence[Handled]) -> list[Change]:
 
 
 def _told_nothing(each: Handled, waiting: set[tuple[str, str, str]]) -> Change:
+    if each.look and api_of(each.job.shop, each.job.account) is None:
+        reason = (
+            f"it only says where to look: give source {each.job.account} credentials of its API, then `billhook retry`"
+        )
+        return Change(each.job.id, "held", "handle", reason=reason)
+    if each.look:
+        return Change(each.job.id, "pending", POINT, due_at=jobs.now(), tried=False)
     if each.problem is None:
         return Change(each.job.id, "done", "handle", detail={"effect": "kept for the record"})
     if each.hold_unless_invoiced is not None and each.hold_unless_invoiced not in waiting:

@@ -13,7 +13,8 @@ from worker import bells, runtime
 from worker.accounts import accounts
 from worker.app import DISPATCH, SEAL, celery
 from worker.leases import LeaseWatch, longest
-from worker.store import jobs, matching
+from worker.sources import askable
+from worker.store import jobs, matching, questions
 from worker.store.inbox import Inbox
 from worker.store.seal import seal as seal_trail
 
@@ -29,7 +30,7 @@ _watch = LeaseWatch()
 @celery.task(name=DISPATCH)
 def dispatch() -> dict[str, int]:
     """Finds, in SQL, everything due and unclaimed, and rings; frees the leases of workers that are gone."""
-    counts: Counter[str] = Counter(freed=_free(), woken=_wake())
+    counts: Counter[str] = Counter(freed=_free(), woken=_wake(), questions=_asking())
     late = Inbox(runtime.inbox()).untaken(EVENTS_A_RING * 4, jobs.now() - _period())
     for start in range(0, len(late), EVENTS_A_RING):
         counts["events"] += bells.ring_events(late[start : start + EVENTS_A_RING])
@@ -75,6 +76,16 @@ def _wake() -> int:
 
 
 @cache
+def _asking() -> int:
+    """Once a process: each source that can be asked what was missed has a question that recurs."""
+    wanted = [(shop, name) for shop, name, _ in askable()]
+    if not wanted:
+        return 0
+    with runtime.store().write() as connection:
+        return questions.ensure(connection, wanted)
+
+
+@cache
 def _tenants() -> frozenset[str]:
     return frozenset(ref.tenant for ref in accounts().values())
 
@@ -95,6 +106,8 @@ def _ring(queue: str, tenant: str, rows: list[tuple[str, str, str]]) -> bool:
     labels = [label for _, _, label in rows]
     if queue == "events":
         return bells.ring_events(())
+    if queue == questions.QUEUE:
+        return bells.ring_sources(tenant)
     if queue == "notify":
         return bells.ring_notify([shop for shop, _, _ in rows], labels)
     return bells.ring_invoices(tenant, [f"{shop}/{account}" for shop, account, _ in rows], labels)

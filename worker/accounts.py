@@ -11,7 +11,7 @@ from connectors.auth import Auth, Grant, StaticHeaders
 from connectors.http import Http
 from connectors.platforms.base import Platform
 from worker import limits, runtime
-from worker.config import AccountRef
+from worker.config_sections import AccountRef
 from worker.credentials import TenantTokens
 from worker.metrics import MeasuredHttp
 

@@ -14,10 +14,13 @@ from kombu import Queue
 from worker import alive, runtime
 from worker.queues import RECURRING, queue_names
 
-TASKS = ("tasks.handle_events", "tasks.create_invoices", "tasks.notify_customers", "tasks.recurring")
+TASKS = (
+    "tasks.handle_events", "tasks.create_invoices", "tasks.notify_customers", "tasks.ask_sources", "tasks.recurring"
+)  # fmt: skip
 HANDLE_EVENTS = "tasks.handle_events"
 CREATE_INVOICES = "tasks.create_invoices"
 NOTIFY_CUSTOMERS = "tasks.notify_customers"
+ASK_SOURCES = "tasks.ask_sources"
 DISPATCH = "tasks.dispatch"
 SEAL = "tasks.seal"
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from worker.app import CREATE_INVOICES, HANDLE_EVENTS, NOTIFY_CUSTOMERS, celery
+from worker.app import ASK_SOURCES, CREATE_INVOICES, HANDLE_EVENTS, NOTIFY_CUSTOMERS, celery
 from worker.store.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,11 @@ def ring_invoices(tenant: str, accounts: Sequence[str], orders: Sequence[str]) -
 def ring_notify(shops: Sequence[str], orders: Sequence[str]) -> bool:
     """There are notices due."""
     return _ring(NOTIFY_CUSTOMERS, "notify", {"shops": sorted(set(shops)), "orders": list(orders)[:SHOWN]})
+
+
+def ring_sources(source: str) -> bool:
+    """There is something to ask of this source (`shop/source`)."""
+    return _ring(ASK_SOURCES, "sources", {"source": source})
 
 
 def _ring(task: str, queue: str, kwargs: dict[str, Any]) -> bool:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from ssl import create_default_context
@@ -20,14 +18,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
-from worker.config_sections import Account, Flower, Logs, Metrics, Section, Timing
+from worker.config_sections import Account, AccountRef, Flower, Logs, Metrics, Section, Timing
 from worker.config_tenants import tenant_problems
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
 Trigger = Literal["order.fulfilled", "order.completed", "job.completed", "shipment.shipped", "shipment.delivered"]
-UNLIMITED = 1_000
-"""Calls in flight at once where an account has no limits."""
 
 
 class ConfigError(Exception):
@@ -55,6 +51,8 @@ class Source(Section):
     """Several secrets are valid at once while one is being rotated."""
     orders: str | None = None
     """For a source that knows parcels only: the source of the shop whose orders they belong to; None: any."""
+    ask_every: float = Field(default=900.0, ge=0)
+    """Seconds between two questions for what was missed, where the options name credentials of its API; 0: never."""
     options: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -116,48 +114,6 @@ class Runtime(Section):
     logs: Logs = Logs()
     metrics: Metrics = Metrics()
     timing: Timing = Timing()
-
-
-@dataclass(frozen=True)
-class AccountRef:
-    """An account with its place: `shop/name`."""
-
-    shop: str
-    name: str
-    account: Account
-
-    def __str__(self) -> str:
-        return f"{self.shop}/{self.name}"
-
-    @cached_property
-    def platform(self) -> Any:
-        from connectors.platforms.base import platform
-
-        return platform(self.account.platform)
-
-    @cached_property
-    def facts(self) -> Any:
-        """The platform's `Facts`, as far as this account heeds them."""
-        facts = self.platform.facts_of(self.settings)
-        return facts if self.account.limits else replace(facts, quotas=(), concurrent=UNLIMITED)
-
-    @cached_property
-    def bulk(self) -> int:
-        """Invoices in one call."""
-        return min(self.facts.bulk, self.account.bulk or self.facts.bulk)
-
-    @cached_property
-    def settings(self) -> Any:
-        return self.platform.Settings.model_validate({**self.account.settings, "issue": self.account.issue})
-
-    @cached_property
-    def credentials(self) -> Any:
-        return self.platform.Credentials.model_validate(self.account.credentials)
-
-    @cached_property
-    def tenant(self) -> str:
-        """What quota, tokens and turn belong to; opens with the platform's slug."""
-        return f"{self.account.platform}:{self.platform.tenant(self.settings, self.credentials)}"
 
 
 class Config(Section):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,3 +80,49 @@ class Timing(Section):
     """How long rows gather for a bulk call."""
     attempts: int = Field(default=12, ge=1)
     give_up_after: float = Field(default=86_400.0, gt=0)
+
+
+UNLIMITED = 1_000
+"""Calls in flight at once where an account has no limits."""
+
+
+@dataclass(frozen=True)
+class AccountRef:
+    """An account with its place: `shop/name`."""
+
+    shop: str
+    name: str
+    account: Account
+
+    def __str__(self) -> str:
+        return f"{self.shop}/{self.name}"
+
+    @cached_property
+    def platform(self) -> Any:
+        from connectors.platforms.base import platform
+
+        return platform(self.account.platform)
+
+    @cached_property
+    def facts(self) -> Any:
+        """The platform's `Facts`, as far as this account heeds them."""
+        facts = self.platform.facts_of(self.settings)
+        return facts if self.account.limits else replace(facts, quotas=(), concurrent=UNLIMITED)
+
+    @cached_property
+    def bulk(self) -> int:
+        """Invoices in one call."""
+        return min(self.facts.bulk, self.account.bulk or self.facts.bulk)
+
+    @cached_property
+    def settings(self) -> Any:
+        return self.platform.Settings.model_validate({**self.account.settings, "issue": self.account.issue})
+
+    @cached_property
+    def credentials(self) -> Any:
+        return self.platform.Credentials.model_validate(self.account.credentials)
+
+    @cached_property
+    def tenant(self) -> str:
+        """What quota, tokens and turn belong to; opens with the platform's slug."""
+        return f"{self.account.platform}:{self.platform.tenant(self.settings, self.credentials)}"

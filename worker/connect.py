@@ -12,7 +12,7 @@ from connectors.consent import Consent
 from connectors.http import Http
 from worker import credentials
 from worker.accounts import grant_of, platform_of
-from worker.config import AccountRef
+from worker.config_sections import AccountRef
 
 PAGE = b"<!doctype html><title>Billhook</title><p>Thank you. You can close this page and go back to the terminal.</p>"
 

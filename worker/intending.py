@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.model import Order
 from worker import runtime
-from worker.config import AccountRef
+from worker.config_sections import AccountRef
 from worker.store.intents import SHADOW, Intent
 from worker.store.jobs import now
 

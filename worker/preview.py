@@ -13,7 +13,7 @@ from connectors.platforms.documents import Plan, PlannedInvoice
 from connectors.sources.base import NotInvoiceable
 from connectors.sources.delivery import Delivery
 from connectors.sources.standard import Standard
-from worker.config import AccountRef
+from worker.config_sections import AccountRef
 from worker.intending import intent_of
 from worker.store.intents import SHADOW, draft_of
 from worker.store.jobs import now

@@ -10,4 +10,4 @@ def queue_names() -> list[str]:
     """Every queue but `recurring`."""
     from connectors.platforms.base import slugs  # needs much: not before somebody asks
 
-    return ["events", *(f"invoices.{slug}" for slug in slugs()), "notify"]
+    return ["events", *(f"invoices.{slug}" for slug in slugs()), "notify", "sources"]

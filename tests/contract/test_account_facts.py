@@ -9,7 +9,8 @@ import pytest
 
 from connectors.platforms.facts import Facts, Quota
 from tests.contract.running import subjects
-from worker.config import Account, AccountRef
+from worker.config import Account
+from worker.config_sections import AccountRef
 
 DAY = timedelta(days=1)
 

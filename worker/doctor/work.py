@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from worker.config import AccountRef
+from worker.config_sections import AccountRef
 from worker.doctor.findings import Finding, bad, lasting, ok, warning
 from worker.limits import State
 from worker.store.checkup import Group, Still

@@ -16,13 +16,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import uvicorn
 
-from connectors.sources.base import MalformedBody, digest, inbox_id
+from connectors.sources.base import MalformedBody
 from connectors.sources.standard import Batch, Parsed, parse_events
 from worker import bells, logs, metrics, runtime
 from worker.ingest import answers
@@ -183,7 +182,7 @@ class Ingest:
             self.counters["conflict"] += 1
             said = {"shop": arrival.shop, "order": arrival.label}
             log.warning("%s sent two bodies as %r; both are kept", arrival.source, arrival.event_id, extra=said)
-            arrival = replace(arrival, event_id=inbox_id("other", arrival.event_id, digest(arrival.body)))
+            arrival = arrival.apart()
             [result] = await self._accept([arrival])
         if not isinstance(result, Verdict):
             raise answers.invalid(_REFUSED)

@@ -43,8 +43,8 @@ class Figures:
 
     @property
     def on_the_way(self) -> int:
-        """Rows that are neither settled nor wait for a person."""
-        return sum(count for (_, state), count in self.counts.items() if state not in FINAL)
+        """Rows that are neither settled nor wait for a person; what is asked again and again is none of them."""
+        return sum(n for (kind, state), n in self.counts.items() if state not in FINAL and kind != "question")
 
 
 def figures(store: Store) -> Figures:

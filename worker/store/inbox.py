@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -82,6 +82,11 @@ class Arrival:
     def digest(self) -> str:
         return hashlib.sha256(self.body).hexdigest()
 
+    def apart(self) -> Arrival:
+        """The same under an id that its body is a part of: for a sender that says two things under one id."""
+        both = hashlib.sha256(f"{self.event_id}:{self.digest}".encode())
+        return replace(self, event_id=f"other:{both.hexdigest()}")
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -128,6 +133,16 @@ class Inbox:
             raise RowRefused(_cause(error)) from error
         except SQLAlchemyError as error:
             raise StoreUnavailable(_cause(error)) from error
+
+    def keep(self, arrivals: Sequence[Arrival]) -> list[str]:
+        """Commits what is worth keeping of these; another body under a known id is kept under an id of its own.
+
+        Returns the ids of the rows that are new. Raises as `accept` does.
+        """
+        verdicts = self.accept(arrivals)
+        new = [each.id for each, said in zip(arrivals, verdicts, strict=True) if said is Verdict.ACCEPTED]
+        others = [each.apart() for each, said in zip(arrivals, verdicts, strict=True) if said is Verdict.CONFLICT]
+        return new + (self.keep(others) if others else [])
 
     def probe(self) -> None:
         """Raises `StoreUnavailable` if the inbox could not be written now."""

@@ -115,10 +115,22 @@ shipments = Table(
     Column("tracking", Text, nullable=False),
     Column("carrier", Text, nullable=False),
     Column("known_at", Utc, nullable=False),
+    Column("asked_at", Utc),
     UniqueConstraint("order_id", "tracking"),
     Index("shipments_tracking", "shop", "tracking"),
 )
-"""Tracking numbers that somebody told together with an order; number and carrier in the form that is compared."""
+"""Tracking numbers that somebody told together with an order; number and carrier in the form that is compared.
+`asked_at`: when a carrier's API was last asked about it."""
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("shop", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("cursor", Text, nullable=False),
+    Column("asked_at", Utc, nullable=False),
+)
+"""How far each source was asked for what was missed; moved on only after what was found is in the inbox."""
 
 awaited = Table(
     "awaited",
@@ -158,8 +170,9 @@ jobs = Table(
     Index("jobs_order", "order_id"),
     Index("jobs_state", "state", "kind", "changed_at"),
 )
-"""`kind`: event, customer, invoice, notice. `unsure`: something may have been done; survives a claim.
-`seq`: the running number of the subject's trail. `waits_for`: the customer job without which nothing is due."""
+"""`kind`: event, customer, invoice, notice, question (to a source: what was missed?). `unsure`: something may have been
+done; survives a claim. `seq`: the running number of the subject's trail. `waits_for`: the customer job without which
+nothing is due."""
 for _name, _columns, _where in (
     ("jobs_due", (jobs.c.queue, jobs.c.tenant, jobs.c.shop, jobs.c.due_at), "due_at IS NOT NULL"),
     ("jobs_leased", (jobs.c.lease_owner,), "lease_owner IS NOT NULL"),

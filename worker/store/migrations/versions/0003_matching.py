@@ -1,4 +1,4 @@
-"""Matching of parcels and orders: known tracking numbers, and events that wait for their order.
+"""Known tracking numbers, events that wait for their order, and how far each source was asked.
 
 Revision ID: 0003
 """
@@ -26,10 +26,19 @@ def upgrade() -> None:
         must("tracking", Text),
         must("carrier", Text),
         must("known_at", MOMENT),
+        Column("asked_at", MOMENT),
         PrimaryKeyConstraint("id"),
         UniqueConstraint("order_id", "tracking"),
     )
     op.create_index("shipments_tracking", "shipments", ["shop", "tracking"])
+    op.create_table(
+        "cursors",
+        must("shop", Text),
+        must("source", Text),
+        must("cursor", Text),
+        must("asked_at", MOMENT),
+        PrimaryKeyConstraint("shop", "source"),
+    )
     op.create_table(
         "awaited",
         must("job_id", Text),
