@@ -6,7 +6,6 @@ source is told the same by a webhook and by a question, and nothing is lost betw
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from connectors.auth import Auth, OAuth2, StaticHeaders, Token
 from connectors.errors import Rejected, Throttled, Unauthorized, Unavailable
 from connectors.http import Answer, Http
-from connectors.sources.base import MalformedBody, parse_json
 from connectors.sources.delivery import Delivery
 
 
@@ -93,10 +93,10 @@ class Api:
 
         `body` is sent as JSON. Raises as `json` does.
         """
-        answer = self.call(method, where, query=query, body=None if body is None else json.dumps(body))
+        answer = self.call(method, where, query=query, body=None if body is None else orjson.dumps(body).decode())
         try:
-            return parse_json(answer.body)
-        except MalformedBody:
+            return orjson.loads(answer.body)
+        except orjson.JSONDecodeError:
             raise Unavailable(f"{self.name} answered with something that is not JSON", sample=answer.sample) from None
 
     def _address(self, where: str) -> str:
