@@ -18,12 +18,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 from connectors.model import Event, EventType
 from connectors.registry import choose, plug_ins
-from connectors.sources.bodies import MalformedBody as MalformedBody
-from connectors.sources.bodies import parse_json as parse_json
 from connectors.sources.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -37,6 +36,10 @@ class SignatureError(Exception):
 
 class KeyUnknown(SignatureError):
     """It is signed with a key that is not here (yet): `learn_keys` may find it, then verify again."""
+
+
+class MalformedBody(Exception):
+    """The body is not JSON, or JSON that no database could hold. Answer 400 and store nothing."""
 
 
 class NotInvoiceable(Exception):
@@ -169,6 +172,34 @@ class BodySigned(Source):
         expected = [base64.b64encode(hmac.digest(key, body, hashlib.sha256)) for key in self.keys()]
         if not any(hmac.compare_digest(each, given) for each in expected):
             raise SignatureError(f"{self.signature_header} was not made with a secret configured for this source")
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value of `body`; fractions become `float`, whose `repr` is the number as written.
+
+    Raises `MalformedBody` for what is not JSON (nesting over 1,024 levels and lone surrogates
+    included) and for a NUL character in any text, which PostgreSQL cannot store.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"the body is not valid JSON: {error}") from None
+    if b"\\u0000" in body and _holds_nul(value):
+        raise MalformedBody("the body has a NUL character (\\u0000) in a text")
+    return value
+
+
+def _holds_nul(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text if "\x00" in text:
+                return True
+            case dict() as members:
+                waiting += [*members.keys(), *members.values()]
+            case list() as elements:
+                waiting += elements
+    return False
 
 
 def inbox_id(*parts: str) -> str:
