@@ -99,6 +99,10 @@ class Api:
         except orjson.JSONDecodeError:
             raise Unavailable(f"{self.name} answered with something that is not JSON", sample=answer.sample) from None
 
+    def wait(self, answer: Answer) -> float | None:
+        """Seconds after which the other side wants to be asked again; for a subclass where it says that elsewhere."""
+        return answer.retry_after
+
     def _address(self, where: str) -> str:
         if not where.startswith(("http://", "https://")):
             return self.base_url + where
@@ -120,7 +124,7 @@ class Api:
         if answer.status in (401, 403):
             return Unauthorized(text, status=answer.status, sample=answer.sample)
         if answer.status == 429:
-            return Throttled(text, status=429, retry_after=answer.retry_after, sample=answer.sample)
+            return Throttled(text, status=429, retry_after=self.wait(answer), sample=answer.sample)
         if 400 <= answer.status < 500:
             return Rejected(text, status=answer.status, sample=answer.sample)
         return Unavailable(text, status=answer.status, retry_after=answer.retry_after, sample=answer.sample)
