@@ -1,4 +1,4 @@
-"""Shopify's webhooks: `orders/fulfilled` carries the whole order and asks for the invoice.
+"""Shopify's webhooks: `orders/fulfilled` carries the whole order and asks for the invoice; `fulfillments/…` a parcel.
 
 Traps: only the body is signed, so the topic is not taken at its word; `price` is before discounts,
 which are spread over the lines as `discount_allocations`. Amounts are read from the plain fields,
@@ -11,10 +11,14 @@ Facts: shopify.dev, "Verify webhook deliveries", "Ignore duplicate webhooks", "O
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import SecretStr, model_validator
 
 from connectors.model import Address, Amount, Charge, Currency, Event, EventType, Line, Moment, Order, Party, Tax
+from connectors.sources import shopify_asking
 from connectors.sources.base import (
     BodySigned,
     NotInvoiceable,
@@ -41,6 +45,11 @@ from connectors.sources.reading import (
     plain,
     speaking_of,
 )
+from connectors.sources.shopify_parcels import shipment_event, shipments, shipments_of
+
+if TYPE_CHECKING:
+    from connectors.http import Http
+    from connectors.sources.asking import Api, Page
 
 TOPICS = {
     "orders/fulfilled": EventType.ORDER_FULFILLED,
@@ -50,7 +59,9 @@ TOPICS = {
     "orders/partially_fulfilled": EventType.ORDER_UPDATED,
     "orders/updated": EventType.ORDER_UPDATED,
 }
-"""The topics whose body is a whole order. All others (`fulfillments/…`) are kept and change nothing."""
+"""The topics whose body is a whole order."""
+PARCELS = {"fulfillments/create", "fulfillments/update"}
+"""The topics whose body is a parcel. All others are kept and change nothing."""
 
 PAYABLE = {None, "paid", "partially_paid", "pending", "authorized"}
 """The values of `financial_status` with which a fulfilled order is owed in full."""
@@ -135,11 +146,35 @@ class ShopifyOrder(Body):
     shipping_address: PostalAddress | None = None
     line_items: Many[LineItem]
     shipping_lines: Many[ShippingLine] = ()
+    tags: Any = None
+    source_name: Any = None
 
 
 class ShopifyOptions(Options):
     test_orders: bool = False
     """Invoice the orders of Shopify's test payment gateway, too."""
+    shop: str | None = None
+    """Which shop is asked for missed orders: the part before .myshopify.com, or its whole name."""
+    access_token: SecretStr | None = None
+    """Of an app made in the admin; or `client_id` and `client_secret`, of one made in the Dev Dashboard."""
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    base_url: str | None = None
+    """Another address of the API than the shop's own."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.client_id is None) != (self.client_secret is None):
+            raise ValueError("client_id and client_secret belong together; one of them is missing")
+        if (self.access_token or self.client_id) and not (self.shop or self.base_url):
+            raise ValueError("shop is missing: the part before .myshopify.com, so that the shop can be asked")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where the API is."""
+        name = self.shop or ""
+        return self.base_url or f"https://{name if '.' in name else name + '.myshopify.com'}"
 
 
 class Shopify(BodySigned):
@@ -167,6 +202,8 @@ class Shopify(BodySigned):
         value = parse_json(body)
         if not delivery.type:
             raise NotInvoiceable("Shopify did not say what happened: the header X-Shopify-Topic was missing")
+        if delivery.type in PARCELS:
+            return self._parcel(delivery, value)
         type_ = TOPICS.get(delivery.type)
         if type_ is None:
             return None
@@ -175,12 +212,33 @@ class Shopify(BodySigned):
             theirs = ShopifyOrder.model_validate(value)
             if type_ is EventType.ORDER_FULFILLED:
                 self._refuse_if_not_owed(theirs)
-            ours = _order(theirs)
+            ours = _order(theirs, value)
             check_tax(ours, theirs.total_tax)
             occurred_at = theirs.updated_at or delivery.occurred_at
             if occurred_at is None:
                 raise NotInvoiceable("updated_at is missing, so it cannot be told from an older state of the order")
             return Event(id=delivery.id, type=type_, occurred_at=occurred_at, order=ours)
+
+    def api(self, http: Http) -> Api | None:
+        return shopify_asking.api_at(self.options.address, self.options, http)
+
+    def pull(self, api: Api, cursor: str | None, now: datetime) -> Page:
+        return shopify_asking.pull(api, cursor, now, tests=self.options.test_orders)
+
+    def _parcel(self, delivery: Delivery, value: Any) -> Event | None:
+        """What a fulfillment tells; it names its order by Shopify's id of it."""
+        told = value if isinstance(value, dict) else {}
+        type_ = shipment_event(told)
+        receipt = told.get("receipt")
+        test = isinstance(receipt, dict) and receipt.get("testcase") is True
+        if type_ is None or (test and not self.options.test_orders):
+            return None
+        order_id, parcels = display(told.get("order_id")), shipments(told)
+        occurred_at = moment(told.get("updated_at")) or delivery.occurred_at
+        with speaking_of(f"Shopify fulfillment {display(told.get('id')) or 'without id'}", type_, order_id):
+            if order_id is None or not parcels or occurred_at is None:
+                raise NotInvoiceable("id, order_id or updated_at is missing")
+            return Event(id=delivery.id, type=type_, occurred_at=occurred_at, order_id=order_id, shipment=parcels[0])
 
     def _refuse_if_not_owed(self, order: ShopifyOrder) -> None:
         """Raises `NotInvoiceable` for what a person should decide; the states are Shopify's, the policy is ours."""
@@ -202,8 +260,8 @@ class Shopify(BodySigned):
             )
 
 
-def _order(theirs: ShopifyOrder) -> Order:
-    """Their order in our words. Raises `ValidationError` if it does not add up."""
+def _order(theirs: ShopifyOrder, body: Any) -> Order:
+    """Their order in our words, its parcels from `body`. Raises `ValidationError` if it does not add up."""
     charges = [charge for each in theirs.shipping_lines if not each.is_removed and (charge := _charge(each))]
     extra = [
         Line(
@@ -227,7 +285,15 @@ def _order(theirs: ShopifyOrder) -> Order:
         lines=(*(_line(each) for each in theirs.line_items if each.quantity), *extra),
         shipping=charges[0] if charges else None,
         total=theirs.total_price,
+        channel=display(theirs.source_name),
+        tags=tuple(tag for each in _tags(theirs.tags) if (tag := each.strip()[:200])),
+        shipments=shipments_of(body),
     )
+
+
+def _tags(text: Any) -> list[str]:
+    """Shopify writes them as one text, with commas between."""
+    return text.split(",") if isinstance(text, str) else []
 
 
 def _line(item: LineItem) -> Line:

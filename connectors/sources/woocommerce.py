@@ -3,9 +3,11 @@
 Traps: only the body is signed; the topic fires on every save of an order; the body is built when it
 is sent, so it shows the present state; two deliveries within a second share their delivery id; a
 failed delivery is never repeated. All totals are without tax, whatever `prices_include_tax` says:
-that only tells how prices were entered, so `tax_included` is always false here.
+that only tells how prices were entered, so `tax_included` is always false here. Core knows no parcels: the plugins
+*Shipment Tracking* and *Advanced Shipment Tracking* keep their numbers in the order's `meta_data`.
 
-Facts: woocommerce/woocommerce, includes/class-wc-webhook.php; WooCommerce REST API v3, "Orders".
+Facts: woocommerce/woocommerce, includes/class-wc-webhook.php; WooCommerce REST API v3, "Orders"; zorem's
+woo-advanced-shipment-tracking (the fields of `_wc_shipment_tracking_items`). In doubt: other plugins' keys.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, SecretStr, model_validator
 
 from connectors.model import (
     Address,
@@ -30,9 +32,11 @@ from connectors.model import (
     Line,
     Order,
     Party,
+    Shipment,
     Tax,
     rounded,
 )
+from connectors.sources import woocommerce_asking
 from connectors.sources.base import (
     BodySigned,
     NotInvoiceable,
@@ -59,6 +63,10 @@ from connectors.sources.reading import (
     plain,
     speaking_of,
 )
+
+if TYPE_CHECKING:
+    from connectors.http import Http
+    from connectors.sources.asking import Api, Page
 
 _PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 _CANCELLED = ("cancelled", "trash")
@@ -144,11 +152,25 @@ class WooOrder(Body):
     fee_lines: Many[FeeLine] = ()
     tax_lines: Many[TaxLine] = ()
     refunds: Many[Refund] = ()
+    created_via: Any = None
+    meta_data: Any = None
 
 
 class WooOptions(Options):
     completed_statuses: tuple[str, ...] = ("completed",)
     """The statuses that mean "done"; plugins add their own, such as "shipped"."""
+    base_url: str | None = None
+    """The shop's address, to ask it for missed orders."""
+    consumer_key: str | None = None
+    """Of a REST API key with permission to read."""
+    consumer_secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        given = (self.base_url, self.consumer_key, self.consumer_secret)
+        if any(given) and not all(given):
+            raise ValueError("base_url, consumer_key and consumer_secret belong together; one of them is missing")
+        return self
 
 
 class WooCommerce(BodySigned):
@@ -185,10 +207,11 @@ class WooCommerce(BodySigned):
         value = parse_json(body)
         if not delivery.type:
             raise NotInvoiceable("WooCommerce did not say what happened: the header X-WC-Webhook-Topic was missing")
-        if not delivery.type.startswith("order.") or delivery.type == "order.deleted":
+        if not delivery.type.startswith(("order.", "pulled/")) or delivery.type == "order.deleted":
             return None
         status, order_id = (value.get("status"), display(value.get("id"))) if isinstance(value, dict) else (None, None)
-        type_ = self._type(status)
+        done_before = delivery.type == woocommerce_asking.BEFORE
+        type_ = EventType.ORDER_UPDATED if done_before else self._type(status)
         with speaking_of(f"WooCommerce order {delivery.order_ref or order_id or 'without id'}", type_, order_id):
             theirs = WooOrder.model_validate(value)
             if type_ is EventType.ORDER_COMPLETED and theirs.refunds:
@@ -197,6 +220,12 @@ class WooCommerce(BodySigned):
             ours = _order(theirs)
             _check_tax(ours, theirs.total_tax)
             return Event(id=delivery.id, type=type_, occurred_at=theirs.date_modified_gmt, order=ours)
+
+    def api(self, http: Http) -> Api | None:
+        return woocommerce_asking.api_at(self.options, http)
+
+    def pull(self, api: Api, cursor: str | None, now: datetime) -> Page:
+        return woocommerce_asking.pull(api, cursor, now)
 
     def _type(self, status: Any) -> EventType:
         if status in self.options.completed_statuses:
@@ -236,7 +265,24 @@ def _order(theirs: WooOrder) -> Order:
         if paid
         else None,
         total=theirs.total,
+        channel=display(theirs.created_via),
+        shipments=tuple(_shipments(theirs.meta_data))[:1000],
     )
+
+
+def _shipments(meta_data: Any) -> Iterator[Shipment]:
+    """The parcels that a tracking plugin noted; what cannot be read of them must not keep the order back."""
+    for note in meta_data if isinstance(meta_data, list) else ():
+        if not isinstance(note, dict) or note.get("key") != "_wc_shipment_tracking_items":
+            continue
+        listed = note.get("value")
+        if isinstance(listed, dict):  # PHP writes a list with gaps so
+            listed = list(listed.values())
+        for each in listed if isinstance(listed, list) else ():
+            number = (display(each.get("tracking_number")) or "").strip() if isinstance(each, dict) else ""
+            if number:
+                carrier = display(each.get("tracking_provider")) or display(each.get("custom_tracking_provider"))
+                yield Shipment(ref=display(each.get("tracking_id")) or number, carrier=carrier, tracking_number=number)
 
 
 def _method(line: ShippingLine) -> str:

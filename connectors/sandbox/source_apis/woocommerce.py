@@ -1,0 +1,102 @@
+"""WooCommerce's REST API as far as orders are listed: filters by the time of change, pages by number.
+
+From the WooCommerce REST API v3 documentation, "Orders" and "Authentication", and WordPress's REST API handbook
+(errors, `rest_invalid_param`, X-WP-Total). WordPress ignores parameters it does not know; here they are refused.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from connectors.sandbox.base import Emulator, Entry, Refusal, Request, Response, Rolling
+
+KEY, SECRET = "ck_of-billhook", "cs_of-billhook"
+_KNOWN = {"modified_after", "modified_before", "dates_are_gmt", "orderby", "order", "per_page", "page", "exclude",
+          "status"}  # fmt: skip
+_ORDERS = {"date", "modified", "id", "include", "title", "slug"}
+
+
+class Refused(Refusal):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(Response.json(status, {"code": code, "message": message, "data": {"status": status}}))
+
+
+class WooApi(Emulator):
+    """`orders`: documents by id, as tests put them there."""
+
+    slug = "woocommerce"
+
+    def setup(self) -> None:
+        self.orders: dict[int, dict[str, Any]] = {}
+        self.host = Rolling(300, 60)
+        """WooCommerce has no limit; hosts have theirs."""
+
+    def answer(self, request: Request) -> Response:
+        if wait := self.counted(self.host):
+            return self.too_many(wait)
+        if request.basic != f"{KEY}:{SECRET}":
+            raise Refused(401, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")
+        if (request.method, request.path) != ("GET", "/wp-json/wc/v3/orders"):
+            raise Refused(404, "rest_no_route", "No route was found matching the URL and request method.")
+        query = request.query
+        for name, value in query.items():
+            if name not in _KNOWN or not _valid(name, value):
+                raise Refused(400, "rest_invalid_param", f"Invalid parameter(s): {name}")
+        if query.get("dates_are_gmt") != "true" and ("modified_after" in query or "modified_before" in query):
+            raise Refused(400, "rest_invalid_param", "the site's own time zone is not emulated")
+        return self._listed(query)
+
+    def _listed(self, query: dict[str, str]) -> Response:
+        excluded = set(query.get("exclude", "").split(","))
+        after, before = query.get("modified_after", ""), query.get("modified_before", "9999")
+        found = [
+            each
+            for each in self.orders.values()
+            if str(each["id"]) not in excluded
+            and after < each["date_modified_gmt"] < before
+            and each["status"] != "trash"
+        ]
+        by = "date_modified_gmt" if query.get("orderby") == "modified" else "id"
+        found.sort(key=lambda each: each[by], reverse=query.get("order", "desc") == "desc")
+        size, number = int(query.get("per_page", "10")), int(query.get("page", "1"))
+        pages = -(-len(found) // size)
+        headers = {"X-WP-Total": str(len(found)), "X-WP-TotalPages": str(pages)}
+        return Response.json(200, found[(number - 1) * size : number * size], headers)
+
+    def too_many(self, retry_after: float) -> Response:
+        return Response(429, b"<html>Too Many Requests</html>", {"Retry-After": f"{retry_after:.0f}"})
+
+    def failure(self, status: int) -> Response:
+        said = {"code": "internal_server_error", "message": "There has been a critical error on this website."}
+        return Response.json(status, said)
+
+    def ledger(self) -> list[Entry]:
+        return []
+
+    def customers(self) -> list[tuple[str, str]]:
+        return []
+
+
+def _valid(name: str, value: str) -> bool:
+    match name:
+        case "modified_after" | "modified_before":
+            return _is_date(value)
+        case "per_page":
+            return value.isdigit() and 1 <= int(value) <= 100
+        case "page":
+            return value.isdigit() and int(value) >= 1
+        case "exclude":
+            return all(each.isdigit() for each in value.split(","))
+        case "orderby":
+            return value in _ORDERS
+        case "order":
+            return value in {"asc", "desc"}
+    return True
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
