@@ -1,0 +1,191 @@
+"""What carriers have in common: they know parcels, not orders, and say of each where it is.
+
+A carrier's event names its order by the tracking number. What was asked of its API is kept as one document a milestone
+of the parcel, the same each time it is asked: that it is on its way, and that it was delivered. So a parcel that was
+delivered between two questions still counts as shipped, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+import orjson
+from pydantic import SecretStr, model_validator
+
+from connectors.auth import OAuth2
+from connectors.errors import Rejected, Throttled
+from connectors.http import Http
+from connectors.model import Event, EventType, Shipment
+from connectors.sources.asking import ClientToken, Found, Parcel
+from connectors.sources.base import NotInvoiceable, Options, display, inbox_id, moment, parse_json
+from connectors.sources.delivery import Delivery
+
+T = TypeVar("T")
+_TRACKED = "tracked/"
+_MILESTONES = {"shipped": EventType.SHIPMENT_SHIPPED, "delivered": EventType.SHIPMENT_DELIVERED}
+
+
+class ClientOptions(Options):
+    """Of a carrier whose API wants client credentials; without them it is not asked."""
+
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    base_url: str | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.client_id is None) != (self.client_secret is None):
+            raise ValueError("client_id and client_secret belong together: give both, or none")
+        return self
+
+
+class CarrierToken(ClientToken):
+    """A client's token, with headers beside it that are made for each request."""
+
+    def __init__(self, oauth: OAuth2, credentials: Any, http: Http, more: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__(oauth, credentials, http)
+        self._more = more
+
+    def headers(self) -> Mapping[str, str]:
+        return {**super().headers(), **self._more()}
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One entry of a parcel's history: what it means, when, and the carrier's own words."""
+
+    type: EventType
+    at: datetime
+    said: Any
+
+
+def parcel_number(value: Any) -> str | None:
+    """A tracking number in upper case, without blanks, dots and hyphens; None where there is none."""
+    text = display(value)
+    return re.sub(r"[\s.-]", "", text).upper()[:200] or None if text else None
+
+
+def code(value: Any) -> str:
+    """A code as the tables have it; "" where there is none."""
+    return (display(value) or "").strip().upper()
+
+
+def time_said(text: Any) -> datetime | None:
+    """A time; one that names no zone counts as UTC, for want of anything better. None where there is none."""
+    return moment(text) or moment(f"{text}+00:00")
+
+
+def a_dict(value: Any) -> dict[str, Any]:
+    """The object, or an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def shipment_event(
+    delivery: Delivery, carrier: str, number: str | None, type_: EventType, at: datetime | None
+) -> Event:
+    """The event of one parcel. Raises `NotInvoiceable` where nobody says which parcel, or when."""
+    if number is None:
+        raise NotInvoiceable("The carrier does not say which parcel it speaks of", type=type_)
+    if at is None:
+        raise NotInvoiceable(f"The carrier does not say when it happened to parcel {number}", type=type_)
+    parcel = Shipment(ref=number, carrier=carrier, tracking_number=number)
+    return Event(id=delivery.id, type=type_, occurred_at=at, shipment=parcel)
+
+
+# -- asking ------------------------------------------------------------------------------------------------------------
+
+
+def own_parcels(parcels: Iterable[Parcel], carrier: str, pattern: str) -> list[str]:
+    """The numbers of the parcels to ask this carrier about: those that name it, and, where nobody said who carries
+    it, those that look like its own."""
+    looks_own = re.compile(pattern)
+    own: dict[str, None] = {}
+    for parcel in parcels:
+        number, name = parcel_number(parcel.tracking_number), re.sub(r"[\W_]", "", parcel.carrier).casefold()
+        if number and re.fullmatch("[0-9A-Z]{7,39}", number) and (
+            name.startswith(carrier) or (not name and looks_own.fullmatch(number))
+        ):  # fmt: skip
+            own[number] = None
+    return list(own)
+
+
+def milestones(number: str, scans: Iterable[Scan]) -> list[Found]:
+    """That the parcel is on its way, as first said, and that it was delivered, as last said; each if it was said."""
+    timed = sorted(scans, key=lambda scan: scan.at)
+    found = []
+    for name, type_ in _MILESTONES.items():
+        of_type = [scan for scan in timed if scan.type is type_]
+        if of_type:
+            found.append(_milestone(number, name, of_type[0] if name == "shipped" else of_type[-1]))
+    return found
+
+
+def _milestone(number: str, name: str, scan: Scan) -> Found:
+    at = scan.at.isoformat()
+    kept = {"trackingNumber": number, "milestone": name, "at": at}
+    body = written({**kept, "said": scan.said}, orjson.dumps(kept))
+    return Found(Delivery(inbox_id("tracked", number, name, at), _TRACKED + name, scan.at, number), body)
+
+
+def is_milestone(delivery: Delivery) -> bool:
+    """Whether it was asked for, by `milestones`."""
+    return delivery.type.startswith(_TRACKED)
+
+
+def milestone_event(delivery: Delivery, carrier: str, body: bytes) -> Event | None:
+    """What `milestones` kept, as an event."""
+    kept = a_dict(parse_json(body))
+    type_ = _MILESTONES.get(delivery.type.removeprefix(_TRACKED))
+    if type_ is None:
+        return None
+    return shipment_event(delivery, carrier, parcel_number(kept.get("trackingNumber")), type_, moment(kept.get("at")))
+
+
+def one_by_one(
+    asked: Sequence[T], ask: Callable[[T], Sequence[Found]], unknown: frozenset[int] = frozenset({400, 404})
+) -> list[Found]:
+    """What `ask` finds for each. Those that are refused with a status in `unknown` are left out: the number is none,
+    or none of this carrier's (yet). When it wants no more questions, what was found before counts, and the rest is
+    asked another time. Raises the other errors of a read."""
+    found: list[Found] = []
+    for position, each in enumerate(asked):
+        try:
+            found += ask(each)
+        except Rejected as error:
+            if error.status not in unknown:
+                raise
+        except Throttled:
+            if not position:
+                raise
+            break
+    return found
+
+
+def batches(numbers: Sequence[str], most: int) -> Iterator[list[str]]:
+    rest = iter(numbers)
+    while batch := list(islice(rest, most)):
+        yield batch
+
+
+def call_id() -> str:
+    """An id for one request."""
+    return uuid4().hex
+
+
+def written(value: Any, instead: bytes) -> bytes:
+    """JSON of a value that `parse_json` read; `instead` where it is nested deeper than can be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return instead
