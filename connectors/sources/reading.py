@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from connectors.model import EventType, Order, Party, Tax
+from connectors.model import EventType, Order, Party, Tax, rounded
 from connectors.sources.base import NotInvoiceable
 from connectors.sources.wording import sentences
 
@@ -51,6 +51,18 @@ def one_tax(parts: Sequence[TaxPart], amount: Decimal) -> Tax | None:
 def plain(number: Decimal) -> Decimal:
     """The number without superfluous zeros or exponent, to ten decimals."""
     return Decimal(format(round(number, 10).normalize(), "f"))
+
+
+def unit_price(subtotal: Decimal, quantity: Decimal, currency: str) -> Decimal:
+    """The price with the fewest decimals (two to ten) that, times `quantity`, rounds to `subtotal` exactly.
+
+    For shops that state a line's amount, not its price; 10.00 for three is 3.333 each.
+    """
+    for places in range(2, 11):
+        price = round(subtotal / quantity, places)
+        if rounded(price * quantity, currency) == subtotal:
+            return price
+    return round(subtotal / quantity, 10)
 
 
 def check_tax(order: Order, stated: Decimal) -> None:

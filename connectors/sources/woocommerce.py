@@ -34,7 +34,6 @@ from connectors.model import (
     Party,
     Shipment,
     Tax,
-    rounded,
 )
 from connectors.sources import woocommerce_asking
 from connectors.sources.base import (
@@ -62,6 +61,7 @@ from connectors.sources.reading import (
     party,
     plain,
     speaking_of,
+    unit_price,
 )
 
 if TYPE_CHECKING:
@@ -302,18 +302,6 @@ def _line(item: LineItem, order: WooOrder, rates: Mapping[str, TaxLine]) -> Line
         tax=_tax(item, order, rates),
         attributes=attributes(item.meta_data, "key", "value"),
     )
-
-
-def unit_price(subtotal: Decimal, quantity: Decimal, currency: str) -> Decimal:
-    """The price with the fewest decimals (two to ten) that, times `quantity`, rounds to `subtotal` exactly.
-
-    WooCommerce states a line's subtotal, not its price; 10.00 for three is 3.333 each.
-    """
-    for places in range(2, 11):
-        price = round(subtotal / quantity, places)
-        if rounded(price * quantity, currency) == subtotal:
-            return price
-    return round(subtotal / quantity, 10)
 
 
 def _extra(ref: str, name: str, item: Item, order: WooOrder, rates: Mapping[str, TaxLine]) -> Line:

@@ -14,7 +14,8 @@ import pytest
 
 from connectors.model import Event, EventType
 from connectors.sources.base import NotInvoiceable
-from connectors.sources.woocommerce import WooCommerce, unit_price
+from connectors.sources.reading import unit_price
+from connectors.sources.woocommerce import WooCommerce
 
 HEADERS = {"x-wc-webhook-topic": "order.updated", "x-wc-webhook-delivery-id": "b1946ac92492d2347c6235b4d2611184"}
 ORDER: dict[str, Any] = {
