@@ -34,13 +34,13 @@ from connectors.sources.asking import Api, Found, Parcel
 from connectors.sources.base import Look, Options, Source, digest, display, inbox_id, parse_json
 from connectors.sources.delivery import Delivery
 from connectors.sources.parcels import (
+    InTurn,
     Scan,
     a_dict,
     dicts,
     is_milestone,
     milestone_event,
     milestones,
-    one_by_one,
     own_parcels,
     parcel_number,
     shipment_event,
@@ -70,6 +70,10 @@ class Dhl(Source):
     kind = "dhl"
     options_model = DhlOptions
     options: DhlOptions
+
+    def __init__(self, secrets: Sequence[str], options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(secrets, options)
+        self.turns = InTurn(pause=1.0)
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         name = self.options.header
@@ -148,7 +152,7 @@ class Dhl(Source):
             meant = (shipment for shipment in dicts(answer.get("shipments")) if _is_of(shipment, number))
             return [found for shipment in meant for found in milestones(number, _scans(shipment))]
 
-        return one_by_one(own_parcels(parcels, self.kind, _LOOKS_OWN), ask)
+        return self.turns.ask(own_parcels(parcels, self.kind, _LOOKS_OWN), ask)
 
 
 def _code(status: Mapping[str, Any]) -> str:

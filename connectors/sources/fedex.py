@@ -41,7 +41,6 @@ from connectors.sources.parcels import (
     is_milestone,
     milestone_event,
     milestones,
-    one_by_one,
     own_parcels,
     parcel_number,
     shipment_event,
@@ -126,19 +125,16 @@ class Fedex(BodySigned):
         return Api("FedEx", host, ClientToken(TOKEN.at(host), self.options, http), http)
 
     def track(self, api: Api, parcels: Sequence[Parcel]) -> Sequence[Found]:
-        def ask(numbers: list[str]) -> list[Found]:
+        """Thirty parcels a question."""
+        found: list[Found] = []
+        for numbers in batches(own_parcels(parcels, self.kind, r"\d{12}|\d{15}|\d{20}|\d{22}"), MOST):
             named = [{"trackingNumberInfo": {"trackingNumber": number}} for number in numbers]
             question = {"includeDetailedScans": True, "trackingInfo": named}
             said = api.document("/track/v1/trackingnumbers", method="POST", body=question)
-            return [
-                found
-                for number, result in _results(said)
-                if number in numbers
-                for found in milestones(number, _scans(result))
-            ]
-
-        numbers = own_parcels(parcels, self.kind, r"\d{12}|\d{15}|\d{20}|\d{22}")
-        return one_by_one(list(batches(numbers, MOST)), ask, unknown=frozenset())
+            for number, result in _results(said):
+                if number in numbers:
+                    found += milestones(number, _scans(result))
+        return found
 
 
 def _results(said: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:

@@ -33,6 +33,7 @@ from connectors.sources.delivery import Delivery
 from connectors.sources.parcels import (
     CarrierToken,
     ClientOptions,
+    InTurn,
     Scan,
     a_dict,
     call_id,
@@ -41,7 +42,6 @@ from connectors.sources.parcels import (
     is_milestone,
     milestone_event,
     milestones,
-    one_by_one,
     own_parcels,
     parcel_number,
     shipment_event,
@@ -60,6 +60,10 @@ class Ups(Source):
     kind = "ups"
     options_model = ClientOptions
     options: ClientOptions
+
+    def __init__(self, secrets: Sequence[str], options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(secrets, options)
+        self.turns = InTurn()
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         presented = (headers.get("authorization"), headers.get("credential"), headers.get(IN_ADDRESS))
@@ -124,7 +128,7 @@ class Ups(Source):
                         found += milestones(number, _scans(package))
             return found
 
-        return one_by_one(own_parcels(parcels, self.kind, "1[ZR][0-9A-Z]+"), ask)
+        return self.turns.ask(own_parcels(parcels, self.kind, "1[ZR][0-9A-Z]+"), ask)
 
 
 def _scans(package: Mapping[str, Any]) -> Iterator[Scan]:

@@ -38,7 +38,10 @@ SHIPPED, DELIVERED = "shipment.shipped", "shipment.delivered"
 
 
 def dhl(**options: Any) -> Dhl:
-    return Dhl([TOKEN], options)
+    """Without the pause that DHL wants between two calls."""
+    made = Dhl([TOKEN], options)
+    made.turns.pause = 0
+    return made
 
 
 def shipment(code: Any, *, number: Any = NUMBER, at: Any = "2026-11-22T10:30:00Z", **more: Any) -> dict[str, Any]:
@@ -302,6 +305,9 @@ class TestTracking:
         assert len(track(source, *numbers)) == 2
         with pytest.raises(Throttled):
             track(source, *numbers)
+
+    def test_a_call_a_second_is_what_dhl_takes(self) -> None:
+        assert Dhl([TOKEN], {}).turns.pause == 1
 
     def test_a_wrong_key_is_refused_in_words_that_do_not_repeat_it(
         self, world: tuple[RunningSandbox, Any, str]

@@ -10,10 +10,10 @@ from connectors.sources.asking import Found, Parcel
 from connectors.sources.base import NotInvoiceable, SignatureError
 from connectors.sources.delivery import Delivery
 from connectors.sources.parcels import (
+    InTurn,
     Scan,
     milestone_event,
     milestones,
-    one_by_one,
     own_parcels,
     parcel_number,
     shipment_event,
@@ -116,32 +116,50 @@ def test_an_event_that_lacks_parcel_or_time_says_so(number: str | None, at: date
     assert refused.value.type is DELIVERED
 
 
-class TestOneByOne:
+class TestInTurn:
     found = Found(Delivery("x", "y"), b"{}")
 
-    def answers(self, *answers: Exception | None) -> list[Found]:
-        waiting = iter(answers)
+    def ask(self, turns: InTurn, answers: dict[str, Exception | None]) -> tuple[list[str], int]:
+        """Which numbers were asked about, and how many documents were found."""
+        asked = []
 
-        def ask(_: int) -> list[Found]:
-            answer = next(waiting)
-            if answer is not None:
-                raise answer
+        def about(number: str) -> list[Found]:
+            asked.append(number)
+            if error := answers[number]:
+                raise error
             return [self.found]
 
-        return one_by_one(range(len(answers)), ask)
+        return asked, len(turns.ask(list(answers), about))
 
     def test_numbers_that_the_carrier_does_not_know_stop_nobody(self) -> None:
-        unknown, none = Rejected("no", status=404), Rejected("no", status=400)
-        assert self.answers(unknown, None, none, None) == [self.found, self.found]
+        answers = {"a": Rejected("no", status=404), "b": None, "c": Rejected("no", status=400), "d": None}
+        assert self.ask(InTurn(), answers) == (["a", "b", "c", "d"], 2)
 
     def test_what_was_found_before_the_quota_ended_counts(self) -> None:
-        assert self.answers(None, Throttled("too many"), None) == [self.found]
-        assert self.answers(Rejected("no", status=404), Throttled("too many")) == []
+        assert self.ask(InTurn(), {"a": None, "b": Throttled("too many"), "c": None}) == (["a", "b"], 1)
+        assert self.ask(InTurn(), {"a": Rejected("no", status=404), "b": Throttled("too many")}) == (["a", "b"], 0)
+
+    def test_whose_turn_did_not_come_is_first_the_next_time(self) -> None:
+        turns = InTurn()
+        self.ask(turns, {"a": None, "b": None, "c": Throttled("too many"), "d": None})
+        assert self.ask(turns, {"a": None, "b": None, "c": None, "d": None})[0] == ["c", "d", "a", "b"]
+        assert self.ask(turns, {"e": None, "b": None, "c": None})[0] == ["e", "c", "b"]
+
+    def test_a_question_ends_when_its_time_is_over(self) -> None:
+        turns = InTurn(pause=1.0, within=0.5)
+        assert self.ask(turns, {"a": None, "b": None}) == (["a"], 1)
+        assert self.ask(turns, {"a": None, "b": None}) == (["b"], 1)
+
+    def test_between_two_calls_is_the_carrier_s_pause(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pauses: list[float] = []
+        monkeypatch.setattr("connectors.sources.parcels.time.sleep", pauses.append)
+        self.ask(InTurn(pause=1.5), {"a": None, "b": None, "c": None})
+        assert pauses == [1.5, 1.5]
 
     def test_a_quota_that_is_used_up_already_is_an_error(self) -> None:
         with pytest.raises(Throttled):
-            self.answers(Throttled("too many"), None)
+            self.ask(InTurn(), {"a": Throttled("too many"), "b": None})
 
     def test_other_refusals_are_errors(self) -> None:
         with pytest.raises(Rejected):
-            self.answers(None, Rejected("no", status=409))
+            self.ask(InTurn(), {"a": None, "b": Rejected("no", status=409)})
