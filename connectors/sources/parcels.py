@@ -11,9 +11,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -27,10 +27,10 @@ from connectors.sources.asking import ClientToken, Found, Parcel
 from connectors.sources.base import NotInvoiceable, Options, display, inbox_id, moment, parse_json
 from connectors.sources.delivery import Delivery
 
+T = TypeVar("T")
 _TRACKED = "tracked/"
 _UNKNOWN = frozenset({400, 404})
 _REMEMBERED = 10_000
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _MILESTONES = {"shipped": EventType.SHIPMENT_SHIPPED, "delivered": EventType.SHIPMENT_DELIVERED}
 
 
@@ -123,24 +123,6 @@ def own_parcels(parcels: Iterable[Parcel], carrier: str, pattern: str) -> list[s
     return list(own)
 
 
-def own_document(
-    parcel: Parcel, documents: Iterable[dict[str, Any]], number: str, carrier: str
-) -> dict[str, Any] | None:
-    """What an aggregator knows of the parcel: the document made last of those with its number in the field `number`.
-
-    Those that name its carrier in the field `carrier` come first: numbers are registered again and again, and carriers
-    give them to other parcels after months.
-    """
-    own = [one for one in documents if parcel_number(one.get(number)) == parcel_number(parcel.tracking_number)]
-    same = [one for one in own if parcel.carrier and _plain(one.get(carrier)) == _plain(parcel.carrier)]
-    return max(same or own, key=lambda one: moment(one.get("created_at")) or _EPOCH, default=None)
-
-
-def _plain(name: Any) -> str:
-    """ "RoyalMail", "royal-mail" and "Royal Mail" are one carrier."""
-    return re.sub(r"[\W_]", "", display(name) or "").casefold()
-
-
 def milestones(number: str, scans: Iterable[Scan]) -> list[Found]:
     """That the parcel is on its way, as first said, and that it was delivered, as last said; each if it was said."""
     timed = sorted(scans, key=lambda scan: scan.at)
@@ -173,6 +155,24 @@ def milestone_event(delivery: Delivery, carrier: str, body: bytes) -> Event | No
     return shipment_event(delivery, carrier, parcel_number(kept.get("trackingNumber")), type_, moment(kept.get("at")))
 
 
+def one_by_one(asked: Iterable[T], ask: Callable[[T], Sequence[Found]]) -> list[Found]:
+    """What `ask` finds for each. One that the carrier does not know (yet), or that is none, is left out; when it wants
+    no more questions, what was found before counts, and the rest is asked another time. Raises the other errors of a
+    read."""
+    found: list[Found] = []
+    for position, each in enumerate(asked):
+        try:
+            found += ask(each)
+        except Rejected as error:
+            if error.status not in _UNKNOWN:
+                raise
+        except Throttled:
+            if not position:
+                raise
+            break
+    return found
+
+
 class InTurn:
     """Questions to a carrier that takes one number at a time, for as long as it and we have time.
 
@@ -188,26 +188,18 @@ class InTurn:
         self._count = 0
 
     def ask(self, numbers: Sequence[str], about: Callable[[str], Sequence[Found]]) -> list[Found]:
-        """What `about` finds for each number. One that the carrier does not know (yet), or that is none, is left out;
-        when it wants no more calls, what was found before counts. Raises the other errors of a read."""
-        found: list[Found] = []
+        """As `one_by_one`, each number in its turn."""
+        return one_by_one(self._paced(sorted(numbers, key=lambda each: self._asked.get(each, 0))), about)
+
+    def _paced(self, numbers: Sequence[str]) -> Iterator[str]:
         ends = time.monotonic() + self.within
-        for position, number in enumerate(sorted(numbers, key=lambda each: self._asked.get(each, 0))):
+        for position, number in enumerate(numbers):
             if position and time.monotonic() + self.pause > ends:
-                break
+                return
             if position and self.pause:
                 time.sleep(self.pause)
-            try:
-                found += about(number)
-            except Rejected as error:
-                if error.status not in _UNKNOWN:
-                    raise
-            except Throttled:
-                if not position:
-                    raise
-                break
-            self._was_asked(number)
-        return found
+            yield number
+            self._was_asked(number)  # not reached where the carrier wanted no more
 
     def _was_asked(self, number: str) -> None:
         self._count += 1
