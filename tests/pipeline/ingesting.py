@@ -21,6 +21,7 @@ OTHER_KEY = "key-of-the-other-0123456789"
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WEB_SECRET = "hush-of-web"
 WOO_SECRET = "hush-of-woo"
+BUS_TOKEN = "token-of-the-bus-0123456789"
 CONFIG = f"""
 [shop.engraver]
 api_key = "{KEY}"
@@ -28,10 +29,12 @@ old_api_keys = ["{OLD_KEY}"]
 webhook_secret = "{SIGNING}"
 source.web = {{ kind = "shopify", secret = "{WEB_SECRET}" }}
 source.woo = {{ kind = "woocommerce", secret = "{WOO_SECRET}" }}
+source.erp = {{ kind = "standard", secret = "{SIGNING}" }}
+source.bus = {{ kind = "standard", secret = "{BUS_TOKEN}", options.bearer = true }}
 [shop.other]
 api_key = "{OTHER_KEY}"
 """
-SECRETS = (KEY, OLD_KEY, OTHER_KEY, SIGNING, WEB_SECRET, WOO_SECRET)
+SECRETS = (KEY, OLD_KEY, OTHER_KEY, SIGNING, WEB_SECRET, WOO_SECRET, BUS_TOKEN)
 
 
 def event(event_id: str = "evt-1", **changes: Any) -> dict[str, Any]:

@@ -55,11 +55,12 @@ class Problem(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a JSON body; `retry_after` in seconds."""
+    """A status and a JSON body; `retry_after` in seconds, `more`: further headers."""
 
     status: int
     body: bytes
     retry_after: int | None = None
+    more: tuple[tuple[str, str], ...] = ()
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -68,6 +69,7 @@ class Answer:
             headers.append((b"retry-after", b"%d" % self.retry_after))
         if self.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
+        headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.more]
         return headers
 
 

@@ -13,19 +13,22 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 import uvicorn
 
 from connectors.sources.base import MalformedBody
+from connectors.sources.delivery import Delivery
 from connectors.sources.standard import Batch, Parsed, parse_events
+from connectors.sources.tokens import IN_ADDRESS
 from worker import bells, logs, metrics, runtime
 from worker.ingest import answers
-from worker.ingest.admission import Admission
+from worker.ingest.admission import Admission, Sender
 from worker.ingest.answers import Answer, Refusal
 from worker.ingest.doorbell import Doorbell
 from worker.ingest.group_commit import GroupCommit, Overloaded, Result
@@ -40,6 +43,7 @@ log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Deliveries = Sequence[tuple[Delivery, bytes]]
 API = "api"
 """The source under which the events of `POST /events` are stored."""
 _LONG = 64 * 1024
@@ -84,9 +88,12 @@ class Ingest:
     ) -> None:
         began = time.perf_counter()
         try:
-            if scope["method"] != "POST":
-                raise Refusal(405, "method_not_allowed", "This address only takes POST.")
-            answer = await handle(scope, receive)
+            if scope["method"] == "OPTIONS" and scope["path"].startswith("/in/"):
+                answer = self._greeted(scope)
+            elif scope["method"] == "POST":
+                answer = await handle(scope, receive)
+            else:
+                raise _not_allowed()
         except ClientGone:
             self.counters["client_gone"] += 1
             return
@@ -121,7 +128,7 @@ class Ingest:
         parsed = batch.elements[0]
         if parsed.event is None:
             raise answers.invalid(_wrong(parsed))
-        [result] = await self._accept([_arrival(shop, parsed)])
+        [result] = await self.accept([_arrival(shop, parsed)])
         if result is Verdict.CONFLICT:
             raise answers.conflict(parsed.event.id)
         if not isinstance(result, Verdict):
@@ -139,7 +146,7 @@ class Ingest:
 
     async def _array(self, shop: str, batch: Batch) -> Answer:
         arrivals = [_arrival(shop, each) for each in batch.elements if each.event is not None]
-        results = iter(await self._accept(arrivals) if arrivals else ())
+        results = iter(await self.accept(arrivals) if arrivals else ())
         told = []
         for index, parsed in enumerate(batch.elements):
             status, errors = "invalid", _wrong(parsed)
@@ -150,46 +157,83 @@ class Ingest:
             told.append({"index": index, "id": _id(parsed), "status": status, "errors": errors})
         return answers.array_answer(told)
 
-    async def _delivery(self, scope: Scope, receive: Receive) -> Answer:
+    def _sender(self, scope: Scope) -> Sender:
         shop, _, name = scope["path"].removeprefix("/in/").partition("/")
-        sender = self.admission.sender(shop, name)
+        return self.admission.sender(shop, name)
+
+    def _greeted(self, scope: Scope) -> Answer:
+        """The answer to a sender that asks by OPTIONS whether it may send."""
+        told = self._sender(scope).source.greeting(_headers(scope))
+        if told is None:
+            raise _not_allowed()
+        self.counters["greeting"] += 1
+        return Answer(200, b"{}", more=tuple(told.items()))
+
+    async def _delivery(self, scope: Scope, receive: Receive) -> Answer:
+        sender = self._sender(scope)
         headers = _headers(scope)
         body = await read_body(receive, MOST_FOR_ARRAY)
         if sender.source.handshake(headers, body):
             self.counters["handshake"] += 1
             return Answer(200, orjson.dumps({"status": "ready"}))
         await self._keys.verify(sender, headers, body)
+        arrivals = [
+            Arrival(
+                shop=sender.shop,
+                source=sender.name,
+                event_id=delivery.id,
+                kind=sender.kind,
+                topic=delivery.type,
+                label=delivery.order_ref or "",
+                body=stored,
+            )
+            for delivery, stored in await self._unpacked(sender, headers, body)
+        ]
+        return await self._keep(arrivals)
+
+    async def _unpacked(self, sender: Sender, headers: dict[str, str], body: bytes) -> Deliveries:
+        unpack = sender.source.deliveries
         try:
-            delivery = sender.source.receive(headers, body)
+            if len(body) < _LONG:
+                return unpack(headers, body)
+            return await asyncio.get_running_loop().run_in_executor(self._parser, unpack, headers, body)
         except MalformedBody as error:
             raise _malformed(error) from None
-        arrival = Arrival(
-            shop=sender.shop,
-            source=sender.name,
-            event_id=delivery.id,
-            kind=sender.kind,
-            topic=delivery.type,
-            label=delivery.order_ref or "",
-            body=body,
-        )
-        return await self._keep(arrival)
 
-    async def _keep(self, arrival: Arrival) -> Answer:
-        [result] = await self._accept([arrival])
-        if result is Verdict.CONFLICT:
+    async def _keep(self, arrivals: list[Arrival]) -> Answer:
+        """All that one body holds, in one commit."""
+        results = await self.accept(arrivals) if arrivals else []
+        twofold = [place for place, result in enumerate(results) if result is Verdict.CONFLICT]
+        for place in twofold:
             # The shop's own id is not signed, and a webhook is switched off after errors: so the second body is
             # neither refused nor lost but kept under an id of its own.
             self.counters["conflict"] += 1
+            arrival = arrivals[place]
             said = {"shop": arrival.shop, "order": arrival.label}
             log.warning("%s sent two bodies as %r; both are kept", arrival.source, arrival.event_id, extra=said)
-            arrival = arrival.apart()
-            [result] = await self._accept([arrival])
-        if not isinstance(result, Verdict):
-            raise answers.invalid(_REFUSED)
-        self.counters[result.value] += 1
-        return answers.taken(arrival.event_id, result)
+            arrivals[place] = arrival.apart()
+        if twofold:
+            kept = await self.accept([arrivals[place] for place in twofold])
+            for place, result in zip(twofold, kept, strict=True):
+                results[place] = result
+        return self._told(arrivals, results)
 
-    async def _accept(self, arrivals: list[Arrival]) -> list[Result]:
+    def _told(self, arrivals: list[Arrival], results: list[Result]) -> Answer:
+        """One is answered as such, several (or none) as a list."""
+        if len(arrivals) == 1 and not isinstance(results[0], Verdict):
+            raise answers.invalid(_REFUSED)
+        for result in results:
+            self.counters[result.value if isinstance(result, Verdict) else "invalid"] += 1
+        if len(arrivals) == 1:
+            return answers.taken(arrivals[0].event_id, str(results[0]))
+        told = []
+        for index, (arrival, result) in enumerate(zip(arrivals, results, strict=True)):
+            status, errors = (str(result), []) if isinstance(result, Verdict) else ("invalid", _REFUSED)
+            told.append({"index": index, "id": arrival.event_id, "status": status, "errors": errors})
+        return answers.array_answer(told)
+
+    async def accept(self, arrivals: list[Arrival]) -> list[Result]:
+        """Returns what became of each, when they are committed. Raises `Refusal`."""
         try:
             return await self._commit.accept(arrivals)
         except Overloaded:
@@ -256,7 +300,17 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    return {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    """By lower-case name; the token of the address stands under a name that no header can have."""
+    headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    query = scope.get("query_string", b"")
+    given = parse_qs(query.decode("latin-1")) if b"token=" in query else {}
+    token = next((given[name][0] for name in ("token", "access_token") if name in given), None)
+    headers.pop(IN_ADDRESS, None)
+    return headers if token is None else {**headers, IN_ADDRESS: token}
+
+
+def _not_allowed() -> Refusal:
+    return Refusal(405, "method_not_allowed", "This address only takes POST.")
 
 
 def _malformed(error: MalformedBody) -> Refusal:
