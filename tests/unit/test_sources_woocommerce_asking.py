@@ -161,6 +161,17 @@ def test_a_page_that_is_no_list_of_orders_is_none(shop: Shop, monkeypatch: pytes
             shop.page(cursor, minutes(10))
 
 
+def test_a_version_that_ignores_the_times_it_is_asked_for_tells_nothing_old(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = shop.walk(None, BEGAN)[1]
+    for number in range(1, 121):
+        shop.put(number, minutes(-number))
+    everything = list(shop.emulator.orders.values())[:100]
+    monkeypatch.setattr(shop.emulator, "_listed", lambda query: Response.json(200, everything))
+    assert shop.walk(cursor, minutes(10)) == ([], cursor)
+
+
 def test_wrong_keys_and_too_many_calls_are_told_as_such(sandbox: RunningSandbox) -> None:
     shop, wrong = Shop(sandbox), Shop(sandbox, "cs_wrong")
     cursor = shop.walk(None, BEGAN)[1]
