@@ -31,9 +31,11 @@ TRACK: dict[str, Any] = {
     "tracking_status": {
         "object_id": "f2a7c0e1",
         "object_created": "2026-11-22T10:31:04Z",
+        "object_updated": "2026-11-22T10:31:04Z",
+        "status_details": "Your shipment has been delivered.",
         "status": "DELIVERED",
         "status_date": "2026-11-22T10:30:00Z",
-        "substatus": {"code": "delivered", "action_required": False},
+        "substatus": {"code": "delivered", "text": "Package has been delivered.", "action_required": False},
     },
     "tracking_history": [],
     "messages": [],

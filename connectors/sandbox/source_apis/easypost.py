@@ -29,7 +29,9 @@ class EasyPostTrackers(Emulator):
         self.shelf.put("trackers", str(tracker["id"]), tracker)
 
     def answer(self, request: Request) -> Response:
-        if request.basic != f"{API_KEY}:":  # the key is the name, the password is empty
+        if (
+            request.bearer != API_KEY and request.basic != f"{API_KEY}:"
+        ):  # the key is the name; the libraries use Bearer
             raise _refused(401, "APIKEY.INACTIVE", "This api key is no longer active.")
         if wait := self.counted(self.quota):
             return self.too_many(wait)
