@@ -278,7 +278,8 @@ class Anything(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         if name.startswith("BILLHOOK_"):
             raise KeyError(name)
-        return "smtp://mail.example" if "SMTP" in name else f"a-value-for-{name.lower()}"
+        given = {"SMTP": "smtp://mail.example", "WHSEC": "whsec_YmlsbGhvb2s="}
+        return next((value for part, value in given.items() if part in name), f"a-value-for-{name.lower()}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
