@@ -63,6 +63,12 @@ _PARCEL = "shipment"
 """The type of a parcel that was found by asking."""
 _POINTING = ("SHIP_NOTIFY", "ITEM_SHIP_NOTIFY", "FULFILLMENT_SHIPPED")
 _TRACKING = (f"{_SIGNED}API_TRACK", f"{_SIGNED}TRACK_EVENT_V2")
+_MOVES = {
+    "AC": EventType.SHIPMENT_SHIPPED,
+    "IT": EventType.SHIPMENT_SHIPPED,
+    "DE": EventType.SHIPMENT_DELIVERED,
+}
+"""V2's `status_code`s that say more than that a label was made or something went wrong."""
 _LISTS = {"/shipments": "shipments", "/fulfillments": "fulfillments"}
 """What may be asked for at an address that came in a webhook."""
 _PACIFIC = ZoneInfo("America/Los_Angeles")
@@ -162,7 +168,7 @@ class ShipStation(Source):
             return Look()
         if delivery.type == _PARCEL:
             return _shipped(delivery, _object(value.get("shipment")), value.get("order"))
-        return _delivered(delivery, _object(value.get("data"))) if delivery.type in _TRACKING else None
+        return _moved(delivery, _object(value.get("data"))) if delivery.type in _TRACKING else None
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -343,15 +349,14 @@ def _shipped(delivery: Delivery, shipment: Mapping[str, Any], order: Any) -> Eve
     return Event(id=delivery.id, type=type_, occurred_at=at, order_id=key, order_ref=number, shipment=parcel)
 
 
-def _delivered(delivery: Delivery, data: Mapping[str, Any]) -> Event | None:
-    """Of V2's states of a parcel only DE says more than that it is on its way, or is not."""
-    if data.get("status_code") != "DE":
+def _moved(delivery: Delivery, data: Mapping[str, Any]) -> Event | None:
+    """What V2's carrier says of a parcel; labels, attempts and exceptions are neither shipped nor delivered."""
+    type_ = _MOVES.get(display(data.get("status_code")) or "")
+    if type_ is None:
         return None
-    number = display(data.get("tracking_number"))
-    at = moment(data.get("actual_delivery_date")) or delivery.occurred_at
+    arrived = moment(data.get("actual_delivery_date")) if type_ is EventType.SHIPMENT_DELIVERED else None
+    number, at = display(data.get("tracking_number")), arrived or delivery.occurred_at
     if not number or not at:
-        raise NotInvoiceable(
-            "ShipStation says delivered, but not which parcel or when", type=EventType.SHIPMENT_DELIVERED
-        )
+        raise NotInvoiceable("ShipStation does not say which parcel it speaks of, or when", type=type_)
     parcel = Shipment(ref=number, carrier=display(data.get("carrier_code")), tracking_number=number)
-    return Event(id=delivery.id, type=EventType.SHIPMENT_DELIVERED, occurred_at=at, shipment=parcel)
+    return Event(id=delivery.id, type=type_, occurred_at=at, shipment=parcel)
