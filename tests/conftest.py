@@ -20,8 +20,8 @@ from tests.kit.smtp import SmtpCatcher
 SEED = "BILLHOOK_TEST_SEED"  # give it again to repeat a run
 SESSION = "BILLHOOK_TEST_SESSION"  # the folder that the processes of one run share
 SDKS = (
-    "freshbooks", "hubspot", "invoiced", "localstripe", "netsuite", "odoorpc", "paypalserversdk", "quickbooks",
-    "simple_salesforce", "square", "stripe", "xero_python",
+    "easypost", "freshbooks", "hubspot", "invoiced", "localstripe", "netsuite", "odoorpc", "paypalserversdk",
+    "quickbooks", "simple_salesforce", "square", "stripe", "xero_python",
 )  # fmt: skip
 
 
