@@ -179,15 +179,19 @@ def _deliver() -> dict[str, Any]:
     return {
         "operationId": "deliver",
         "summary": "Where a shop system posts its webhooks, as it makes them",
-        "description": "What is properly signed and JSON is kept and answered 2xx, even if it cannot be invoiced.",
+        "description": "What is properly signed and JSON is kept and answered 2xx, even if it cannot be invoiced. "
+        "OPTIONS is answered where the sender's protocol asks by it whether it may send (CloudEvents).",
         "parameters": [
             _parameter("shop", "path", "The shop's name in the configuration"),
             _parameter("source", "path", "The source's name there"),
+            _parameter("token", "query", "For senders that sign nothing; access_token is the same"),
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
         "responses": {
             "202": _answer(
-                "Stored for good.", _ref("Taken"), {"id": "orders/fulfilled:b54557e4", "status": "accepted"}
+                "Stored for good; a list where the sender packs several deliveries.",
+                {"anyOf": [_ref("Taken"), _ref("ArrayResult")]},
+                {"id": "orders/fulfilled:b54557e4", "status": "accepted"},
             ),
             "200": {"description": "Stored before, or the shop only asked if somebody is there."},
             **_problems(400, 401, 404, 408),
