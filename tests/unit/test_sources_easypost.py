@@ -120,12 +120,20 @@ def test_the_wrong_secret_is_refused_and_none_accepts_nothing() -> None:
 # -- what is stored, and what it means ---------------------------------------------------------------------------------
 
 
-def test_an_event_that_is_sent_again_has_the_same_id() -> None:
+def test_an_event_that_is_sent_again_is_the_same_whatever_easypost_notes_of_its_sending() -> None:
     tried = EasyPost([SECRET])
-    first = tried.receive({}, orjson.dumps(EVENT))
-    again = tried.receive({}, orjson.dumps(EVENT | {"completed_urls": ["https://x.example"]}))
-    assert (first.id, again.id) == ("evt_0b9b2c6ec74a11f0a3d1",) * 2
-    assert (first.type, first.order_ref) == ("tracker.updated", "RM123456789GB")
+    noted = {"status": "pending", "pending_urls": ["https://x.example"], "completed_urls": []}
+    [first] = tried.deliveries({}, orjson.dumps(EVENT | noted))
+    [again] = tried.deliveries(
+        {}, orjson.dumps(EVENT | {"status": "completed", "completed_urls": ["https://x.example"]})
+    )
+    assert first == again
+    assert (first[0].id, first[0].type, first[0].order_ref) == (
+        "evt_0b9b2c6ec74a11f0a3d1",
+        "tracker.updated",
+        "RM123456789GB",
+    )
+    assert orjson.loads(first[1]) == EVENT
     assert tried.receive({}, orjson.dumps(EVENT | {"id": "evt_2"})).id == "evt_2"
 
 
@@ -206,8 +214,10 @@ def test_any_body_is_stored_and_read_without_a_crash() -> None:
     survives_anything(EasyPost([SECRET]), {}, EVENT)
     for document in (None, 5, "x", [], [EVENT], {}):
         survives(EasyPost([SECRET]), {}, document)
+    deep = b'{"id": ' + b"[" * 500 + b"]" * 500 + b"}"
+    assert EasyPost([SECRET]).deliveries({}, deep)[0][1] == deep
     with pytest.raises(MalformedBody):
-        EasyPost([SECRET]).receive({}, b"{")
+        EasyPost([SECRET]).deliveries({}, b"{")
 
 
 # -- asking ------------------------------------------------------------------------------------------------------------
