@@ -18,6 +18,7 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
 from tests.unit.test_sources_dhl import HANDSHAKE
 from tests.unit.test_sources_ups import HISTORY, PUSH, package, status
+from worker import runtime
 from worker.sources import source_of
 from worker.store import jobs
 from worker.store.inbox import Arrival, Inbox
@@ -74,7 +75,6 @@ def pushed(scene: InProcess, name: str, body: dict[str, Any]) -> None:
 
 
 def ask(scene: InProcess, name: str) -> None:
-    recurring._asking.cache_clear()
     recurring._asking()
     with scene.store.write() as connection:
         connection.execute(jobs_table.update().where(jobs_table.c.due_at.is_not(None)).values(due_at=jobs.now()))
