@@ -1,6 +1,9 @@
 """What ShipStation sends and answers, and the source as a merchant configures it."""
 
+import base64
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from connectors.sources.shipstation import ShipStation
 
@@ -48,3 +51,12 @@ ORDER = {
 def configured(base: str, **options: Any) -> ShipStation:
     own = {"api_key": "ss-key", "api_secret": "ss-secret", "base_url": base, "keys_url": f"{base}/jwks"}
     return ShipStation([TOKEN], {**own, **options})
+
+
+def jwk(name: str, key: RSAPrivateKey) -> dict[str, str]:
+    numbers = key.public_key().public_numbers()
+    written = {
+        field: base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()
+        for field, number in (("n", numbers.n), ("e", numbers.e))
+    }
+    return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, **written}

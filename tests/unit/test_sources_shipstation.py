@@ -21,7 +21,7 @@ from connectors.sources.base import KeyUnknown, Look, MalformedBody, NotInvoicea
 from connectors.sources.delivery import Delivery
 from connectors.sources.shipstation import ShipStation
 from tests.contract.running import RunningSandbox
-from tests.unit.shipstation_bodies import BATCH, NOTIFY, ORDER, SHIPMENT, TOKEN, TRACK, configured
+from tests.unit.shipstation_bodies import BATCH, NOTIFY, ORDER, SHIPMENT, TOKEN, TRACK, configured, jwk
 
 NOW = datetime(2026, 11, 22, 11, tzinfo=UTC)
 
@@ -49,15 +49,6 @@ def emulated(sandbox) -> Emulated:
 @pytest.fixture
 def base(sandbox) -> str:
     return f"{sandbox.url}/shipstation"
-
-
-def jwk(name: str, key: RSAPrivateKey) -> dict[str, str]:
-    numbers = key.public_key().public_numbers()
-    written = {
-        field: base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()
-        for field, number in (("n", numbers.n), ("e", numbers.e))
-    }
-    return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, **written}
 
 
 def signed(key: RSAPrivateKey, body: bytes, name: str = "k1", at: str = "2026-11-22T10:59:58.000Z") -> dict[str, str]:
