@@ -55,6 +55,7 @@ def ask_sources(source: str) -> dict[str, int]:
     return dict(counts)
 
 
+@runtime.turn()
 def _turn(tenant: str) -> Counter[str] | None:
     """One claim; each row is settled as soon as it is answered. None when nothing was due."""
     owner = jobs.new_owner(runtime.process_name())

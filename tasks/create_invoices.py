@@ -70,6 +70,7 @@ def create_invoices(tenant: str, accounts: Sequence[str] = (), orders: Sequence[
     return dict(counts)
 
 
+@runtime.turn()
 def _once(tenant: str) -> Counter[str] | None:
     """One claim and its calls. None when there is nothing to do, or no permit, for now."""
     if tenant in tokens.held(runtime.store()) or not _anything_due(tenant):

@@ -63,6 +63,7 @@ def handle_events(ids: Sequence[str] = ()) -> dict[str, int]:
     return dict(counts)
 
 
+@runtime.turn()
 def _turn() -> Counter[str] | None:
     """One batch: what is new in the inbox, else what is due again. None when there is neither."""
     inbox = Inbox(runtime.inbox())

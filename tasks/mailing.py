@@ -49,7 +49,8 @@ class Clock:
 
 
 class Mailing:
-    """The notices of one shop; used by one thread. `counts` and `reasons` say how it went, for Flower."""
+    """The notices of one shop; made in the turn's own thread, used by one. `counts` and `reasons` say how it went, for
+    Flower."""
 
     def __init__(self, shop: str, works: Sequence[NoticeWork], owner: str, clock: Clock) -> None:
         self.shop = shop
@@ -61,19 +62,19 @@ class Mailing:
         self._clock = clock
         self._ends = clock.leased_at + clock.lease.total_seconds()
         self._timing = runtime.config().billhook.timing
+        section = runtime.config().shop.get(shop)
+        self._settings = section.notify.email if section else None
         self._told: list[Told] = []
         self._mine: set[str] = set()
         self._down: ConnectorError | None = None
 
     def run(self) -> None:
         """Sends what the turn's time allows; the rest is put back. All of it is recorded before this returns."""
-        shop = runtime.config().shop.get(self.shop)
-        settings = shop.notify.email if shop else None
-        if settings is None:
+        if self._settings is None:
             gone = Rejected(f"there is no [shop.{self.shop}.notify.email] in the configuration any more")
             self._told += [self._failed(work, gone) for work in self._works]
         else:
-            self._send_all(settings)
+            self._send_all(self._settings)
         self._commit([])
 
     def _send_all(self, settings: Email) -> None:

@@ -55,6 +55,7 @@ def notify_customers(shops: Sequence[str] = (), orders: Sequence[str] = ()) -> d
     }  # fmt: skip
 
 
+@runtime.turn()
 def _batch(until: float) -> list[Mailing]:
     """Claims a batch, shops in turn, and sends it, shops side by side; empty when nothing was due."""
     deadline = runtime.config().billhook.timing.deadline or DEADLINE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from datetime import timedelta
-from functools import cache
 
 import redis
 
@@ -28,6 +27,7 @@ _watch = LeaseWatch()
 
 
 @celery.task(name=DISPATCH)
+@runtime.turn()
 def dispatch() -> dict[str, int]:
     """Finds, in SQL, everything due and unclaimed, and rings; frees the leases of workers that are gone."""
     counts: Counter[str] = Counter(freed=_free(), woken=_wake(), questions=_asking())
@@ -75,9 +75,9 @@ def _wake() -> int:
         return matching.wake_missed(connection, since)
 
 
-@cache
+@runtime.with_config
 def _asking() -> int:
-    """Once a process: each source that can be asked what was missed has a question that recurs."""
+    """Once a configuration: each source that can be asked what was missed has a question that recurs."""
     wanted = [(shop, name) for shop, name, _ in askable()]
     if not wanted:
         return 0
@@ -85,7 +85,7 @@ def _asking() -> int:
         return questions.ensure(connection, wanted)
 
 
-@cache
+@runtime.with_config
 def _tenants() -> frozenset[str]:
     return frozenset(ref.tenant for ref in accounts().values())
 

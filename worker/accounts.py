@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -16,13 +15,13 @@ from worker.credentials import TenantTokens
 from worker.metrics import MeasuredHttp
 
 
-@cache
+@runtime.with_config
 def accounts() -> dict[tuple[str, str], AccountRef]:
     """Every account, by shop and name."""
     return {(ref.shop, ref.name): ref for ref in runtime.config().accounts()}
 
 
-@cache
+@runtime.with_config
 def platform_of(shop: str, name: str) -> Platform:
     """The platform that speaks for this account; one for all threads of the process."""
     ref = accounts()[shop, name]

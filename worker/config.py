@@ -145,11 +145,26 @@ def config_path() -> Path:
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """The validated configuration. Raises `ConfigError` with every problem found."""
     path = path or config_path()
+    return parse(read(path), path, environ)
+
+
+def read(path: Path) -> str:
+    """What the file says. Raises `ConfigError`."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError([(str(path), "there is no such file; `billhook init` writes one to start from")]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError([(str(path), f"is not valid TOML: {error}")]) from None
+    except OSError as error:
+        raise ConfigError([(str(path), f"cannot be read: {error.strerror}")]) from None
+
+
+def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """The validated configuration that `path` holds. Raises `ConfigError` with every problem found."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError([(str(path), f"is not valid TOML: {error}")]) from None
     problems: list[tuple[str, str]] = []
     resolved = _resolve(raw, "", environ, problems)
@@ -252,6 +267,9 @@ def _inconsistencies(config: Config) -> Iterator[tuple[str, str]]:
                 yield f"{place}.api_key", "is shorter than 16 characters; `billhook init` writes a good one"
             if keys.setdefault(key.get_secret_value(), name) != name:
                 yield f"{place}.api_key", f"is the same as that of shop {keys[key.get_secret_value()]!r}"
+        if shop.webhook_secret is not None:
+            secret = shop.webhook_secret.get_secret_value()
+            yield from _secret_problems(f"{place}.webhook_secret", "standard", [secret], {})
         for source_name, entry in shop.source.items():
             yield from _source_problems(f"{place}.source.{source_name}", source_name, entry)
         if shop.notify.email is not None:
@@ -313,6 +331,17 @@ def _source_problems(place: str, name: str, entry: Source) -> Iterator[tuple[str
             source(entry.kind).options_model.model_validate(entry.options)
         except ValidationError as error:
             yield from _sentences(error, f"{place}.options.")
+        else:
+            yield from _secret_problems(place, entry.kind, entry.all_secrets, entry.options)
+
+
+def _secret_problems(place: str, kind: str, secrets: list[str], options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from connectors.sources.base import source
+
+    try:
+        source(kind)(secrets, options)
+    except (LookupError, ValueError) as error:
+        yield place, str(error.args[0]) if error.args else "its secret or one of its options cannot be used"
 
 
 def _known(place: str, lookup: Any, name: str) -> Iterator[tuple[str, str]]:

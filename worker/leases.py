@@ -40,10 +40,13 @@ class LeaseWatch:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[Lease, float]] = {}
+        self._length = timedelta(0)
         self._lock = threading.Lock()
 
     def over(self, leased: dict[str, Lease], length: timedelta) -> dict[str, Lease]:
-        """Those of the leases that have not changed for `length`."""
+        """Those of the leases that have not changed for `length`, or for what it was under an earlier configuration:
+        a turn may still go on under that one."""
+        self._length = max(self._length, length)
         if testpoints.without("lease_watch"):
             return {job_id: held for job_id, held in leased.items() if held[2] < jobs.now()}
         now = time.monotonic()
@@ -52,7 +55,7 @@ class LeaseWatch:
                 job_id: seen if (seen := self._seen.get(job_id)) and seen[0] == held else (held, now)
                 for job_id, held in leased.items()
             }
-            return {i: held for i, (held, since) in self._seen.items() if now - since >= length.total_seconds()}
+            return {i: held for i, (held, since) in self._seen.items() if now - since >= self._length.total_seconds()}
 
 
 def fence_self() -> None:

@@ -187,6 +187,10 @@ def secrets_of(config: Config) -> list[str]:
     return [secret for secret in found if "://" not in secret]  # an address is no secret, the password in it is
 
 
+def _hide_all(config: Config) -> None:
+    hide(*secrets_of(config))
+
+
 def _secrets(value: Any) -> Iterator[str]:
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
@@ -210,7 +214,8 @@ def set_up(level: int | None = None, file: str | None = None) -> None:
     `level`: what the command line asked for; the more talkative of the two counts.
     """
     settings = runtime.config().billhook.logs
-    hide(*secrets_of(runtime.config()))
+    _hide_all(runtime.config())
+    runtime.keeper().taken = _hide_all
     handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines(for_people()))
     root = logging.getLogger()

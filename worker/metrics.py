@@ -47,6 +47,11 @@ PORTS = 100
 
 BUILD = Gauge("billhook_build_info", "Always 1; what runs here.", ["version", "python"])
 BUILD.labels(runtime.version(), platform.python_version()).set(1)
+REFUSED = Gauge(
+    "billhook_configuration_refused",
+    "1 while the configuration file cannot be used as it is now, and the one before it stays in force.",
+)
+REFUSED.set_function(lambda: float(bool(runtime.keeper().refused)))
 INGEST = CollectorRegistry()
 """What only ingest counts."""
 ACCEPTED = Counter("billhook_events_accepted", "Events accepted, each after its commit.", ["shop"], registry=INGEST)

@@ -1,18 +1,25 @@
-"""Workers say every few seconds, in Redis, that they live; the metrics show since when each has been silent."""
+"""Workers say every few seconds, in Redis, that they live, and under which configuration they work.
+
+The same thread looks whether the configuration has changed: it runs whether there is work or not.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
+import orjson
 import redis
 
 from worker import runtime
 
 KEY = "billhook:workers"
 """A sorted set: each worker's name with the time, by the clock of Redis, at which it last said so."""
-EVERY = 5.0
+CONFIGURATIONS = "billhook:configurations"
+"""A hash: each worker's name with what `Keeper.standing` says there, as JSON."""
+EVERY = 2.0
 FORGOTTEN_AFTER = 3600.0
 """Seconds of silence after which a worker is no longer shown: containers have a new name each time."""
 
@@ -23,6 +30,12 @@ def ages() -> dict[str, float]:
     now = _time(client)
     said: list[tuple[bytes, float]] = client.zrangebyscore(KEY, now - FORGOTTEN_AFTER, "+inf", withscores=True)  # type: ignore[assignment]
     return {name.decode(): max(0.0, now - at) for name, at in said}
+
+
+def configurations() -> dict[str, dict[str, Any]]:
+    """By name of a worker what it last said of its configuration. Raises `redis.RedisError`."""
+    said: dict[bytes, bytes] = runtime.redis_client().hgetall(CONFIGURATIONS)  # type: ignore[assignment]
+    return {name.decode(): orjson.loads(standing) for name, standing in said.items()}
 
 
 class Pulse:
@@ -36,22 +49,31 @@ class Pulse:
     def stop(self) -> None:
         """A worker that was asked to end is not missed."""
         self._over.set()
-        self._tell(lambda client: client.zrem(KEY, self._name))
+        self._tell(lambda client: _forget(client, [self._name]))
 
     def _run(self) -> None:
         self._tell(self._beat)
         while not self._over.wait(EVERY):
+            runtime.keeper().look()
             self._tell(self._beat)
 
     def _beat(self, client: redis.Redis) -> None:
         now = _time(client)
         client.zadd(KEY, {self._name: now})
-        client.zremrangebyscore(KEY, "-inf", now - FORGOTTEN_AFTER)
+        client.hset(CONFIGURATIONS, self._name, orjson.dumps(runtime.keeper().standing()))
+        gone: list[bytes] = client.zrangebyscore(KEY, "-inf", now - FORGOTTEN_AFTER)  # type: ignore[assignment]
+        if gone:
+            _forget(client, gone)
 
     @staticmethod
     def _tell(what: Callable[[redis.Redis], object]) -> None:
         with suppress(redis.RedisError):  # Redis is away: then this worker is shown as silent, which it is
             what(runtime.redis_client())
+
+
+def _forget(client: redis.Redis, names: Sequence[bytes | str]) -> None:
+    client.zrem(KEY, *names)
+    client.hdel(CONFIGURATIONS, *names)  # type: ignore[arg-type]
 
 
 def _time(client: redis.Redis) -> float:

@@ -1,23 +1,32 @@
-"""What one process holds once: its configuration and its connections, opened when first asked for."""
+"""What one process holds: its connections, opened when first asked for, and the configuration that is in force."""
 
 from __future__ import annotations
 
 import gc
 import os
 import socket
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial, wraps
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import redis
 from pydantic import SecretStr
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.config import Config, ConfigError, load
+from worker.config import Config, ConfigError, config_path
+from worker.reloading import InForce, Keeper
 from worker.store.engine import Store
 from worker.store.ids import new_id
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_turn: ContextVar[InForce | None] = ContextVar("turn", default=None)
 
 
 def collect_seldom() -> None:
@@ -31,8 +40,57 @@ def collect_seldom() -> None:
 
 
 @cache
+def keeper() -> Keeper:
+    """Who notices that the file has changed, where somebody has it look. Raises `ConfigError`."""
+    return Keeper(config_path())
+
+
+def in_force() -> InForce:
+    """The version of the configuration under which this turn began; outside a turn the newest. Raises `ConfigError`."""
+    return _turn.get() or keeper().in_force()
+
+
 def config() -> Config:
-    return load()
+    """As `in_force`. Raises `ConfigError`."""
+    return in_force().config
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """What begins inside (or in the function that this decorates) ends under the configuration with which it began.
+
+    It holds for this thread; other threads that work for the turn are given what they need.
+    """
+    if _turn.get() is not None:
+        yield
+        return
+    token = _turn.set(keeper().in_force())
+    try:
+        yield
+    finally:
+        _turn.reset(token)
+
+
+def with_config(make: Callable[P, T]) -> Callable[P, T]:
+    """`functools.cache` for what is made from the configuration: a new one begins anew."""
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        version = in_force()
+        if make not in version.made:
+            version.made[make] = cache(partial(_under, version, make))
+        found: T = version.made[make](*args, **kwargs)
+        return found
+
+    return made
+
+
+def _under(version: InForce, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    token = _turn.set(version)
+    try:
+        return make(*args, **kwargs)
+    finally:
+        _turn.reset(token)
 
 
 @cache

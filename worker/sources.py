@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from connectors.http import Http
 from connectors.sources.asking import Api
 from connectors.sources.base import Source, source
 from worker import runtime
 
 
-@cache
+@runtime.with_config
 def source_of(shop: str, name: str, kind: str | None = None) -> Source:
     """The source that can read a stored body; its secrets were needed at the door only. `kind`: of a body that is
     stored, for a source that is no longer configured. Raises `LookupError`."""
-    settings = runtime.config().shop[shop].source.get(name)
+    section = runtime.config().shop.get(shop)
+    settings = section.source.get(name) if section else None
     if settings is None and kind is None:
         raise LookupError(f"the configuration has no source {shop}/{name} any more")
     return source(kind or settings.kind)([], settings.options if settings else {})  # type: ignore[union-attr]
 
 
-@cache
+@runtime.with_config
 def api_of(shop: str, name: str) -> Api | None:
     """The source's API; None where the configuration names no credentials for it."""
     return source_of(shop, name).api(Http())
 
 
-@cache
+@runtime.with_config
 def askable() -> tuple[tuple[str, str, float], ...]:
     """Shop, name and seconds between two questions of each source that can be asked what was missed."""
     return tuple(

@@ -6,12 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from tasks import recurring
-from worker import accounts, runtime, sources
+from worker import runtime
 
 _HELD_ONCE = (
-    runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client, runtime.process_name,
-    accounts.accounts, accounts.platform_of, sources.source_of, sources.api_of, sources.askable, recurring._asking,
+    runtime.keeper, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client, runtime.process_name,
 )  # fmt: skip
 _ELSEWHERE = ("BILLHOOK_DATABASE_URL", "BILLHOOK_REDIS_URL", "BILLHOOK_DATA_DIR")
 """What in the environment would lead past the configuration."""

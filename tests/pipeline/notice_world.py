@@ -39,7 +39,7 @@ class World:
     def write(self, shops, attempts=12):
         text = CONFIG.format(folder=self.folder, store=self.store_url, attempts=attempts)
         self.config.write_text(text + "".join(SHOP.format(name=name, smtp=url) for name, url in shops.items()))
-        runtime.config.cache_clear()
+        runtime.keeper.cache_clear()
 
     def wanted(self, label, shop="acme", email="ada@example.com", state="issued"):
         """An issued invoice of a stored order; what its customer is to be told."""

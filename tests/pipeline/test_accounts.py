@@ -47,9 +47,7 @@ def make_scene(
             head = f"[shop.engraver.account.{slug}]\n"
             text = text.replace(head, head + lines + "\n")
         scene.config_file.write_text(text)
-        runtime.config.cache_clear()
-        worker_accounts.accounts.cache_clear()
-        worker_accounts.platform_of.cache_clear()
+        runtime.keeper.cache_clear()
         made.append(scene)
         return scene
 
@@ -95,8 +93,7 @@ def test_an_order_taken_in_the_shadow_is_not_sent_when_the_account_goes_live(mak
     scene = make_scene("xero", xero='mode = "shadow"')
     scene.handle(order_event(1))
     scene.config_file.write_text(scene.config_file.read_text().replace('mode = "shadow"', 'mode = "live"'))
-    runtime.config.cache_clear()
-    worker_accounts.accounts.cache_clear()
+    runtime.keeper.cache_clear()
     scene.handle(order_event(2))
     scene.settle()
     assert [entry.reference for entry in scene.sandbox.ledger("xero")] == ["SO-2"]
@@ -109,8 +106,7 @@ def test_all_orders_of_an_account_can_have_one_customer(make_scene: MakeScene) -
     house = scene.rows("SELECT remote_id FROM documents JOIN jobs USING (id) WHERE kind = 'customer'")[0][0]
     text = scene.config_file.read_text().replace('platform = "xero"', f'platform = "xero"\ncustomer = "{house}"')
     scene.config_file.write_text(text)
-    runtime.config.cache_clear()
-    worker_accounts.accounts.cache_clear()
+    runtime.keeper.cache_clear()
     scene.handle(*(order_event(number) for number in range(2, 6)))
     scene.settle()
     assert len(scene.sandbox.customers("xero")) == 1
@@ -279,7 +275,7 @@ def test_the_key_that_encrypts_tokens_can_be_rotated(make_scene: MakeScene, monk
     monkeypatch.setenv("BILLHOOK_KEY", f"{new},{old}")
     assert said("account", "reseal") == "1 encrypted anew\n"
     monkeypatch.setenv("BILLHOOK_KEY", new)
-    worker_accounts.platform_of.cache_clear()
+    runtime.keeper.cache_clear()
     before = refreshes(scene)
     scene.handle(order_event(2))
     scene.settle()
@@ -296,7 +292,7 @@ def test_a_token_under_a_key_that_is_gone_holds_the_account_with_what_to_do(
     scene.settle()
     monkeypatch.setenv("BILLHOOK_KEY", Fernet.generate_key().decode())
     assert "was encrypted under another key" in said("account", "reseal", code=1)
-    worker_accounts.platform_of.cache_clear()
+    runtime.keeper.cache_clear()
     scene.handle(order_event(2))
     scene.turn()
     eventually(lambda: scene.turn() is not None and tokens.held(scene.store), within=20)

@@ -21,6 +21,7 @@ from tasks import recurring
 from tests.kit.inprocess import InProcess
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
+from worker import runtime
 from worker.store import jobs
 from worker.store.inbox import Arrival, Inbox
 from worker.store.schema import jobs as jobs_table
@@ -224,7 +225,7 @@ def test_one_that_was_killed_before_its_cursor_was_stored_asks_again_and_doubles
 
 def test_each_source_has_one_question_however_often_it_is_made(scene: InProcess) -> None:
     for _ in range(3):
-        recurring._asking.cache_clear()
+        runtime.keeper.cache_clear()
         recurring._asking()
     assert scene.rows("SELECT account FROM jobs WHERE kind = 'question'") == [("web",)]
 

@@ -74,13 +74,13 @@ def conf(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     scene = Scene(tmp_path, f"sqlite:///{tmp_path}/billhook.db", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("BILLHOOK_CONFIG", str(scene.config_file))
-    for cache in (runtime.config, runtime.redis_url):
+    for cache in (runtime.keeper, runtime.redis_url):
         cache.cache_clear()
     app = Celery("settings", set_as_current=False)
     app.add_defaults(_settings)
     yield app.conf
     scene.close()
-    for cache in (runtime.config, runtime.redis_url):
+    for cache in (runtime.keeper, runtime.redis_url):
         cache.cache_clear()
 
 

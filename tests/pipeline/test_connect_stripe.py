@@ -10,7 +10,6 @@ from connectors.sandbox.stripe_accounts import CLIENT_ID, CONNECTED
 from tests.kit.history import check
 from tests.kit.scene import order_event
 from tests.pipeline.test_accounts import MakeScene, agree, make_scene, said  # noqa: F401 - a fixture
-from worker import accounts as worker_accounts
 from worker import runtime
 
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -28,9 +27,7 @@ def test_a_merchant_consents_to_a_platform_on_stripe_and_may_take_it_back(
     scene = make_scene("stripe", stripe=f'client_id = "{CLIENT_ID}"')
     text = scene.config_file.read_text().replace("sk_live_", "sk_test_")
     scene.config_file.write_text(text.replace("settings = { ", f'settings = {{ account = "{CONNECTED}", '))
-    runtime.config.cache_clear()
-    worker_accounts.accounts.cache_clear()
-    worker_accounts.platform_of.cache_clear()
+    runtime.keeper.cache_clear()
     scene.sandbox.ask("stripe", revoke)
     scene.handle(order_event(1))
     scene.turn()

@@ -281,6 +281,7 @@ def test_the_documentation_is_valid_and_needs_no_other_server(on_sqlite):
 def test_health_and_readiness(on_sqlite):
     assert on_sqlite.get("/healthz").json()["status"] == "alive"
     ready = on_sqlite.get("/readyz")
-    assert ready.json() == {"status": "ready", "store": "writable", "redis": "does not answer"}
+    said = {"status": "ready", "store": "writable", "redis": "does not answer", "configuration": "in force"}
+    assert ready.json() == said
     assert on_sqlite.get("/nothing").status_code == 404
     assert requests.delete(on_sqlite.url + "/orders/1", timeout=10).status_code == 405

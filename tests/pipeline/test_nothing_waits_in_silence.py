@@ -58,7 +58,7 @@ def test_a_changed_key_holds_what_was_due_and_retry_takes_it_to_the_account_as_i
     new = 'api_key = "sk_test_sandbox2"' if "sandbox2" not in old else 'api_key = "sk_test_sandbox"'
     edit(scene, old, new)
     with inside(scene):
-        recurring._tenants.cache_clear()
+        runtime.keeper.cache_clear()
         recurring.dispatch.run()
         assert scene.states("customer") == {"held": 1}
         [[reason]] = scene.rows("SELECT reason FROM jobs WHERE kind = 'customer'")
@@ -71,7 +71,7 @@ def test_a_changed_key_holds_what_was_due_and_retry_takes_it_to_the_account_as_i
         recurring.dispatch.run()
         put_back(runtime.store(), actor="staff:ada", tenants=now)
         work(scene)
-    recurring._tenants.cache_clear()
+    runtime.keeper.cache_clear()
     assert scene.states() == {"issued": 1}
     check(scene)
 

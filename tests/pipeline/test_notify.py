@@ -26,7 +26,7 @@ def notify_customers(*arguments):
 @pytest.fixture
 def world(tmp_path, store_url, smtp_catcher, monkeypatch):
     monkeypatch.setenv("BILLHOOK_CONFIG", str(tmp_path / "billhook.toml"))
-    clear = (runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.process_name)
+    clear = (runtime.keeper, runtime.store, runtime.inbox, runtime.redis_url, runtime.process_name)
     for cached in clear:
         cached.cache_clear()
     yield World(tmp_path, store_url, smtp_catcher.url)

@@ -28,7 +28,7 @@ client_secret = "s"
 settings = {{ tenant = "t-1", sales_account = "200", tax = {{ "20" = "OUTPUT2" }} }}
 """
 SOON, LATER = timedelta(seconds=20), timedelta(seconds=90)
-CACHED = (runtime.config, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client)
+CACHED = (runtime.keeper, runtime.store, runtime.inbox, runtime.redis_url, runtime.redis_client)
 
 
 @pytest.fixture

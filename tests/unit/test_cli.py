@@ -23,7 +23,7 @@ def billhook(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("BILLHOOK_") and "TEST" not in name]:
         monkeypatch.delenv(name)
-    cached = (runtime.config, runtime.store, runtime.inbox)
+    cached = (runtime.keeper, runtime.store, runtime.inbox)
 
     def run(*arguments: str):
         for held in cached:

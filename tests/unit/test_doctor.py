@@ -229,12 +229,12 @@ def billhook(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: str) -> Any:
-        for cached in (runtime.config, runtime.store, runtime.inbox):
+        for cached in (runtime.keeper, runtime.store, runtime.inbox):
             cached.cache_clear()
         return CliRunner().invoke(app, ["doctor", *arguments])
 
     yield run
-    for cached in (runtime.config, runtime.store, runtime.inbox):
+    for cached in (runtime.keeper, runtime.store, runtime.inbox):
         cached.cache_clear()
 
 

@@ -21,6 +21,7 @@ from connectors.http import Http
 from worker import accounts as speaking
 from worker import runtime
 from worker.config import Config, ConfigError, load
+from worker.reloading import InForce
 
 PEM = serialization.Encoding.PEM
 ACCOUNT = """
@@ -122,14 +123,9 @@ def test_the_accounts_own_authority_reaches_its_calls(
 ) -> None:
     url, authority = server
     config = read(tmp_path, f'{ACCOUNT}ca_file = "{authority.name}"\nbase_url = "{url}"\n')
-    monkeypatch.setattr(runtime, "config", lambda: config)
-    speaking.accounts.cache_clear()
-    speaking.platform_of.cache_clear()
-    try:
-        assert speaking.platform_of("a", "b").ask("/").status == 200
-    finally:
-        speaking.accounts.cache_clear()
-        speaking.platform_of.cache_clear()
+    version = InForce(config, "")
+    monkeypatch.setattr(runtime, "in_force", lambda: version)
+    assert speaking.platform_of("a", "b").ask("/").status == 200
 
 
 def test_a_relative_path_begins_where_the_configuration_lies(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,11 +40,11 @@ def billhook(tmp_path, monkeypatch):
 
     def run(arguments: list[str], text: str = ""):
         (tmp_path / "billhook.toml").write_text(text)
-        runtime.config.cache_clear()
+        runtime.keeper.cache_clear()
         return CliRunner().invoke(app, arguments)
 
     yield run
-    runtime.config.cache_clear()
+    runtime.keeper.cache_clear()
     os.environ.pop("BILLHOOK_THREADS", None)
 
 

@@ -30,13 +30,12 @@ def doctor(as_json: AsJson = False, late: Late = 10.0, ingest: Address = None) -
 def _findings(late: float, ingest: str | None) -> list[Finding]:
     from worker import runtime
     from worker.config import ConfigError
-    from worker.doctor.findings import bad
+    from worker.doctor.configuration import unusable
 
     try:
         config = runtime.config()
     except ConfigError as error:
-        do = "correct it; `billhook check` says when it is right"
-        return [bad("configuration", f"{place}: {what}", do) for place, what in error.problems]
+        return unusable(error.problems)
     from worker.doctor.examination import examine
 
     return examine(config, late, ingest)

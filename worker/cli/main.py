@@ -57,6 +57,7 @@ def up(
     """Run everything on this machine: Redis, ingest, workers, recurring tasks, Flower."""
     began = time.monotonic()
     config = configured()
+    from worker import runtime
     from worker.config import config_path
     from worker.embedded.machine import Machine
     from worker.embedded.supervisor import StartError, on_signals
@@ -66,7 +67,7 @@ def up(
         with on_signals(machine.supervisor.interrupt):
             machine.start()
             say(_banner(machine, time.monotonic() - began))
-            machine.supervisor.run()
+            machine.supervisor.run(runtime.keeper().look)
             say("Stopping; calls in flight may take up to 8 seconds (Ctrl-C again: at once).")
             machine.stop()
             say("Stopped.")

@@ -14,7 +14,7 @@ import redis
 
 from worker import limits, pulse, runtime
 from worker.config import Config
-from worker.doctor import doorbell, machine, queues, work
+from worker.doctor import configuration, doorbell, machine, queues, work
 from worker.doctor.findings import Check, Finding, bad, carry_out, first_line, ok, warning
 from worker.leases import longest
 from worker.store import checkup
@@ -118,7 +118,9 @@ def _ingest(patient: Patient) -> Finding:
     host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
     url = (patient.ingest or f"http://{host}:{settings.port}").rstrip("/")
     try:
-        with build_opener(ProxyHandler({})).open(f"{url}/readyz", timeout=5):
+        with build_opener(ProxyHandler({})).open(f"{url}/readyz", timeout=5) as answer:
+            if b'"configuration":"refused"' in answer.read(10_000):
+                return configuration.refused_by_ingest(url)
             return ok("ingest", f"{url} takes events")
     except HTTPError as error:
         do = "see what /readyz says there; mostly the database does not answer, or its disk is full"
@@ -139,6 +141,7 @@ def _queues(patient: Patient) -> Iterator[Finding]:
         due = checkup.due_by_queue(runtime.store())
     yield from queues.taken(found, queues.lengths(patient.redis), due, queues.needed(config))
     yield from queues.silent(found, pulse.ages())
+    yield from configuration.standing(pulse.configurations(), found.names, runtime.keeper().in_force().digest)
     yield from queues.ticking(found, config.billhook.timing.dispatch_every)
 
 

@@ -197,10 +197,11 @@ class Supervisor:
             one.rotate()
         self._relay()
 
-    def run(self) -> None:
-        """Looks after the children until `interrupt` is called; see `on_signals`."""
+    def run(self, beside: Callable[[], object] = lambda: None) -> None:
+        """Looks after the children until `interrupt` is called; see `on_signals`. `beside` is called every round."""
         while not self._asked.wait(ROUND):
             self.look()
+            beside()
 
     @property
     def interrupted(self) -> bool:

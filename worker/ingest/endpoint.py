@@ -263,13 +263,26 @@ class Ingest:
             preparing.result()
         doorbell = Doorbell(bells.ring_events)
         self._commit = GroupCommit(self.inbox, doorbell.add)
+        following = asyncio.create_task(self._follow())
         log.info("ingest started", extra={"version": runtime.version()})
         yield
         preparing.cancel()
+        following.cancel()
         await self._commit.close(within=1.0)
         doorbell.close(within=0.5)
         self._parser.shutdown(wait=False, cancel_futures=True)
         log.info("ingest stopped", extra={"version": runtime.version()})
+
+    async def _follow(self) -> None:
+        """Admits callers as a new configuration says, from its moment on; a request that has begun ends as it began."""
+        keeper = runtime.keeper()
+        known = keeper.in_force()
+        while True:
+            await asyncio.sleep(keeper.wait())
+            await asyncio.to_thread(keeper.look)
+            if keeper.in_force() is not known:
+                known = keeper.in_force()
+                self.admission = Admission(known.config)
 
     async def _prepare(self) -> None:
         """Brings the tables up to date; where the store is down, tries until it is there. Meanwhile all get 503."""

@@ -26,8 +26,9 @@ class KeyLearner:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._asked: dict[tuple[str, str], tuple[float, asyncio.Task[bool]]] = {}
-        """By shop and source: when it was last asked for, and whether the keys came."""
+        self._asked: dict[tuple[str, str], tuple[Source, float, asyncio.Task[bool]]] = {}
+        """By shop and source: who was to learn them (a new configuration has a new source, which knows none), when they
+        were last asked for, and whether they came."""
 
     async def verify(self, sender: Sender, headers: Mapping[str, str], body: bytes) -> None:
         """Returns if the sender's source takes the signature.
@@ -48,10 +49,10 @@ class KeyLearner:
         """Whether the keys of the last minute came; all who need them meanwhile wait for the same question."""
         name = (sender.shop, sender.name)
         asked = self._asked.get(name)
-        if asked is None or (asked[1].done() and self._clock() - asked[0] >= EVERY):
+        if asked is None or asked[0] is not sender.source or (asked[2].done() and self._clock() - asked[1] >= EVERY):
             task = asyncio.create_task(asyncio.to_thread(_learn, sender.name, sender.source))
-            asked = self._asked[name] = (self._clock(), task)
-        return await asyncio.shield(asked[1])
+            asked = self._asked[name] = (sender.source, self._clock(), task)
+        return await asyncio.shield(asked[2])
 
 
 def _learn(name: str, source: Source) -> bool:

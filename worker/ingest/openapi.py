@@ -101,7 +101,7 @@ def document() -> dict[str, Any]:
             "/healthz": {"get": _open("Whether the process is alive, with its counters", {"200": "It is."})},
             "/readyz": {
                 "get": _open(
-                    "Whether events can be accepted now; Redis is told but not needed",
+                    "Whether events can be accepted now; Redis and the configuration file are told but not needed",
                     {"200": "The store takes events.", "503": "The store cannot be written."},
                 )
             },

@@ -80,7 +80,12 @@ def _about_the_process(ingest: Accepting) -> list[Route]:
         store, redis = await asyncio.gather(_store_state(ingest), _redis_state())
         return _json(
             200 if store == "writable" else 503,
-            {"status": "ready" if store == "writable" else "not ready", "store": store, "redis": redis},
+            {
+                "status": "ready" if store == "writable" else "not ready",
+                "store": store,
+                "redis": redis,
+                "configuration": "refused" if runtime.keeper().refused else "in force",
+            },
         )
 
     shown = metrics.Page(metrics.INGEST, OfIngest(ingest.counters, lambda: ingest.waiting), Shared())
