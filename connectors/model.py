@@ -281,6 +281,10 @@ class Event(Model):
     order_ref: Ref | None = None
     """What people call the order, where `order` is not given."""
     shipment: Shipment | None = None
+    who: Ref | None = None
+    """The person who caused it, where a person did; stands in the trail."""
+    why: Text | None = None
+    """The person's reason."""
 
     @model_validator(mode="after")
     def _names_an_order(self) -> Self:

@@ -10,6 +10,7 @@ from connectors.model import Event
 from tasks.routing import NoRoute, accounts_for
 from worker import runtime, testpoints
 from worker.accounts import accounts
+from worker.completing import orders_of
 from worker.intending import intent_of
 from worker.store.inbox import Held
 from worker.store.intents import Intent
@@ -44,7 +45,8 @@ class Handled:
         if self.event is None or self.event.order is not None or self.row is None:
             return None
         settings = runtime.config().shop[self.row.shop].source.get(self.row.source)
-        return Pointer(self.row.shop, self.row.source, self.event, settings.orders if settings else None)
+        whose = settings.orders if settings else orders_of(self.row.source)
+        return Pointer(self.row.shop, self.row.source, self.event, whose)
 
 
 @dataclass
@@ -110,6 +112,7 @@ def decide(each: Handled, order: Known, decided: dict[str, Sequence[str]]) -> tu
     assert each.row is not None
     shop = runtime.config().shop[each.row.shop]
     detail: dict[str, Any] = {"type": each.event.type.value, "order": order.order.ref}
+    detail |= {name: said for name, said in (("who", each.event.who), ("why", each.event.why)) if said}
     if each.event.type not in shop.trigger:
         return Change(
             each.job.id, "done", "handle", order_id=order.id, detail=detail | {"effect": "kept for the record"}

@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from connectors.model import Event
 from connectors.sources.standard import MOST
 from worker.ingest.answers import ArrayResult, Problem, Taken
+from worker.ingest.staff import Completion
 
 EXAMPLE = {
     "id": "evt-1",
@@ -71,7 +72,7 @@ EXAMPLE = {
 }
 """An event that is accepted as it stands."""
 
-_MODELS: tuple[type[BaseModel], ...] = (Event, Taken, ArrayResult, Problem)
+_MODELS: tuple[type[BaseModel], ...] = (Event, Completion, Taken, ArrayResult, Problem)
 _RETRY = {"Retry-After": {"description": "Seconds to wait before sending it again", "schema": {"type": "integer"}}}
 _ABOUT = """Push events about orders; each order becomes exactly one invoice.
 
@@ -97,6 +98,7 @@ def document() -> dict[str, Any]:
             "/events": {"post": _push()},
             "/in/{shop}/{source}": {"post": _deliver()},
             "/orders/{ref}": {"get": _question("An order with its invoices, notices and timeline", "ref")},
+            "/orders/{ref}/complete": {"post": _complete()},
             "/events/{id}": {"get": _question("An event and what came of it", "id")},
             "/healthz": {"get": _open("Whether the process is alive, with its counters", {"200": "It is."})},
             "/readyz": {
@@ -197,6 +199,30 @@ def _deliver() -> dict[str, Any]:
             **_problems(400, 401, 404, 408),
             "413": _problem("Larger than 10 MiB."),
             "422": _problem("The database cannot hold it."),
+            **_problems(429, 503),
+        },
+    }
+
+
+def _complete() -> dict[str, Any]:
+    example = {"who": "Grace", "why": "picked up at the counter"}
+    return {
+        "operationId": "completeOrder",
+        "summary": "Staff sets an order to completed",
+        "description": "The invoice is due, if the shop's trigger names order.completed. Each request is an act of its "
+        "own in the trail; the order has one invoice however often it is completed.",
+        "security": [{"key": []}],
+        "parameters": [_parameter("ref", "path", "Its name, source:name, the source's id, or Billhook's")],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("Completion"), "example": example}},
+        },
+        "responses": {
+            "202": _answer("Stored for good.", _ref("Taken"), {"id": "0193f5b2", "status": "accepted"}),
+            **_problems(400, 401, 404, 408),
+            "409": _problem("The name means several orders, which are listed; or the shop's trigger does not name it."),
+            "413": _problem("Larger than 1 MiB."),
+            "422": _problem("who or why is missing or wrong."),
             **_problems(429, 503),
         },
     }

@@ -1,4 +1,5 @@
-"""The addresses of ingest that only answer questions: orders, events, health, and the API's documentation."""
+"""The addresses of ingest beside those that shops push to: questions about orders and events, health, the API's
+documentation, and what staff may do."""
 
 from __future__ import annotations
 
@@ -16,20 +17,19 @@ from starlette.routing import Route
 
 from worker import metrics, runtime
 from worker.gauges import OfIngest, Shared
-from worker.ingest.admission import Admission
 from worker.ingest.answers import Answer, Refusal
 from worker.ingest.openapi import document, page
+from worker.ingest.staff import Taking, completing
 from worker.store import views
 from worker.store.engine import Store
 from worker.store.inbox import Inbox, StoreUnavailable, asking
 
 
-class Accepting(Protocol):
+class Accepting(Taking, Protocol):
     """What is asked about: the part of ingest that takes events in."""
 
     counters: Counter[str]
     """Answers given, by their word."""
-    admission: Admission
     inbox: Inbox
     inbox_store: Store
 
@@ -42,6 +42,7 @@ def questions(ingest: Accepting) -> Starlette:
     """An application for everything but the two addresses that shops push to."""
     return Starlette(
         routes=[
+            completing(ingest),
             *_about_orders(ingest),
             *_about_the_process(ingest),
             Route("/openapi.json", lambda _: _json(200, document())),
