@@ -1,134 +1,228 @@
-"""What an event causes: which order it means, whether an invoice is due on it, and where."""
+"""What an event causes: whether an invoice is due on it, of what, and on which accounts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from connectors.model import Event
+from connectors.model import Event, EventType, Order, Shipment
+from tasks.placing import Handled, Placed
 from tasks.routing import NoRoute, accounts_for
+from tasks.splitting import Quantities, TooMuch, added, in_words, part_of, remaining
 from worker import runtime, testpoints
 from worker.accounts import accounts
-from worker.completing import orders_of
 from worker.intending import intent_of
-from worker.store.inbox import Held
-from worker.store.intents import Intent
-from worker.store.jobs import Change, Job
-from worker.store.matching import Match, Pointer, find_orders, name_of, names_of, park, record_parcels
-from worker.store.orders import Known, Told, load_orders, record_orders
+from worker.store.intents import Intent, record_intents
+from worker.store.jobs import Change
+from worker.store.matching import name_of
+from worker.store.orders import Decision, Known, cancel, fingerprint, notice, record_decisions
+from worker.store.parts import load_parts, record_parts
+from worker.store.stopping import stop_invoices
+
+WHOLE_ORDER = {EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED, EventType.JOB_COMPLETED}
+REST = "rest"
+"""The part that holds whatever no shipment held."""
+
+
+class Held(Exception):
+    """A person must decide; the sentence says why."""
+
+
+class Nothing(Exception):
+    """Nothing is due; the words say why, for the trail."""
 
 
 @dataclass(frozen=True, slots=True)
-class Handled:
-    """An event on its way: what it tells, or why it tells nothing."""
+class Part:
+    """What is to be invoiced: the order, or a part of it with its name and number."""
 
-    job: Job
-    row: Held | None
-    event: Event | None = None
-    problem: str | None = None
-    look: bool = False
-    """It says only where to look: its source is to be asked."""
-    hold_unless_invoiced: tuple[str, str, str] | None = None
-    """Held only if this order (shop, source, source's id) has no invoice yet."""
-
-    @property
-    def told(self) -> Told | None:
-        """What it tells of the order that it carries."""
-        if self.event is None or self.event.order is None or self.row is None:
-            return None
-        return Told(self.row.shop, self.row.source, self.event.order, self.event.occurred_at)
-
-    @property
-    def pointer(self) -> Pointer | None:
-        """The order it means without carrying it."""
-        if self.event is None or self.event.order is not None or self.row is None:
-            return None
-        settings = runtime.config().shop[self.row.shop].source.get(self.row.source)
-        whose = settings.orders if settings else orders_of(self.row.source)
-        return Pointer(self.row.shop, self.row.source, self.event, whose)
+    order: Order
+    name: str = "order"
+    number: int | None = None
 
 
-@dataclass
-class Placed:
-    """A batch's events with their orders."""
+class Deciding:
+    """What is due on the events of one batch, whose orders are locked."""
 
-    orders: dict[str, Known] = field(default_factory=dict)
-    """By job id."""
-    unplaced: list[Change] = field(default_factory=list)
-    """Of events that wait for their order, or whose order nobody can tell."""
-    names: list[tuple[str, str]] = field(default_factory=list)
-    """(shop, name) of every order that was told or that a parcel was matched with: who waits for one wakes."""
+    def __init__(self, connection: Any, found: Placed) -> None:
+        self._orders = found.orders
+        self.decided: dict[str, Decision] = {}
+        self.intents: list[Intent] = []
+        self.created: list[str] = []
+        """Ids of the invoices that are new."""
+        self._flushed = 0
+        parted = {o.id for o in found.orders.values() if (o.decision.per if o.decision else None) == "shipment"}
+        self._taken = load_parts(connection, parted)
+        self._new_parts: list[tuple[str, str, Quantities]] = []
+        self._noticed: dict[str, str] = {}
+        self._cancelled: dict[str, datetime] = {}
+        self._connection = connection
 
+    def flush(self) -> None:
+        """Creates the invoices that are due so far."""
+        self.created += record_intents(self._connection, self.intents[self._flushed :])
+        self._flushed = len(self.intents)
 
-def placed(connection: Any, batch: Sequence[Handled]) -> Placed:
-    """Stores the orders that are told, and finds those that are meant; who means none that is known is parked."""
-    found = Placed()
-    told = {each.job.id: each.told for each in batch if each.told is not None}
-    known = record_orders(connection, told.values())
-    found.orders = {job_id: known[item.identity] for job_id, item in told.items()}
-    found.names = [(item.shop, name) for item in told.values() for name in names_of(item.order)]
-    _learn(connection, found, [each for each in batch if each.job.id in told])
-    pointing = {each.job.id: each for each in batch if each.pointer is not None}
-    pointers = {job_id: each.pointer for job_id, each in pointing.items() if each.pointer is not None}
-    matches = dict(zip(pointers, find_orders(connection, list(pointers.values())), strict=True))
-    meant = load_orders(connection, {match.order_id for match in matches.values() if isinstance(match, Match)})
-    waiting: dict[str, Pointer] = {}
-    for job_id, match in matches.items():
-        if isinstance(match, Match):
-            found.orders[job_id] = meant[match.order_id]
-        elif match is None:
-            waiting[job_id] = pointers[job_id]
-            found.unplaced.append(_waits(pointing[job_id]))
-        else:
-            found.unplaced.append(Change(job_id, "held", "match", reason=str(match)))
-    _learn(connection, found, [pointing[job_id] for job_id in pointing if job_id in found.orders])
-    park(connection, waiting)
-    return found
+    def record(self) -> None:
+        """Stores what was decided, and creates what is due."""
+        self.flush()
+        record_decisions(self._connection, self.decided)
+        record_parts(self._connection, self._new_parts)
+        notice(self._connection, self._noticed)
+        cancel(self._connection, self._cancelled)
 
-
-def _learn(connection: Any, found: Placed, batch: Sequence[Handled]) -> None:
-    """Keeps which order a tracking number belongs to, as its shop or its sender has said."""
-    parcels = []
-    for each in batch:
+    def decide(self, each: Handled) -> Change:
+        """What becomes of an event; what is due on it is added to `intents`."""
         assert each.event is not None
-        own = each.event.order.shipments if each.event.order else ()
-        sent = (each.event.shipment,) if each.event.shipment else ()
-        parcels.append((each.job.shop, found.orders[each.job.id].id, (*own, *sent)))
-        if each.event.shipment and each.event.shipment.tracking_number:
-            found.names.append((each.job.shop, name_of("tracking", each.event.shipment.tracking_number)))
-    record_parcels(connection, parcels)
+        order = self._orders[each.job.id]
+        detail: dict[str, Any] = {"type": each.event.type.value, "order": order.order.ref}
+        detail |= {name: said for name, said in (("who", each.event.who), ("why", each.event.why)) if said}
+        try:
+            detail |= self._due(each, each.event, order)
+        except Nothing as reason:
+            return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail | {"effect": str(reason)})
+        except (Held, NoRoute, TooMuch) as reason:
+            return Change(each.job.id, "held", "handle", order_id=order.id, reason=str(reason), detail=detail)
+        return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail)
+
+    def _due(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
+        """Adds what is due, and says what that is. Raises `Nothing`, `Held`, `NoRoute` or `TooMuch`."""
+        assert each.row is not None
+        if event.type is EventType.ORDER_CANCELLED:
+            self._cancel(event, order)
+        self._notice_change(each, order)
+        shop = runtime.config().shop[each.row.shop]
+        if event.type not in shop.trigger:
+            raise Nothing("kept for the record")
+        self._refuse_cancelled(event, order)
+        decision = self._decision(each, order)
+        part = self._part(event, order, decision)
+        self.decided[order.id] = decision
+        for name in decision.accounts:
+            ref = accounts()[each.row.shop, name]
+            self.intents.append(
+                intent_of(ref, order.source, part.order, order.id, each.row.received_at, part.name, part.number)
+            )
+        held = {"part": part.name, "holds": in_words(_whole(part.order), part.order)} if part.number else {}
+        return {"accounts": list(decision.accounts), **held}
+
+    # -- where -----------------------------------------------------------------------------------------------------
+
+    def _decision(self, each: Handled, order: Known) -> Decision:
+        """Made once per order, with the first intent, and kept."""
+        assert each.row is not None
+        shop = runtime.config().shop[each.row.shop]
+        kept = None if testpoints.without("decided") else order.decision or self.decided.get(order.id)
+        if kept is None:
+            names = accounts_for(shop, order.source, order.order)
+            kept = Decision(names, shop.invoice_per, fingerprint(order.order))
+        gone = [name for name in kept.accounts if (each.row.shop, name) not in accounts()]
+        if gone:
+            raise Held(f"order {order.order.ref} was routed to account {gone[0]}, which no longer exists")
+        return kept
+
+    # -- of what ---------------------------------------------------------------------------------------------------
+
+    def _part(self, event: Event, order: Known, decision: Decision) -> Part:
+        """The whole order, or what of it this event makes due."""
+        if decision.per == "order":
+            return Part(order.order)
+        taken = self._taken.setdefault(order.id, {})
+        name, quantities = self._contents(event, order.order, taken)
+        part = part_of(order.order, added(taken.values()), quantities)
+        taken[name] = quantities
+        self._new_parts.append((order.id, name, quantities))
+        return Part(part, name, None if part is order.order else len(taken))
+
+    @staticmethod
+    def _contents(event: Event, order: Order, taken: dict[str, Quantities]) -> tuple[str, Quantities]:
+        """Name and quantities of the part. Raises `Nothing` where it is invoiced already, or nobody knows its lines."""
+        left = remaining(order, added(taken.values()))
+        if event.type in WHOLE_ORDER:
+            if not left:
+                raise Nothing("all of it is invoiced already")
+            return REST, left
+        parcel = event.shipment
+        known = next((one for one in order.shipments if parcel and _same(one, parcel)), None)
+        lines = (parcel and parcel.lines) or (known.lines if known else ())
+        if not parcel:
+            raise Nothing("it names no parcel, so nobody knows what of it is due")
+        name = _name(known or parcel)
+        if name in taken or (lines and REST in taken and not any(line.ref in left for line in lines)):
+            raise Nothing("what is in it is invoiced already")
+        if not lines:
+            raise Nothing("nobody says what is in it: it is invoiced when the order is fulfilled or completed")
+        return name, added({line.ref: line.quantity} for line in lines)
+
+    # -- changed and cancelled -------------------------------------------------------------------------------------
+
+    def _notice_change(self, each: Handled, order: Known) -> None:
+        """An order that is told otherwise than it was invoiced is held, once for each change."""
+        decision = order.decision or self.decided.get(order.id)
+        if decision is None or not decision.invoiced_as or each.told is None:
+            return
+        now = fingerprint(order.order)
+        if now in (decision.invoiced_as, self._noticed.get(order.id, order.noticed_as)):
+            return
+        self._noticed[order.id] = now
+        was, is_now = _total(decision.invoiced_as), _total(now)
+        what = f"was {was} and is now {is_now}" if was != is_now else f"has other lines now, for the same {was}"
+        raise Held(
+            f"order {order.order.ref} was changed in the shop after it was invoiced: it {what}. The invoice is left as"
+            " it is; correct it on the platform"
+        )
+
+    def _cancel(self, event: Event, order: Known) -> None:
+        """What was not sent yet is stopped; for what was, a person is told."""
+        self._cancelled[order.id] = event.occurred_at
+        ref = order.order.ref
+        if order.decision is None and order.id not in self.decided:
+            raise Nothing("cancelled before anything was due: nothing will be invoiced")
+        self.flush()  # what this batch has made due a moment ago is stopped, too
+        reason = f"order {ref} was cancelled in the shop before its invoice was sent"
+        if sent := stop_invoices(self._connection, order.id, reason):
+            raise Held(
+                f"order {ref} was cancelled in the shop after its invoice was made ({', '.join(sent)}): credit or void"
+                " it on the platform"
+            )
+        raise Nothing("cancelled before its invoice was sent: that is held")
+
+    def _refuse_cancelled(self, event: Event, order: Known) -> None:
+        """Whoever completes it by hand knows what they do."""
+        at = self._cancelled.get(order.id, order.cancelled_at)
+        if at is not None and event.who is None:
+            raise Held(
+                f"order {order.order.ref} was cancelled in the shop at {at:%Y-%m-%d %H:%M} UTC; if it is owed all the"
+                " same, `billhook complete` it"
+            )
 
 
-def _waits(each: Handled) -> Change:
-    assert each.event is not None
-    reason = f"nobody has told an order {each.event.about} yet; it is matched as soon as one is"
-    return Change(each.job.id, "waiting", "match", reason=reason, detail={"type": each.event.type.value})
+def _same(one: Shipment, other: Shipment) -> bool:
+    if one.tracking_number and other.tracking_number:
+        return name_of("tracking", one.tracking_number) == name_of("tracking", other.tracking_number)
+    return one.ref == other.ref
 
 
-def decide(each: Handled, order: Known, decided: dict[str, Sequence[str]]) -> tuple[Change, Sequence[Intent]]:
-    """What is due on this event. Accounts are decided once per order and kept."""
-    assert each.event is not None
-    assert each.row is not None
-    shop = runtime.config().shop[each.row.shop]
-    detail: dict[str, Any] = {"type": each.event.type.value, "order": order.order.ref}
-    detail |= {name: said for name, said in (("who", each.event.who), ("why", each.event.why)) if said}
-    if each.event.type not in shop.trigger:
-        return Change(
-            each.job.id, "done", "handle", order_id=order.id, detail=detail | {"effect": "kept for the record"}
-        ), ()
-    try:
-        kept = None if testpoints.without("decided") else order.accounts
-        names = kept or decided.get(order.id) or accounts_for(shop, order.source, order.order)
-    except NoRoute as error:
-        return Change(each.job.id, "held", "handle", order_id=order.id, reason=str(error), detail=detail), ()
-    gone = [name for name in names if (each.row.shop, name) not in accounts()]
-    if gone:
-        reason = f"order {order.order.ref} was routed to account {gone[0]}, which no longer exists"
-        return Change(each.job.id, "held", "handle", order_id=order.id, reason=reason, detail=detail), ()
-    decided[order.id] = names
-    due = [
-        intent_of(accounts()[each.row.shop, name], order.source, order.order, order.id, each.row.received_at)
-        for name in names
-    ]
-    return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail | {"accounts": list(names)}), due
+def _name(parcel: Shipment) -> str:
+    """Of its part: by the number that all who speak of it have in common, else by its ref."""
+    return name_of("tracking", parcel.tracking_number) if parcel.tracking_number else f"shipment:{parcel.ref}"
+
+
+def _whole(order: Order) -> Quantities:
+    return {line.ref: line.quantity for line in order.lines}
+
+
+def _total(fingerprinted: str) -> str:
+    return " ".join(fingerprinted.split(" ")[:2])
+
+
+def rings(intents: Sequence[Intent]) -> dict[str, tuple[list[str], list[str]]]:
+    """By tenant, the accounts and orders to ring for."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for intent in intents:
+        names, labels = found.setdefault(intent.tenant, ([], []))
+        names.append(f"{intent.shop}/{intent.account}")
+        labels.append(intent.order.ref)
+    return found

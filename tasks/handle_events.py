@@ -16,7 +16,8 @@ from typing import Any
 
 from connectors.sources.base import Look, MalformedBody, NotInvoiceable
 from connectors.sources.delivery import Delivery
-from tasks.deciding import Handled, decide, placed
+from tasks.deciding import Deciding, rings
+from tasks.placing import Handled, placed
 from worker import bells, logs, metrics, runtime, testpoints
 from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
@@ -27,10 +28,8 @@ from worker.store import jobs, questions
 from worker.store.engine import KeyTaken, StoreError
 from worker.store.events import no_invoice_yet, take_in
 from worker.store.inbox import Held, Inbox
-from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change, Job
 from worker.store.matching import wake
-from worker.store.orders import decide_accounts
 
 log = logging.getLogger(__name__)
 BATCH = 500
@@ -83,8 +82,8 @@ def _turn() -> Counter[str] | None:
     missing = [job.id for job in held if job.id not in known]
     known |= {row.id: row for row in inbox.load(missing)}
     batch = [_read(job, known.get(job.id)) for job in held]
-    counts, rings = _commit(batch, owner)
-    for tenant, (names, labels) in rings.items():
+    counts, rung = _commit(batch, owner)
+    for tenant, (names, labels) in rung.items():
         bells.ring_invoices(tenant, names, labels)
     return counts
 
@@ -131,29 +130,22 @@ def _commit(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
             log.warning("a batch of %d events failed (%s), now one by one", len(batch), type(error).__name__)
         break
     counts: Counter[str] = Counter()
-    rings: Rings = {}
+    rung: Rings = {}
     for each in batch:
-        did, rung = _commit([each], owner)
+        did, theirs = _commit([each], owner)
         counts += did
-        rings |= rung
-    return counts, rings
+        rung |= theirs
+    return counts, rung
 
 
 def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
     held = {each.job.id: each.job for each in batch}
     with runtime.store().write() as connection:
         found = placed(connection, batch)
-        decided: dict[str, Sequence[str]] = {}
-        changes: list[Change] = []
-        intents: list[Intent] = []
-        for each in batch:
-            if each.job.id in found.orders:
-                change, due = decide(each, found.orders[each.job.id], decided)
-                changes.append(change)
-                intents += due
+        deciding = Deciding(connection, found)
+        changes = [deciding.decide(each) for each in batch if each.job.id in found.orders]
         changes += [*found.unplaced, *_untold(connection, batch)]
-        decide_accounts(connection, decided)
-        created = record_intents(connection, intents)
+        deciding.record()
         pointing = {c.id: f"{held[c.id].shop}/{held[c.id].account}" for c in changes if c.action == POINT}
         questions.point(connection, pointing)
         testpoints.point("events_before_commit")
@@ -166,9 +158,9 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
     metrics.settled(held, recorded)
     logs.outcomes(log, held, recorded)
     counts = Counter(change.state for change in changes)
-    counts["invoices_due"] = len(created)
+    counts["invoices_due"] = len(deciding.created)
     counts["woken"] = woken
-    return counts, _rings(intents) if created else {}
+    return counts, rings(deciding.intents) if deciding.created else {}
 
 
 def _untold(connection: Any, batch: Sequence[Handled]) -> list[Change]:
@@ -191,12 +183,3 @@ def _told_nothing(each: Handled, waiting: set[tuple[str, str, str]]) -> Change:
     if each.hold_unless_invoiced is not None and each.hold_unless_invoiced not in waiting:
         return Change(each.job.id, "done", "handle", detail={"effect": "its order is invoiced", "said": each.problem})
     return Change(each.job.id, "held", "handle", reason=each.problem)
-
-
-def _rings(intents: Sequence[Intent]) -> Rings:
-    rings: Rings = {}
-    for intent in intents:
-        names, labels = rings.setdefault(intent.tenant, ([], []))
-        names.append(f"{intent.shop}/{intent.account}")
-        labels.append(intent.order.ref)
-    return rings

@@ -88,7 +88,9 @@ class Shop(Section):
     """Standard Webhooks secret (whsec_…) for `POST /events`."""
     trigger: tuple[Trigger, ...] = ("order.fulfilled", "order.completed", "job.completed")
     """The events on which an invoice is due."""
-    invoice_per: Literal["order"] = "order"
+    invoice_per: Literal["order", "shipment"] = "order"
+    """shipment: each shipment has an invoice of its own, as far as it is known what is in it; the rest has one when the
+    order is fulfilled or completed."""
     reference_prefix: str = Field(default="", max_length=20)
     """Put before the order's name in the invoice's reference; distinguishes shops that share one account."""
     payment_days: int = Field(default=14, ge=0, le=365)

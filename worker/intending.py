@@ -13,8 +13,17 @@ from worker.store.intents import SHADOW, Intent
 from worker.store.jobs import now
 
 
-def intent_of(ref: AccountRef, source: str, order: Order, order_id: str, accepted_at: datetime) -> Intent:
-    """The intent. It is dated today in the shop's time zone; `order_id` is ours, `accepted_at` the event's, in UTC."""
+def intent_of(
+    ref: AccountRef,
+    source: str,
+    order: Order,
+    order_id: str,
+    accepted_at: datetime,
+    part: str = "order",
+    number: int | None = None,
+) -> Intent:
+    """The intent for an order, or for the `part` of it that `order` is. It is dated today in the shop's time zone;
+    `order_id` is ours, `accepted_at` the event's, in UTC."""
     shop = runtime.config().shop[ref.shop]
     today = now().astimezone(ZoneInfo(shop.timezone))
     return Intent(
@@ -31,6 +40,8 @@ def intent_of(ref: AccountRef, source: str, order: Order, order_id: str, accepte
         issued_on=today,
         due_on=today + timedelta(days=shop.payment_days),
         accepted_at=accepted_at,
+        part=part,
+        number=number,
         gather_until=now() + _gathering(ref.bulk),
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import handle_events
+from tasks import deciding
 from tests.kit.inprocess import InProcess
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
@@ -51,10 +51,10 @@ def test_an_older_event_does_not_overwrite_a_newer_one(scene: InProcess, needed:
 def test_accounts_are_decided_once_per_order(scene: InProcess, needed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The route is edited between two events of one order."""
     scene.without(*(() if needed else ("decided",)))
-    monkeypatch.setattr(handle_events, "accounts_for", lambda *_: ("xero",))
+    monkeypatch.setattr(deciding, "accounts_for", lambda *_: ("xero",))
     scene.handle(order_event(1))
     scene.settle()
-    monkeypatch.setattr(handle_events, "accounts_for", lambda *_: ("stripe",))
+    monkeypatch.setattr(deciding, "accounts_for", lambda *_: ("stripe",))
     scene.handle(order_event(1, type="order.completed"))
     scene.settle()
     assert books(scene) == ({"xero": 1, "stripe": 0} if needed else {"xero": 1, "stripe": 1})

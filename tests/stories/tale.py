@@ -1,7 +1,7 @@
 """A shop, its deliveries, and what its books say in the end."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +42,38 @@ class Tale(InProcess):
             text = text.replace(head, f"{head}{lines}\n")
         return text
 
-    def hears(self, *events: Mapping[str, Any], source: str = "api") -> None:
-        """Events of Billhook's own kind come in, in this order, each handled before the next."""
-        for event in events:
-            self._arrives(Arrival(SHOP, source, event["id"], "standard", event["type"], "", json.dumps(event).encode()))
+    def hears(
+        self, *events: Mapping[str, Any], source: str = "api", together: bool = False, settle: bool = True
+    ) -> None:
+        """Events of Billhook's own kind come in, in this order, each handled before the next; or all `together`.
+        `settle`: nothing else happens until all is done that can be."""
+        arrivals = [
+            Arrival(SHOP, source, event["id"], "standard", event["type"], "", json.dumps(event).encode())
+            for event in events
+        ]
+        for some in [arrivals] if together else [[one] for one in arrivals]:
+            self._arrive(some, settle)
 
     def gets(self, source: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
         """A delivery of a source's own kind comes in; it is not signed."""
         settings = runtime.config().shop[SHOP].source[source]
         raw = json.dumps(body).encode()
         delivery = source_of(settings.kind)([], settings.options).receive(headers, raw)
-        self._arrives(Arrival(SHOP, source, delivery.id, settings.kind, delivery.type, delivery.order_ref or "", raw))
+        label = delivery.order_ref or ""
+        self._arrive([Arrival(SHOP, source, delivery.id, settings.kind, delivery.type, label, raw)])
 
-    def _arrives(self, arrival: Arrival) -> None:
-        Inbox(self.inbox_store).accept([arrival])
-        handling.handle_events([arrival.id])
-        self.settle()
+    def _arrive(self, arrivals: Sequence[Arrival], settle: bool = True) -> None:
+        Inbox(self.inbox_store).accept(arrivals)
+        handling.handle_events([one.id for one in arrivals])
+        if settle:
+            self.settle()
+
+    def configure(self, old: str, new: str) -> None:
+        """The configuration is changed, and read again."""
+        text = self.config_file.read_text()
+        assert old in text
+        self.config_file.write_text(text.replace(old, new))
+        runtime.keeper.cache_clear()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

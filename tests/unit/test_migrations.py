@@ -1,6 +1,5 @@
 """The migrated database is the one that schema.py describes, whoever prepares it, however many at once."""
 
-import time
 from importlib.resources import files
 
 import pytest
@@ -30,7 +29,8 @@ def shape(store: Store) -> set[str]:
     """Tables, columns, indexes and constraints as the database itself describes them, without alembic's own."""
     with store.read() as connection:
         rows = [row for query in SHAPE[connection.dialect.name] for row in connection.execute(text(query))]
-    kept = [row for row in rows if "alembic_version" not in str(row) and row[0] != "trigger"]
+    # as tuples: a row of SQLAlchemy leaves out the middle of a long text
+    kept = [tuple(row) for row in rows if "alembic_version" not in str(tuple(row)) and row[0] != "trigger"]
     return {" ".join(str(row).replace("\\n", " ").replace("\\t", " ").split()) for row in kept}
 
 
@@ -78,15 +78,16 @@ def test_preparing_again_changes_nothing_and_imports_no_alembic(store_url, proce
     store.close()
 
 
-def test_preparing_again_is_quick(store_url):
+def test_preparing_again_only_reads(store_url, monkeypatch):
+    """So that a process that starts waits for no writer."""
     store = Store(store_url)
     prepare(store)
-    taken = []
-    for _ in range(5):
-        began = time.perf_counter()
-        prepare(store)
-        taken.append(time.perf_counter() - began)
-    assert min(taken) < 0.02
+
+    def write():
+        raise AssertionError("it writes")
+
+    monkeypatch.setattr(store, "write", write)
+    prepare(store)
     store.close()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Update, func, select, update
+from sqlalchemy import Connection, Update, case, func, literal, select, update
 
 from connectors.model import InvoiceDraft
 from connectors.platforms.documents import CustomerDraft, Plan, PlannedInvoice, Request
@@ -210,13 +210,18 @@ def store_issued(connection: Connection, issued: Sequence[Progress]) -> None:
 
 
 def release_waiting(connection: Connection, done: Sequence[str]) -> int:
-    """Invoices that waited for these customers are due now. Returns how many."""
+    """Invoices that waited for these customers are due now; those that are held wait for nothing else any more.
+
+    Returns how many.
+    """
     if not done:
         return 0
     query = (
         update(jobs)
-        .where(among(connection, jobs.c.waits_for, done), jobs.c.state == "pending")
-        .values(waits_for=None, due_at=now())
+        .where(among(connection, jobs.c.waits_for, done))
+        .values(
+            waits_for=None, due_at=case((jobs.c.state == "pending", literal(now(), jobs.c.due_at.type)), else_=None)
+        )
         .execution_options(synchronize_session=False)
     )
     return connection.execute(query).rowcount

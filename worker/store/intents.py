@@ -56,6 +56,10 @@ class Intent:
     """Not claimed before: rows gather for a bulk call."""
     one_currency: bool = False
     """On this platform a customer has one currency: who orders in two is two customers."""
+    part: str = "order"
+    """The whole order; or which part of it `order` is."""
+    number: int | None = None
+    """Of the part, in the order they were made; None where it is all there is."""
     customer_id: str | None = None
     """The id there of the one customer whom all orders are invoiced to; `SHADOW` where nothing is to be sent."""
 
@@ -66,18 +70,21 @@ class Intent:
 
     @property
     def business_key(self) -> tuple[str, str, str, str, str, int]:
-        return self.shop, self.account, self.order_id, "order", "invoice", self.revision
+        return self.shop, self.account, self.order_id, self.part, "invoice", self.revision
 
     @property
     def key(self) -> str:
         """The opaque business key, from the order's immutable identity: it would survive the loss of this store."""
         return "bh-" + short_hash(
-            self.shop, self.account, self.source, self.order.id, "order", "invoice", self.revision
+            self.shop, self.account, self.source, self.order.id, self.part, "invoice", self.revision
         )
 
     @property
     def reference(self) -> str:
-        """The order's name behind the shop's prefix. One that is too long is shortened, to the same text for ever."""
+        """The order's name behind the shop's prefix, with the number of the part. One that is too long is shortened, to
+        the same text for ever."""
+        if self.number is not None:
+            return self.marked(str(self.number))
         return self.marked(short_hash(self.source, self.order.id)[:8], only_if_too_long=True)
 
     def marked(self, mark: str, *, only_if_too_long: bool = False) -> str:

@@ -5,21 +5,22 @@ Everything here is idempotent: unique keys decide, not what was read before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.model import Order
 from worker import testpoints
 from worker.store.ids import new_id
 from worker.store.jobs import now
-from worker.store.rows import among, among_keys, given_for, packed
+from worker.store.rows import among, among_keys, given_for, packed, update_rows
 from worker.store.schema import orders
 
 
@@ -38,14 +39,34 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about an order with its first intent, for good."""
+
+    accounts: tuple[str, ...]
+    per: str
+    """One invoice per "order", or per "shipment"."""
+    invoiced_as: str
+    """The fingerprint of the order as it was then."""
+
+
+def fingerprint(order: Order) -> str:
+    """Total, currency and a digest of whatever an invoice says of amounts: equal for orders that are invoiced alike."""
+    said = order.model_dump_json(include={"tax_included": True, "lines": True, "discount": True, "shipping": True})
+    return f"{order.total} {order.currency} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """An order as the store has it after this batch's events. `source`: the one that tells of it."""
 
     id: str
     source: str
     order: Order
-    accounts: tuple[str, ...] | None
-    """Decided with the first intent; None before."""
+    decision: Decision | None
+    """Made with the first intent; None before."""
+    noticed_as: str | None
+    """The fingerprint of the last change that a person was told of."""
+    cancelled_at: datetime | None
 
 
 def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[str, str, str], Known]:
@@ -74,27 +95,26 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
     identity = [orders.c[name] for name in _IDENTITY]
     found = connection.execute(select(orders).where(among_keys(connection, identity, newest)))
     return {
-        (row.shop, row.source, row.source_id): Known(
-            row.id,
-            row.source,
-            _order(row.document, told_as[row.shop, row.source, row.source_id]),
-            _accounts(row.accounts),
-        )
+        key: _known(row, _order(row.document, told_as[key]))
         for row in found
+        for key in [(row.shop, row.source, row.source_id)]
     }
 
 
 def load_orders(connection: Connection, ids: Iterable[str]) -> dict[str, Known]:
-    """The orders with these ids of ours, as the store has them."""
-    query = select(orders).where(among(connection, orders.c.id, list(ids)))
-    return {
-        row.id: Known(row.id, row.source, Order.model_validate_json(row.document), _accounts(row.accounts))
-        for row in connection.execute(query)
-    }
+    """The orders with these ids of ours, as the store has them; locked, in a fixed order."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    query = select(orders).where(among(connection, orders.c.id, wanted)).order_by(orders.c.id).with_for_update()
+    return {row.id: _known(row, Order.model_validate_json(row.document)) for row in connection.execute(query)}
 
 
-def _accounts(stored: str | None) -> tuple[str, ...] | None:
-    return None if stored is None else tuple(orjson.loads(stored))
+def _known(row: Row[Any], order: Order) -> Known:
+    decision = None
+    if row.accounts is not None:
+        decision = Decision(tuple(orjson.loads(row.accounts)), row.invoice_per or "order", row.invoiced_as or "")
+    return Known(row.id, row.source, order, decision, row.noticed_as, row.cancelled_at)
 
 
 _IDENTITY = ("shop", "source", "source_id")
@@ -119,14 +139,34 @@ def _order(document: str, told: tuple[str, Order]) -> Order:
     return told[1] if document == told[0] else Order.model_validate_json(document)
 
 
-def decide_accounts(connection: Connection, decided: dict[str, Sequence[str]]) -> None:
-    """Stores, per order id, the accounts it goes to; where that is decided already it stays as it is."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for order_id, accounts in decided.items():
-        alike.setdefault(tuple(accounts), []).append(order_id)
-    for names, order_ids in alike.items():
-        connection.execute(
-            update(orders)
-            .where(among(connection, orders.c.id, order_ids), orders.c.accounts.is_(None))
-            .values(accounts=orjson.dumps(list(names)).decode())
-        )
+def record_decisions(connection: Connection, decided: Mapping[str, Decision]) -> None:
+    """Stores, per order id, what was decided; where something is decided already it stays as it is."""
+    rows = [
+        {
+            "id": order_id,
+            "accounts": orjson.dumps(list(decision.accounts)).decode(),
+            "invoice_per": decision.per,
+            "invoiced_as": decision.invoiced_as,
+        }
+        for order_id, decision in sorted(decided.items())
+    ]
+    if rows:
+        connection.execute(_deciding(connection.dialect.name), packed(connection, rows))
+
+
+@cache
+def _deciding(dialect: str) -> Any:
+    names = ("accounts", "invoice_per", "invoiced_as")
+    rows = given_for(orders, ("id", *names), dialect)
+    undecided = orders.c.accounts.is_(None)
+    return update(orders).where(orders.c.id == rows.c.id, undecided).values({name: rows.c[name] for name in names})
+
+
+def notice(connection: Connection, changed: Mapping[str, str]) -> None:
+    """A person is told that these orders (by id) are now like these fingerprints."""
+    update_rows(connection, orders, [{"id": key, "noticed_as": value} for key, value in sorted(changed.items())])
+
+
+def cancel(connection: Connection, cancelled: Mapping[str, datetime]) -> None:
+    """These orders (by id) were cancelled in their shop, then."""
+    update_rows(connection, orders, [{"id": key, "cancelled_at": at} for key, at in sorted(cancelled.items())])

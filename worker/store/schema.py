@@ -100,11 +100,28 @@ orders = Table(
     Column("as_of", Utc, nullable=False),
     Column("accounts", Text),
     Column("created_at", Utc, nullable=False),
+    Column("invoice_per", Text),
+    Column("invoiced_as", Text),
+    Column("noticed_as", Text),
+    Column("cancelled_at", Utc),
     UniqueConstraint("shop", "source", "source_id"),
     Index("orders_ref", "shop", "ref"),
     Index("orders_source_id", "shop", "source_id"),
 )
-"""`document`: the order as last told, JSON. `accounts`: JSON list, decided with the first intent, for good."""
+"""`document`: the order as last told, JSON. `accounts`: JSON list, decided with the first intent, for good, and with it
+`invoice_per` (order, shipment) and `invoiced_as`, the fingerprint of what was invoiced; `noticed_as`: that of the last
+change that a person was told of."""
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("lines", Text, nullable=False),
+    UniqueConstraint("order_id", "part"),
+)
+"""What of an order each of its parts holds: quantities by the ref of the line, JSON."""
 
 shipments = Table(
     "shipments",

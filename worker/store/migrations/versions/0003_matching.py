@@ -1,4 +1,4 @@
-"""Known tracking numbers, events that wait for their order, and how far each source was asked.
+"""Orders in parts, changed and cancelled; known tracking numbers, what waits for its order, how far sources were asked.
 
 Revision ID: 0003
 """
@@ -17,7 +17,27 @@ MOMENT = DateTime(timezone=True).with_variant(Text(), "sqlite")
 def upgrade() -> None:
     if "main" not in context.config.attributes["parts"]:
         return
+    orders_and_parts()
+    matching()
+
+
+def orders_and_parts() -> None:
     op.create_index("orders_source_id", "orders", ["shop", "source_id"])
+    for name in ("invoice_per", "invoiced_as", "noticed_as"):
+        op.add_column("orders", Column(name, Text))
+    op.add_column("orders", Column("cancelled_at", MOMENT))
+    op.create_table(
+        "parts",
+        must("id", Text),
+        must("order_id", Text),
+        must("part", Text),
+        must("lines", Text),
+        PrimaryKeyConstraint("id"),
+        UniqueConstraint("order_id", "part"),
+    )
+
+
+def matching() -> None:
     op.create_table(
         "shipments",
         must("id", Text),
