@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from worker.store.engine import Store
 from worker.store.inbox import Arrival, Inbox, RowRefused, StoreUnavailable, Verdict
@@ -53,6 +53,21 @@ def test_the_second_copy_is_a_duplicate_and_another_body_a_conflict(inbox, store
     assert inbox.accept([arrival()]) == [DUPLICATE]
     assert inbox.accept([arrival(body=b"[]")]) == [CONFLICT]
     assert count(store) == 1
+
+
+def test_what_a_repetition_costs_does_not_grow_with_what_was_stored(inbox, store):
+    inbox.accept([arrival(f"evt-{number}") for number in range(10)])
+    asked = []
+    event.listen(store.engine, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+    assert inbox.accept([arrival(f"evt-{number}") for number in range(10)]) == [DUPLICATE] * 10
+    [(sql, values)] = [each for each in asked if each[0].startswith("SELECT")]
+    with store.read() as connection:
+        if not store.sqlite:  # so few rows are read faster than an index
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN " if store.sqlite else "EXPLAIN "
+        plan = " ".join(str(tuple(row)) for row in connection.exec_driver_sql(explain + sql, values))
+    assert "Seq Scan" not in plan
+    assert "event_id=?" in plan if store.sqlite else "Index" in plan, plan
 
 
 def test_within_one_batch_the_first_wins(inbox, store):

@@ -16,11 +16,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, select, text, tuple_, update
+from sqlalchemy import Connection, Dialect, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from worker.store.engine import Store
 from worker.store.ids import new_id
+from worker.store.rows import among_keys
 from worker.store.schema import inbox
 
 T = TypeVar("T")
@@ -212,8 +213,9 @@ def _firsts(connection: Connection, arrivals: Sequence[Arrival]) -> dict[Key, tu
     """By key, id and digest of the rows that were there before."""
     found: dict[Key, tuple[str, str]] = {}
     columns = select(inbox.c.id, inbox.c.digest, inbox.c.shop, inbox.c.source, inbox.c.event_id)
+    key = (inbox.c.shop, inbox.c.source, inbox.c.event_id)
     for some in _portions(sorted({each.key for each in arrivals})):
-        keys = tuple_(inbox.c.shop, inbox.c.source, inbox.c.event_id).in_(some)
+        keys = among_keys(connection, key, some)  # listed one by one, SQLite would read the whole table
         found |= {(row[2], row[3], row[4]): (row[0], row[1]) for row in connection.execute(columns.where(keys))}
     return found
 
