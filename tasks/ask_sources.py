@@ -151,7 +151,7 @@ def _question(job: Job, asks: Source, api: Api, ends: float) -> Change:
 def _tracked(job: Job, asks: Source, api: Api) -> tuple[int, int]:
     """News of parcels whose orders have no invoice yet: how many, and how many of them are new."""
     with runtime.store().read() as connection:
-        parcels = questions.open_parcels(connection, job.shop, PARCELS)
+        parcels = questions.open_parcels(connection, job.shop, job.account, PARCELS)
     if not parcels:
         return 0, 0
     found = asks.track(api, [Parcel(number, carrier) for _, number, carrier in parcels])
@@ -159,7 +159,7 @@ def _tracked(job: Job, asks: Source, api: Api) -> tuple[int, int]:
         return 0, 0
     new = _keep(job, asks, found)
     with runtime.store().write() as connection:
-        questions.asked(connection, [row_id for row_id, _, _ in parcels])
+        questions.asked(connection, job.account, [row_id for row_id, _, _ in parcels])
     return len(found), new
 
 

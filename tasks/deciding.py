@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from tasks.splitting import Quantities, TooMuch, added, in_words, part_of, remai
 from worker import runtime, testpoints
 from worker.accounts import accounts
 from worker.intending import intent_of
+from worker.store import brakes
 from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change
 from worker.store.matching import name_of
@@ -21,6 +24,7 @@ from worker.store.orders import Decision, Known, cancel, fingerprint, notice, re
 from worker.store.parts import load_parts, record_parts
 from worker.store.stopping import stop_invoices
 
+log = logging.getLogger(__name__)
 WHOLE_ORDER = {EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED, EventType.JOB_COMPLETED}
 REST = "rest"
 """The part that holds whatever no shipment held."""
@@ -59,6 +63,9 @@ class Deciding:
         self._noticed: dict[str, str] = {}
         self._cancelled: dict[str, datetime] = {}
         self._connection = connection
+        self._this_hour: dict[str, int] = {}
+        self._counted: Counter[str] = Counter()
+        self._braked: set[str] = set()
 
     def flush(self) -> None:
         """Creates the invoices that are due so far."""
@@ -71,6 +78,13 @@ class Deciding:
         record_decisions(self._connection, self.decided)
         record_parts(self._connection, self._new_parts)
         notice(self._connection, self._noticed)
+        for shop, invoices in sorted(self._counted.items()):
+            brakes.count(self._connection, shop, invoices)
+        for shop in sorted(self._braked):
+            if brakes.first_alert(self._connection, shop):
+                log.error(
+                    "the brake holds the orders of a shop", extra={"shop": shop, "invoices": self._this_hour[shop]}
+                )
         cancel(self._connection, self._cancelled)
 
     def decide(self, each: Handled) -> Change:
@@ -94,11 +108,12 @@ class Deciding:
             self._cancel(event, order)
         self._notice_change(each, order)
         shop = runtime.config().shop[each.row.shop]
-        if event.type not in shop.trigger:
+        if not _triggers(event.type, shop.trigger):
             raise Nothing("kept for the record")
         self._refuse_cancelled(event, order)
         decision = self._decision(each, order)
         part = self._part(event, order, decision)
+        self._brake(each, event, order, part, len(decision.accounts))
         self.decided[order.id] = decision
         for name in decision.accounts:
             ref = accounts()[each.row.shop, name]
@@ -156,6 +171,31 @@ class Deciding:
             raise Nothing("nobody says what is in it: it is invoiced when the order is fulfilled or completed")
         return name, added({line.ref: line.quantity} for line in lines)
 
+    def _brake(self, each: Handled, event: Event, order: Known, part: Part, invoices: int) -> None:
+        """Over the shop's bounds nothing is invoiced; whoever completes an order by hand has looked at it."""
+        assert each.row is not None
+        shop, brake = each.row.shop, runtime.config().shop[each.row.shop].brake
+        if event.who is not None or order.id in self.decided or order.decision is not None:
+            return
+        if brake.amount is not None and part.order.total > brake.amount:
+            raise Held(
+                f"order {order.order.ref} is {part.order.total} {part.order.currency}, over the brake of {brake.amount}"
+                " for one invoice; if that is right, `billhook complete` it"
+            )
+        if brake.invoices_an_hour is None:
+            return
+        if shop not in self._this_hour:
+            self._this_hour[shop] = brakes.due_so_far(self._connection, shop)
+        if self._this_hour[shop] + invoices > brake.invoices_an_hour:
+            self._braked.add(shop)
+            raise Held(
+                f"the brake: shop {shop} has made {self._this_hour[shop]} invoices this hour, and no more than"
+                f" {brake.invoices_an_hour} are wanted. Look whether that is right, raise `brake.invoices_an_hour` or"
+                " wait for the next hour, then `billhook retry`"
+            )
+        self._this_hour[shop] += invoices
+        self._counted[shop] += invoices
+
     # -- changed and cancelled -------------------------------------------------------------------------------------
 
     def _notice_change(self, each: Handled, order: Known) -> None:
@@ -197,6 +237,11 @@ class Deciding:
                 f"order {order.order.ref} was cancelled in the shop at {at:%Y-%m-%d %H:%M} UTC; if it is owed all the"
                 " same, `billhook complete` it"
             )
+
+
+def _triggers(kind: EventType, wanted: Sequence[str]) -> bool:
+    """What was delivered was shipped before, though nobody may have said so."""
+    return kind in wanted or (kind is EventType.SHIPMENT_DELIVERED and EventType.SHIPMENT_SHIPPED in wanted)
 
 
 def _same(one: Shipment, other: Shipment) -> bool:

@@ -46,8 +46,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[shop.<name>.account.<name>]": config.Account,
     "[[shop.<name>.route]]": config.Route,
     "[shop.<name>.notify.email]": config.Email,
+    "[shop.<name>.brake]": config.Brake,
 }
-TABLES_OF_THEIR_OWN = {"flower", "logs", "metrics", "timing", "source", "account", "route", "notify"}
+TABLES_OF_THEIR_OWN = {"flower", "logs", "metrics", "timing", "source", "account", "route", "notify", "brake"}
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|tmp|home|root|Users|opt|mnt)/|\bvm-\d|shared/")
 
 on_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
-from worker.config_sections import Account, AccountRef, Flower, Logs, Metrics, Section, Timing
+from worker.config_sections import Account, AccountRef, Brake, Flower, Logs, Metrics, Section, Timing
 from worker.config_tenants import tenant_problems
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
@@ -99,6 +99,7 @@ class Shop(Section):
     account: dict[Name, Account] = Field(default_factory=dict)
     route: tuple[Route, ...] = ()
     notify: Notify = Notify()
+    brake: Brake = Brake()
 
 
 class Runtime(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,15 @@ class Account(BaseModel):
     @property
     def credentials(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+class Brake(Section):
+    """Bounds of a shop, beyond which nothing is invoiced until a person has looked."""
+
+    invoices_an_hour: int | None = Field(default=None, ge=1)
+    """Of the clock's hours."""
+    amount: Decimal | None = Field(default=None, gt=0)
+    """Of one invoice, in its currency's major units, whatever the currency is."""
 
 
 class Flower(Section):

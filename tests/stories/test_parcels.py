@@ -148,3 +148,9 @@ def test_many_parcels_wake_with_one_order(tell: MakeTale) -> None:
     tale.hears(placed(1))
     assert tale.books == {"SO-1": "111.54"}
     assert tale.states_of_events == ["done"] * 21
+
+
+def test_what_was_delivered_was_shipped_though_nobody_said_so(tell: MakeTale) -> None:
+    tale = tell(shop=SHIPPED)
+    tale.hears(placed(1), parcel("delivered", "p1", order_ref="SO-1"))
+    assert tale.books == {"SO-1": "111.54"}

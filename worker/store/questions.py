@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from worker.store.jobs import now
 from worker.store.rows import among, insert_new, upsert
-from worker.store.schema import cursors, invoices, jobs, shipments
+from worker.store.schema import cursors, inquiries, invoices, jobs, shipments
 from worker.store.trail import Entry, append
 
 QUEUE = "sources"
@@ -66,18 +66,24 @@ def move_on(connection: Connection, shop: str, source: str, where: str) -> None:
     connection.execute(insert.on_conflict_do_update(index_elements=["shop", "source"], set_=changed))
 
 
-def open_parcels(connection: Connection, shop: str, limit: int) -> Sequence[tuple[str, str, str]]:
-    """Id, number and carrier of parcels whose orders have no invoice yet, those that nobody asked about first."""
+def open_parcels(connection: Connection, shop: str, source: str, limit: int) -> Sequence[tuple[str, str, str]]:
+    """Id, number and carrier of parcels whose orders have no invoice yet; first those of which this source was never
+    asked, then those for which that is longest ago."""
     invoiced = select(invoices.c.id).where(invoices.c.order_id == shipments.c.order_id).exists()
     query = (
         select(shipments.c.id, shipments.c.tracking, shipments.c.carrier)
+        .outerjoin(inquiries, (inquiries.c.shipment_id == shipments.c.id) & (inquiries.c.source == source))
         .where(shipments.c.shop == shop, shipments.c.known_at > now() - OPEN_FOR, ~invoiced)
-        .order_by(shipments.c.asked_at.is_not(None), shipments.c.asked_at, shipments.c.id)
+        .order_by(inquiries.c.asked_at.is_not(None), inquiries.c.asked_at, shipments.c.id)
         .limit(limit)
     )
     return [(row.id, row.tracking.partition(":")[2], row.carrier) for row in connection.execute(query)]
 
 
-def asked(connection: Connection, ids: Sequence[str]) -> None:
-    """These parcels were asked about just now."""
-    connection.execute(update(shipments).where(among(connection, shipments.c.id, ids)).values(asked_at=now()))
+def asked(connection: Connection, source: str, ids: Sequence[str]) -> None:
+    """The source was asked about these parcels just now."""
+    at = now()
+    rows = [{"shipment_id": each, "source": source, "asked_at": at} for each in sorted(ids)]
+    insert = upsert(connection, inquiries)
+    again = {"asked_at": insert.excluded.asked_at}
+    connection.execute(insert.on_conflict_do_update(index_elements=["shipment_id", "source"], set_=again), rows)

@@ -132,12 +132,29 @@ shipments = Table(
     Column("tracking", Text, nullable=False),
     Column("carrier", Text, nullable=False),
     Column("known_at", Utc, nullable=False),
-    Column("asked_at", Utc),
     UniqueConstraint("order_id", "tracking"),
     Index("shipments_tracking", "shop", "tracking"),
 )
-"""Tracking numbers that somebody told together with an order; number and carrier in the form that is compared.
-`asked_at`: when a carrier's API was last asked about it."""
+"""Tracking numbers that somebody told together with an order; number and carrier in the form that is compared."""
+
+inquiries = Table(
+    "inquiries",
+    metadata,
+    Column("shipment_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("asked_at", Utc, nullable=False),
+)
+"""When a source was last asked about a parcel."""
+
+brakes = Table(
+    "brakes",
+    metadata,
+    Column("shop", Text, primary_key=True),
+    Column("hour", Utc, primary_key=True),
+    Column("invoices", Integer, nullable=False),
+    Column("alerted", Boolean, nullable=False, server_default=text("false")),
+)
+"""How many invoices became due in an hour of the clock, for shops with a bound; `alerted`: a person was told."""
 
 cursors = Table(
     "cursors",

@@ -6,7 +6,7 @@ Revision ID: 0003
 from typing import Any
 
 from alembic import context, op
-from sqlalchemy import Column, DateTime, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, DateTime, Integer, PrimaryKeyConstraint, Text, UniqueConstraint, text
 
 revision = "0003"
 down_revision = "0002"
@@ -18,6 +18,7 @@ def upgrade() -> None:
     if "main" not in context.config.attributes["parts"]:
         return
     orders_and_parts()
+    brakes()
     matching()
 
 
@@ -37,6 +38,17 @@ def orders_and_parts() -> None:
     )
 
 
+def brakes() -> None:
+    op.create_table(
+        "brakes",
+        must("shop", Text),
+        must("hour", MOMENT),
+        must("invoices", Integer),
+        must("alerted", Boolean, server_default=text("false")),
+        PrimaryKeyConstraint("shop", "hour"),
+    )
+
+
 def matching() -> None:
     op.create_table(
         "shipments",
@@ -46,11 +58,17 @@ def matching() -> None:
         must("tracking", Text),
         must("carrier", Text),
         must("known_at", MOMENT),
-        Column("asked_at", MOMENT),
         PrimaryKeyConstraint("id"),
         UniqueConstraint("order_id", "tracking"),
     )
     op.create_index("shipments_tracking", "shipments", ["shop", "tracking"])
+    op.create_table(
+        "inquiries",
+        must("shipment_id", Text),
+        must("source", Text),
+        must("asked_at", MOMENT),
+        PrimaryKeyConstraint("shipment_id", "source"),
+    )
     op.create_table(
         "cursors",
         must("shop", Text),
@@ -71,5 +89,5 @@ def matching() -> None:
     op.create_index("awaited_since", "awaited", ["since"])
 
 
-def must(name: str, kind: Any) -> Column[Any]:
-    return Column(name, kind, nullable=False)
+def must(name: str, kind: Any, **options: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False, **options)
