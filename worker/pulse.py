@@ -14,12 +14,15 @@ import orjson
 import redis
 
 from worker import runtime
+from worker.config import ConfigError
 
 KEY = "billhook:workers"
 """A sorted set: each worker's name with the time, by the clock of Redis, at which it last said so."""
 CONFIGURATIONS = "billhook:configurations"
 """A hash: each worker's name with what `Keeper.standing` says there, as JSON."""
 EVERY = 2.0
+SILENT = 30.0
+"""Seconds: workers that live are heard of more often."""
 FORGOTTEN_AFTER = 3600.0
 """Seconds of silence after which a worker is no longer shown: containers have a new name each time."""
 
@@ -36,6 +39,21 @@ def configurations() -> dict[str, dict[str, Any]]:
     """By name of a worker what it last said of its configuration. Raises `redis.RedisError`."""
     said: dict[bytes, bytes] = runtime.redis_client().hgetall(CONFIGURATIONS)  # type: ignore[assignment]
     return {name.decode(): orjson.loads(standing) for name, standing in said.items()}
+
+
+def refusals() -> dict[str, str]:
+    """By name of a worker that lives why it does not use the configuration file as it is now; empty also where Redis is
+    not to be had: then nobody can say."""
+    try:
+        living = {name for name, age in ages().items() if age < SILENT}
+        said = configurations()
+    except (redis.RedisError, ConfigError):
+        return {}
+    return {
+        name: "; ".join(f"{place}: {what}" for place, what in one["refused"])
+        for name, one in sorted(said.items())
+        if one["refused"] and name in living
+    }
 
 
 class Pulse:

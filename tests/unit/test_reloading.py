@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from worker import accounts, metrics, runtime, sources
 from worker.config import Config, ConfigError
+from worker.doctor.configuration import standing
+from worker.leases import LeaseWatch
 from worker.reloading import AHEAD, EVERY, Keeper
 
 SHOP = '[shop.{name}]\napi_key = "0123456789abcdef-{name}"\n'
@@ -293,3 +297,38 @@ def test_the_page_for_prometheus_says_that_the_file_is_refused(change: Callable[
     assert b"billhook_configuration_refused 0.0" in metrics.Page().text()
     change("[shop")
     assert b"billhook_configuration_refused 1.0" in metrics.Page().text()
+
+
+# -- who tells of it, and who outlasts it ------------------------------------------------------------------------------
+
+
+def test_the_doctor_tells_who_works_under_what() -> None:
+    def one(digest: str, **more: list[object]) -> dict[str, object]:
+        return {"digest": digest, "refused": [], "restart": [], **more}
+
+    said = {
+        "a": one("now"),
+        "b": one("old", refused=[["shop.one.api_key", "is missing"]]),
+        "c": one("now", restart=["port", "threads"]),
+        "d": one("old"),
+        "gone": one("old"),
+    }
+    found = list(standing(said, ["a", "b", "c", "d", "silent"], "now"))
+    assert [finding.level for finding in found] == ["bad", "warning", "warning", "ok"]
+    assert "b cannot use the file as it is now, the one before it stays in force: shop.one.api_key: is missing" in {
+        finding.says for finding in found
+    }
+    assert "port, threads" in found[1].says
+    assert "d works under another version of the file (old; here it is now)" in found[2].says
+    assert found[3].says.startswith("1 worker(s)")
+
+
+def test_a_lease_of_an_earlier_configuration_lasts_as_long_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("worker.leases.time", SimpleNamespace(monotonic=lambda: now[0]))
+    watch, leased = LeaseWatch(), {"job": ("w", 1, datetime(2026, 11, 23, tzinfo=UTC))}
+    assert not watch.over(leased, timedelta(seconds=60))
+    now[0] = 59.0
+    assert not watch.over(leased, timedelta(seconds=10)), "a turn may still go on under the longer one"
+    now[0] = 60.0
+    assert watch.over(leased, timedelta(seconds=10)) == leased

@@ -23,7 +23,7 @@ def status(
     shop: OfShop = None,
 ) -> None:
     """How things stand: what is done, due, and held, and why."""
-    from worker import forecast
+    from worker import forecast, pulse
     from worker.store import jobs, views
 
     if held:
@@ -32,12 +32,16 @@ def status(
         return
     if shop:
         fail("--shop goes with --held.", MISUSED)
+    configured("What runs goes on under the configuration that it has; `billhook doctor` says more.")
     found = views.status(opened())
     expected = forecast.forecasts(jobs.now())
+    refused = pulse.refusals()
     if as_json:
-        print_json(found | {"forecasts": [asdict(one) for one in expected]})
+        print_json(found | {"forecasts": [asdict(one) for one in expected], "configuration_refused": refused})
         return
     _show_status(found)
+    for name, why in refused.items():
+        say(f"{name} cannot use billhook.toml as it is now, the one before it stays in force: {why}")
     for one in expected:
         say(one.sentence())
 

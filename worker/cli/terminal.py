@@ -29,15 +29,15 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def configured() -> Config:
-    """The configuration; ends the command with its problems if there are any."""
+def configured(also: str = "") -> Config:
+    """The configuration; ends the command with its problems if there are any, and with what is `also` to be said."""
     from worker import runtime
     from worker.config import ConfigError
 
     try:
         return runtime.config()
     except ConfigError as error:
-        fail(listed(error.problems), MISUSED)
+        fail("\n".join(filter(None, (listed(error.problems), also))), MISUSED)
 
 
 def listed(problems: Iterable[tuple[str, str]]) -> str:

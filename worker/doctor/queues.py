@@ -13,12 +13,11 @@ import redis
 from worker.app import DISPATCH, celery
 from worker.config import Config
 from worker.doctor.findings import Finding, bad, lasting, ok, warning
+from worker.pulse import SILENT
 from worker.queues import RECURRING, queue_names
 
 ANSWERS_WITHIN = 2.0
 """Seconds in which workers answer a broadcast; one that is stopped or cut off does not."""
-SILENT = 30.0
-"""Seconds: workers that live are heard of more often."""
 LONGEST_LOOK = 8.0
 """Seconds after which no tick is waited for any more."""
 
