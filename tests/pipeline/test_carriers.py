@@ -18,7 +18,6 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
 from tests.unit.test_sources_dhl import HANDSHAKE
 from tests.unit.test_sources_ups import HISTORY, PUSH, package, status
-from worker import runtime
 from worker.sources import source_of
 from worker.store import jobs
 from worker.store.inbox import Arrival, Inbox

@@ -101,7 +101,8 @@ def test_a_publish_is_not_repeated_by_the_driver(conf: Any) -> None:
 
 def test_there_is_a_queue_for_each_platform(conf: Any) -> None:
     names = {queue.name for queue in conf.task_queues}
-    assert names == {"billhook", "events", "notify", "sources", "recurring", *(f"invoices.{slug}" for slug in platforms())}
+    own = {"billhook", "events", "notify", "sources", "recurring"}
+    assert names == own | {f"invoices.{slug}" for slug in platforms()}
     assert "invoices.xero" in names
 
 
