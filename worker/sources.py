@@ -10,13 +10,15 @@ from worker import runtime
 
 @runtime.with_config
 def source_of(shop: str, name: str, kind: str | None = None) -> Source:
-    """The source that can read a stored body; its secrets were needed at the door only. `kind`: of a body that is
-    stored, for a source that is no longer configured. Raises `LookupError`."""
+    """The source that can read a stored body; its secrets were needed at the door only. `kind`: of the body, where the
+    source is of another (it was imported), or is no longer configured. Raises `LookupError`."""
     section = runtime.config().shop.get(shop)
     settings = section.source.get(name) if section else None
     if settings is None and kind is None:
         raise LookupError(f"the configuration has no source {shop}/{name} any more")
-    return source(kind or settings.kind)([], settings.options if settings else {})  # type: ignore[union-attr]
+    if settings is None or (kind is not None and kind != settings.kind):
+        return source(kind or "")([], {})
+    return source(settings.kind)([], settings.options)
 
 
 @runtime.with_config

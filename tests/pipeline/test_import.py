@@ -211,3 +211,23 @@ def test_the_table_that_the_docs_show_can_be_imported(sqlite_desk: Desk) -> None
     assert sqlite_desk.imports(sqlite_desk.file(table)).exit_code == 0
     assert sqlite_desk.imports(sqlite_desk.file(line, "orders.jsonl")).exit_code == 0
     assert [event.about for event in sqlite_desk.events()] == ["SO-1001", "SO-1001"]
+
+
+SHOP = '[shop.engraver.source.web]\nkind = "woocommerce"\nsecret = "s"\noptions = { completed_statuses = ["done"] }\n\n'
+
+
+def test_orders_of_a_source_are_the_same_orders(sqlite_desk: Desk) -> None:
+    from tasks import handle_events as handling
+
+    sqlite_desk.tale.configure("[billhook]\n", SHOP + "[billhook]\n")
+    file = sqlite_desk.table(*order(1))
+    assert sqlite_desk.imports(file, "--source", "web").exit_code == 0
+    handling.handle_events([])
+    assert sqlite_desk.tale.rows("SELECT source, source_id FROM orders") == [("web", "id-1")]
+    assert sqlite_desk.tale.states_of_events == ["done"]
+
+
+def test_a_source_that_the_shop_has_not_is_refused(sqlite_desk: Desk) -> None:
+    said = sqlite_desk.imports(sqlite_desk.table(*order(1)), "--source", "web")
+    assert said.exit_code == 2
+    assert "has no source 'web'; there are: api." in said.output

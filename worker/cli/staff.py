@@ -61,6 +61,9 @@ def import_file(
     type: Annotated[
         Telling, typer.Option("--type", help="What the orders are; an event in .jsonl says so itself.")
     ] = Telling.UPDATED,
+    source: Annotated[
+        str, typer.Option("--source", help="The source that tells these orders otherwise: then they are the same ones.")
+    ] = "api",
     restart: Annotated[
         bool, typer.Option("--restart", help="From the beginning, even if an earlier run was ended on its way.")
     ] = False,
@@ -72,9 +75,11 @@ def import_file(
 
     if shop not in configured().shop:
         fail(f"The configuration has no shop {shop!r}; there are: {', '.join(configured().shop) or 'none'}.", MISUSED)
+    if source not in (known := ("api", *configured().shop[shop].source)):
+        fail(f"Shop {shop!r} has no source {source!r}; there are: {', '.join(known)}.", MISUSED)
     opened(create=True)
     try:
-        work = Import(_inbox(), file, shop, type.value)
+        work = Import(_inbox(), file, shop, type.value, source)
         if not restart and work.resume():
             say(f"Going on after row {work.state.at.row}, where an earlier run was ended (--restart begins again).")
         counts = _with_progress(work, file)

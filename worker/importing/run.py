@@ -28,14 +28,16 @@ READERS: dict[str, Callable[[BinaryIO, str], Reader]] = {".csv": Table, ".jsonl"
 class Import:
     """One file into one shop."""
 
-    def __init__(self, inbox: Inbox, file: Path, shop: str, type: str) -> None:
-        """`type`: of the event that an order alone becomes. Raises `OSError`, and `Unreadable` for a suffix that nobody
-        can read."""
+    def __init__(self, inbox: Inbox, file: Path, shop: str, type: str, source: str = API) -> None:
+        """`source`: the one that tells these orders otherwise. `type`: of the event that an order alone becomes.
+
+        Raises `OSError`, and `Unreadable` for a suffix that nobody can read.
+        """
         self._make = READERS.get(file.suffix.lower())
         if self._make is None:
             raise Unreadable("its name must end in .csv or .jsonl, which says what is in it")
-        self._inbox, self._file, self._shop, self._type = inbox, file, shop, type
-        self._kept = StateFile(file, shop, type)
+        self._inbox, self._file, self._shop, self._source, self._type = inbox, file, shop, source, type
+        self._kept = StateFile(file, shop, source, type)
         self.state = State(Position(), Counts())
         self.report = Path()
 
@@ -102,7 +104,7 @@ class Import:
             return None
         return Arrival(
             shop=self._shop,
-            source=API,
+            source=self._source,
             event_id=event.id,
             kind="standard",
             topic=event.type.value,

@@ -45,13 +45,13 @@ class State:
 
 
 class StateFile:
-    """`FILE.import-state`. It is of one content, shop and type: under another of them it says nothing."""
+    """`FILE.import-state`. It is of one content, shop, source and type: under another of them it says nothing."""
 
-    def __init__(self, file: Path, shop: str, type: str) -> None:
+    def __init__(self, file: Path, shop: str, source: str, type: str) -> None:
         """Raises `OSError` if `file` cannot be read."""
         with file.open("rb") as opened:
             head = hashlib.sha256(opened.read(_HEAD)).hexdigest()
-        self._mark = f"{file.stat().st_size} {head} {shop} {type}"
+        self._mark = f"{file.stat().st_size} {head} {shop} {source} {type}"
         self.path = file.with_name(file.name + ".import-state")
 
     def load(self) -> State | None:
