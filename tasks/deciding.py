@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,8 @@ class Part:
     order: Order
     name: str = "order"
     number: int | None = None
+    holds: Quantities = field(default_factory=dict)
+    """Of a part: how much of each line."""
 
 
 class Deciding:
@@ -114,13 +116,13 @@ class Deciding:
         decision = self._decision(each, order)
         part = self._part(event, order, decision)
         self._brake(each, event, order, part, len(decision.accounts))
-        self.decided[order.id] = decision
+        self._take(order, decision, part)
         for name in decision.accounts:
             ref = accounts()[each.row.shop, name]
             self.intents.append(
                 intent_of(ref, order.source, part.order, order.id, each.row.received_at, part.name, part.number)
             )
-        held = {"part": part.name, "holds": in_words(_whole(part.order), part.order)} if part.number else {}
+        held = {"part": part.name, "holds": in_words(part.holds, order.order)} if part.holds else {}
         return {"accounts": list(decision.accounts), **held}
 
     # -- where -----------------------------------------------------------------------------------------------------
@@ -144,12 +146,19 @@ class Deciding:
         """The whole order, or what of it this event makes due."""
         if decision.per == "order":
             return Part(order.order)
-        taken = self._taken.setdefault(order.id, {})
+        taken = self._taken.get(order.id, {})
+        if taken and fingerprint(order.order) != decision.invoiced_as:
+            raise Held(_changed(order, decision) + " Its other parts are not made by themselves any more")
         name, quantities = self._contents(event, order.order, taken)
         part = part_of(order.order, added(taken.values()), quantities)
-        taken[name] = quantities
-        self._new_parts.append((order.id, name, quantities))
-        return Part(part, name, None if part is order.order else len(taken))
+        return Part(part, name, None if part is order.order else len(taken) + 1, quantities)
+
+    def _take(self, order: Known, decision: Decision, part: Part) -> None:
+        """What was decided counts from now on."""
+        self.decided[order.id] = decision
+        if part.holds:
+            self._taken.setdefault(order.id, {})[part.name] = part.holds
+            self._new_parts.append((order.id, part.name, part.holds))
 
     @staticmethod
     def _contents(event: Event, order: Order, taken: dict[str, Quantities]) -> tuple[str, Quantities]:
@@ -207,12 +216,7 @@ class Deciding:
         if now in (decision.invoiced_as, self._noticed.get(order.id, order.noticed_as)):
             return
         self._noticed[order.id] = now
-        was, is_now = _total(decision.invoiced_as), _total(now)
-        what = f"was {was} and is now {is_now}" if was != is_now else f"has other lines now, for the same {was}"
-        raise Held(
-            f"order {order.order.ref} was changed in the shop after it was invoiced: it {what}. The invoice is left as"
-            " it is; correct it on the platform"
-        )
+        raise Held(_changed(order, decision) + " The invoice is left as it is; correct it on the platform")
 
     def _cancel(self, event: Event, order: Known) -> None:
         """What was not sent yet is stopped; for what was, a person is told."""
@@ -255,8 +259,10 @@ def _name(parcel: Shipment) -> str:
     return name_of("tracking", parcel.tracking_number) if parcel.tracking_number else f"shipment:{parcel.ref}"
 
 
-def _whole(order: Order) -> Quantities:
-    return {line.ref: line.quantity for line in order.lines}
+def _changed(order: Known, decision: Decision) -> str:
+    was, is_now = _total(decision.invoiced_as), _total(fingerprint(order.order))
+    what = f"was {was} and is now {is_now}" if was != is_now else f"has other lines now, for the same {was}"
+    return f"order {order.order.ref} was changed in the shop after it was invoiced: it {what}."
 
 
 def _total(fingerprinted: str) -> str:

@@ -131,3 +131,23 @@ def test_the_trail_says_what_is_in_a_part(tell: MakeTale) -> None:
     tale.hears(two_lines(placed(1)), shipped("a", _1="1"))
     ((detail,),) = tale.rows("SELECT detail FROM audit WHERE action = 'handle' AND detail LIKE ?", "%holds%")
     assert "1 × Plaque" in detail
+
+
+def test_a_part_that_the_brake_held_is_not_lost(tell: MakeTale) -> None:
+    tale = tell(shop=PER_SHIPMENT + '\nbrake = { amount = "50.00" }')
+    tale.hears(two_lines(placed(1)), shipped("a", _1="1"))
+    assert sums(tale) == {}
+    assert "over the brake of 50.00" in (tale.events[-1][2] or "")
+    tale.hears(fulfilled() | {"type": "order.completed", "who": "ada", "why": "looked at"})
+    assert sums(tale) == {"SO-1": "118.14"}
+
+
+def test_an_order_that_changes_between_its_parts_has_no_more_of_them_by_itself(tell: MakeTale) -> None:
+    tale = tell(shop=PER_SHIPMENT)
+    tale.hears(two_lines(placed(1)), shipped("a", _1="1"))
+    dearer = [{**LINES[0], "unit_price": "50.00"}, LINES[1]]
+    tale.hears(fulfilled("changed", lines=dearer, total="128.14") | {"type": "order.updated"})
+    tale.hears(shipped("b", _1="1"))
+    assert sums(tale) == {"SO-1-1": "55.67"}
+    assert tale.states_of_events == ["done", "done", "held", "held"]
+    assert "was 118.14 GBP and is now 128.14 GBP" in (tale.events[-1][2] or "")
