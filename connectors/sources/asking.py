@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,6 +46,22 @@ class Parcel:
 
     tracking_number: str
     carrier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of an order, for its shop to know."""
+
+    order_id: str
+    """The shop's immutable id of it."""
+    account: str
+    """What the merchant calls the books that the invoice is in."""
+    part: str
+    """"order", or which part of it was invoiced."""
+    number: str | None
+    url: str | None
+    total: Decimal
+    currency: str
 
 
 class Api:

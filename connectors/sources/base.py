@@ -27,7 +27,7 @@ from connectors.sources.delivery import Delivery
 
 if TYPE_CHECKING:
     from connectors.http import Http
-    from connectors.sources.asking import Api, Found, Page, Parcel
+    from connectors.sources.asking import Api, Found, Page, Parcel, Posted
 
 
 class SignatureError(Exception):
@@ -141,6 +141,13 @@ class Source:
         None where the source has no such list. Raises the errors of a read.
         """
         return None
+
+    def write_back(self, api: Api, posted: Posted) -> bool:
+        """Notes at the shop's order which invoice it has; False where the source has no such place.
+
+        Doing it again changes nothing: it may be repeated after any failure. Raises the errors of a read.
+        """
+        return False
 
     def track(self, api: Api, parcels: Sequence[Parcel]) -> Sequence[Found] | None:
         """What the carrier says of parcels on their way; unknown ones are left out.
