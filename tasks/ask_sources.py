@@ -1,7 +1,8 @@
-"""Shops and carriers are asked: what an event only points to, what was missed, how parcels fare.
+"""Shops and carriers are asked: what an event only points to, what was missed, how parcels fare; and shops are told
+which invoices their orders have.
 
 claim → ask → what was found into the inbox → cursor and outcome in one commit. Killed anywhere, the same is asked
-again, and what was found before is a duplicate in the inbox. Nothing here changes anything outside.
+again, and what was found before is a duplicate in the inbox. What is written to a shop may be written again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from worker.sources import api_of, source_of
 from worker.store import jobs, questions
 from worker.store.inbox import Arrival, Inbox
 from worker.store.jobs import Change, Job
+from worker.store.written_back import posted
 
 log = logging.getLogger(__name__)
 AT_ONCE = 10
@@ -62,8 +64,8 @@ def _turn(tenant: str) -> Counter[str] | None:
     ends = time.monotonic() + lease().total_seconds() / 2
     with runtime.store().write() as connection:
         held = jobs.claim(
-            connection, queue=questions.QUEUE, kinds=("event", "question"), tenant=tenant, limit=AT_ONCE, owner=owner,
-            lease=lease(), actor=actor(), turn=time.monotonic_ns() // 1000,
+            connection, queue=questions.QUEUE, kinds=("event", "question", "notice"), tenant=tenant, limit=AT_ONCE,
+            owner=owner, lease=lease(), actor=actor(), turn=time.monotonic_ns() // 1000,
         )  # fmt: skip
     if not held:
         return None
@@ -86,9 +88,12 @@ def _not_now(job: Job) -> Change:
 def _asked(job: Job, ends: float) -> Change:
     """What becomes of a row: what its source says by `ends` (of the monotonic clock), or why it says nothing."""
     try:
-        asks, api = source_of(job.shop, job.account), api_of(job.shop, job.account)
+        name = job.tenant.partition("/")[2]
+        asks, api = source_of(job.shop, name), api_of(job.shop, name)
         if api is None:
-            raise Rejected(f"source {job.shop}/{job.account} has no credentials of its API in its options")
+            raise Rejected(f"source {job.tenant} has no credentials of its API in its options")
+        if job.kind == "notice":
+            return _write_back(job, asks, api)
         return _question(job, asks, api, ends) if job.kind == "question" else _event(job, asks, api)
     except LookupError as error:
         return Change(job.id, "held", "ask", reason=str(error))
@@ -102,7 +107,7 @@ def _asked(job: Job, ends: float) -> Change:
 def _failed(job: Job, error: ConnectorError) -> Change:
     """Nothing was changed by asking, so it is asked again; what a person must put right is held."""
     detail: dict[str, Any] = {"error": type(error).__name__, "status": error.status}
-    spent = job.attempts >= runtime.config().billhook.timing.attempts and job.kind == "event"
+    spent = job.attempts >= runtime.config().billhook.timing.attempts and job.kind != "question"
     if isinstance(error, Rejected | Unauthorized) or spent:
         return Change(job.id, "held", "ask", reason=error.message, detail=detail)
     wait = timedelta(seconds=error.retry_after) if error.retry_after else delay(job.attempts)
@@ -121,6 +126,20 @@ def _event(job: Job, asks: Source, api: Api) -> Change:
     found = asks.fetch(api, delivery, row.body)
     new = _keep(job, asks, found)
     return Change(job.id, "done", "ask", detail={"found": len(found), "new": new})
+
+
+def _write_back(job: Job, asks: Source, api: Api) -> Change:
+    """The shop's order shows its invoice. Doing it again changes nothing, so nothing is committed before."""
+    with runtime.store().read() as connection:
+        told = posted(connection, job.id)
+    testpoints.point("before_write_back")
+    noted = asks.write_back(api, told)
+    testpoints.point("after_write_back")
+    detail = {
+        "invoice": told.number,
+        "effect": "written to the shop's order" if noted else "the shop has no place for it",
+    }
+    return Change(job.id, "done", "write_back", detail=detail)
 
 
 def _question(job: Job, asks: Source, api: Api, ends: float) -> Change:

@@ -16,6 +16,7 @@ from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized,
 from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoice
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
+from tasks.telling import tell
 from tasks.verdict import Policy, Verdict, shadowed, verdict
 from tasks.voiding import voided
 from worker import bells, credentials, limits, logs, metrics, runtime, testpoints
@@ -29,7 +30,6 @@ from worker.store.documents import Progress, Work
 from worker.store.engine import StoreError
 from worker.store.intents import SHADOW
 from worker.store.jobs import Change, Job
-from worker.store.notices import Wanted, intend
 
 log = logging.getLogger(__name__)
 GOOD = {"issued", "done", "shadow"}
@@ -314,13 +314,15 @@ class Turn:
             done = [said.change.id for said in ours if said.change.state == "done"]
             store.mark_doubled(connection, [held[said.change.id] for said in issued], self.actor)
             released = store.release_waiting(connection, done)
-            notices = intend(connection, [w for said in issued if said.tell for w in _notices(works[said.change.id])])
+            mails, sources = tell(connection, [works[said.change.id] for said in issued if said.tell])
             for said in verdicts:
                 if said.change.id not in mine and said.progress.remote_id:
                     store.store_sighting(connection, held[said.change.id], said.progress.remote_id, self.actor)
         metrics.settled(held, [said.change for said in ours])
         logs.outcomes(log, held, [said.change for said in ours], lambda work_id: _names(works[work_id]))
-        if notices:
+        for source in sorted(sources):
+            bells.ring_sources(source)
+        if mails:
             bells.ring_notify(
                 [works[s.change.id].job.shop for s in issued], [works[s.change.id].job.label for s in issued]
             )
@@ -370,13 +372,3 @@ def _said_once(said: Verdict, outcome: Outcome[Any], shown: dict[int, str]) -> V
         return said
     change = replace(said.change, body=None, detail=said.change.detail | {"body_with": first})
     return replace(said, change=change)
-
-
-def _notices(work: Work) -> list[Wanted]:
-    """Who is told that this invoice exists."""
-    draft = work.invoice
-    email = runtime.config().shop[work.job.shop].notify.email
-    if draft is None or email is None or not draft.customer.email:
-        return []
-    job = work.job
-    return [Wanted(job.id, job.shop, job.account, job.order_id or "", job.label)]

@@ -28,6 +28,17 @@ def api_of(shop: str, name: str) -> Api | None:
 
 
 @runtime.with_config
+def writing_back() -> frozenset[tuple[str, str]]:
+    """Shop and name of each source whose orders are to show their invoices."""
+    return frozenset(
+        (shop, name)
+        for shop, section in runtime.config().shop.items()
+        for name in section.source
+        if getattr(source_of(shop, name).options, "write_back", False)
+    )
+
+
+@runtime.with_config
 def askable() -> tuple[tuple[str, str, float], ...]:
     """Shop, name and seconds between two questions of each source that can be asked what was missed."""
     return tuple(

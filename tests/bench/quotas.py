@@ -59,7 +59,6 @@ _DATES = (
     "worker.store.trail",
     "connectors.auth",
     "connectors.http",
-    "connectors.platforms.bill_com",
 )
 CLOCK = "billhook:bench:now"
 _TOML = """\

@@ -18,7 +18,7 @@ from connectors.sandbox.server import Hosted
 from tasks import create_invoices as creating
 from tasks import handle_events as handling
 from tests.kit.inside import configured_by
-from tests.kit.scene import Clocks, Scene
+from tests.kit.scene import FINAL, Clocks, Scene
 from worker import accounts, testpoints
 from worker.store import jobs
 from worker.store.schema import documents as documents_table
@@ -73,6 +73,13 @@ class InProcess(Scene):
         """Turn after turn until nothing moves by itself any more."""
         until = time.perf_counter() + within
         while not self.settled():
+            assert time.perf_counter() < until, f"not settled within {within:g} s: {self.states()} {self.reasons()}"
+            self.turn()
+
+    def settle_but(self, kind: str, within: float = 20.0) -> None:
+        """As `settle`; rows of this kind may wait."""
+        until = time.perf_counter() + within
+        while any(state not in FINAL for state, of in self.rows("SELECT DISTINCT state, kind FROM jobs") if of != kind):
             assert time.perf_counter() < until, f"not settled within {within:g} s: {self.states()} {self.reasons()}"
             self.turn()
 

@@ -12,7 +12,7 @@ from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized,
 from connectors.http import Http
 from connectors.model import Event
 from connectors.sources import base
-from connectors.sources.asking import Api, Found, Page, Parcel
+from connectors.sources.asking import Api, Found, Page, Parcel, Posted
 from connectors.sources.base import Look, Source, parse_json
 from connectors.sources.delivery import Delivery
 from tasks import ask_sources as asking
@@ -41,6 +41,7 @@ secret = "s"
 
 class ToyOptions(base.Options):
     key: str = ""
+    write_back: bool = False
 
 
 class Toy(Source):
@@ -53,6 +54,7 @@ class Toy(Source):
     parcels: dict[str, dict[str, Any]]
     fails: list[ConnectorError]
     questions: list[str]
+    noted: list[Posted]
 
     def api(self, http: Http) -> Api | None:
         return Api("Toy", "http://127.0.0.1:1", {}, http) if self.options.key else None
@@ -77,6 +79,11 @@ class Toy(Source):
         self._asked("track")
         return [_found(self.parcels[one.tracking_number]) for one in parcels if one.tracking_number in self.parcels]
 
+    def write_back(self, api: Api, posted: Posted) -> bool:
+        self._asked("write back")
+        self.noted.append(posted)
+        return True
+
     def _asked(self, what: str) -> None:
         self.questions.append(what)
         if self.fails:
@@ -91,7 +98,7 @@ def _found(event: Mapping[str, Any]) -> Found:
 def scene(
     tmp_path: Path, store_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[InProcess]:
-    Toy.orders, Toy.parcels, Toy.fails, Toy.questions = {}, {}, [], []
+    Toy.orders, Toy.parcels, Toy.fails, Toy.questions, Toy.noted = {}, {}, [], [], []
     known = {**base.kinds(), "toy": Toy}
     monkeypatch.setattr(base, "kinds", lambda: known)
     made = InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=("xero",), more=CONFIG)
@@ -254,3 +261,74 @@ def test_credentials_that_are_refused_hold_the_question_and_retry_asks_again(sce
     recurring._asking()
     ask(scene)
     assert question(scene) == ("held", "the key is wrong")
+
+
+# -- writing back ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def writing(scene: InProcess) -> InProcess:
+    text = scene.config_file.read_text()
+    scene.config_file.write_text(text.replace('{ key = "k" }', '{ key = "k", write_back = true }'))
+    runtime.keeper.cache_clear()
+    return scene
+
+
+def test_the_shop_s_order_shows_its_invoice_once(writing: InProcess) -> None:
+    deliver(writing, "d-1", order_event(1))
+    writing.settle_but("notice")
+    ask(writing)
+    ask(writing)
+    (told,) = Toy.noted
+    assert (told.order_id, told.account, told.part, str(told.total), told.currency) == (
+        "id-1", "xero", "order", "111.54", "GBP"
+    )  # fmt: skip
+    assert told.number == "SO-1"
+
+
+def test_an_order_of_another_source_is_not_written_back(writing: InProcess) -> None:
+    writing.handle(order_event(1))
+    writing.settle()
+    assert writing.states("notice") == {}
+
+
+def test_a_shop_that_is_away_is_told_later(writing: InProcess) -> None:
+    Toy.fails = [Unavailable("no answer")]
+    deliver(writing, "d-1", order_event(1))
+    writing.settle_but("notice")
+    asking.ask_sources("engraver/web")
+    assert writing.states("notice") == {"retry": 1}
+    ask(writing)
+    assert [told.number for told in Toy.noted] == ["SO-1"]
+    assert writing.states("notice") == {"done": 1}
+
+
+def test_a_shop_that_refuses_is_held_and_the_invoice_stays(writing: InProcess) -> None:
+    Toy.fails = [Rejected("the order is gone")]
+    deliver(writing, "d-1", order_event(1))
+    writing.settle_but("notice")
+    ask(writing)
+    assert writing.rows("SELECT state, reason FROM jobs WHERE kind = 'notice'") == [("held", "the order is gone")]
+    assert books(writing) == ["SO-1"]
+
+
+def test_killed_after_it_was_written_it_is_written_again(writing: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(name: str) -> None:
+        if name == "after_write_back":
+            raise Killed
+
+    deliver(writing, "d-1", order_event(1))
+    writing.settle_but("notice")
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.testpoints.point", die)
+        with pytest.raises(Killed):
+            asking.ask_sources("engraver/web")
+    with writing.store.write() as connection:
+        freed = jobs_table.update().where(jobs_table.c.kind == "notice")
+        connection.execute(freed.values(lease_owner=None, due_at=jobs.now()))
+    ask(writing)
+    assert [told.number for told in Toy.noted] == ["SO-1", "SO-1"]
+    assert writing.states("notice") == {"done": 1}

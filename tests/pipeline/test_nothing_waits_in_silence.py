@@ -9,7 +9,7 @@ from connectors.errors import Rejected
 from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.stripe import Stripe
 from connectors.sandbox.faults import Fault
-from tasks import create_invoices, handle_events, recurring
+from tasks import create_invoices, deciding, handle_events, recurring
 from tests.kit.history import check
 from tests.kit.inprocess import inside
 from tests.kit.redis_server import RedisServer
@@ -95,14 +95,14 @@ def test_a_defect_that_one_event_brings_out_holds_it_alone(
 ) -> None:
     scene = make_scene(platforms=("xero",))
     scene.accept(*(order_event(n) for n in range(1, 6)))
-    decide = handle_events.accounts_for
+    decide = deciding.accounts_for
 
     def broken(shop: object, source: str, order: object) -> tuple[str, ...]:
         if order.ref == "SO-3":
             raise KeyError("a defect")
         return decide(shop, source, order)
 
-    monkeypatch.setattr(handle_events, "accounts_for", broken)
+    monkeypatch.setattr(deciding, "accounts_for", broken)
     with inside(scene):
         work(scene)
     assert scene.states("event") == {"done": 4, "held": 1}

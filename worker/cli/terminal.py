@@ -30,14 +30,16 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
 
 
 def configured(also: str = "") -> Config:
-    """The configuration; ends the command with its problems if there are any, and with what is `also` to be said."""
+    """The configuration; ends the command with its problems if there are any, and with what is `also` to be said of a
+    file that is there."""
     from worker import runtime
-    from worker.config import ConfigError
+    from worker.config import ConfigError, config_path
 
     try:
         return runtime.config()
     except ConfigError as error:
-        fail("\n".join(filter(None, (listed(error.problems), also))), MISUSED)
+        more = also if config_path().exists() else ""
+        fail("\n".join(filter(None, (listed(error.problems), more))), MISUSED)
 
 
 def listed(problems: Iterable[tuple[str, str]]) -> str:

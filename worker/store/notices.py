@@ -26,7 +26,8 @@ QUEUE = "notify"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A customer is to be told of an invoice; `label` is what people call the order."""
+    """A customer is to be told of an invoice, or the shop that the order comes from; `label` is what people call the
+    order. `tenant`: whose turn it is within the queue, where that is not the channel's."""
 
     invoice_id: str
     shop: str
@@ -35,6 +36,8 @@ class Wanted:
     label: str
     channel: str = "email"
     purpose: str = "invoice"
+    queue: str = QUEUE
+    tenant: str = ""
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -68,8 +71,8 @@ def _job_row(notice_id: str, wanted: Wanted, at: datetime) -> dict[str, object]:
     return {
         "id": notice_id,
         "kind": "notice",
-        "queue": QUEUE,
-        "tenant": wanted.channel,
+        "queue": wanted.queue,
+        "tenant": wanted.tenant or wanted.channel,
         "shop": wanted.shop,
         "account": wanted.account,
         "order_id": wanted.order_id,
