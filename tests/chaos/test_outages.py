@@ -88,7 +88,8 @@ def test_redis_loses_everything_with_a_thousand_events_in_flight(
     private_redis.restart_empty()
     private_redis.flushall()
     assert statuses == {202}
-    world.until_settled(120)
+    # Celery's transport may find its connection gone in the middle of a question, and give up: then it is started again
+    world.until(lambda: world.keep_up() or world.settled(), 120, "everything is settled")
     check(world)
 
 

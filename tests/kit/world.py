@@ -80,6 +80,13 @@ class World(Scene):
             worker.until_prints(READY)
         return worker
 
+    def keep_up(self) -> None:
+        """As whoever runs the services does it: a worker that has ended by itself is started again."""
+        ended = [worker for worker in self.workers if worker.exit_code is not None]
+        for worker in ended:
+            self.workers.remove(worker)
+            self.start_worker(wait=False)
+
     def start_recurring(
         self, env: Mapping[str, str] | None = None, *, wait: bool = True, module: str = "celery"
     ) -> Process:
