@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from connectors.sandbox import graphql
 from connectors.sandbox import wave_books as books
-from connectors.sandbox import wave_graphql as graphql
 from connectors.sandbox.base import Entry, Request, Response
 from connectors.sandbox.desk import App
 from connectors.sandbox.gate import Gated

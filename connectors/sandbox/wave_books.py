@@ -6,9 +6,9 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from connectors.sandbox.graphql import Schema
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import exact, half_up, places, total
-from connectors.sandbox.wave_graphql import Schema
 
 SCHEMA = Schema("""
 Query: user:User business(id):Business businesses(page pageSize):BusinessConnection

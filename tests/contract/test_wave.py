@@ -16,8 +16,8 @@ from connectors.platforms import wave_words as words
 from connectors.sandbox import wave as sandbox
 from connectors.sandbox.base import Request
 from connectors.sandbox.faults import Fault
+from connectors.sandbox.graphql import Invalid, parsed
 from connectors.sandbox.wave_books import SCHEMA
-from connectors.sandbox.wave_graphql import Invalid, parsed
 from tests.contract import orders
 from tests.contract.attempts import found, look
 from tests.contract.running import Books, RunningSandbox, subjects

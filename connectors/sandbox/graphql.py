@@ -1,6 +1,6 @@
-"""The emulated Wave's GraphQL: parses a document, checks it against a schema, and gives what it selects.
+"""The GraphQL that is emulated: parses a document, checks it against a schema, and gives what it selects.
 
-The part of the language that Wave's clients need (GraphQL, June 2018): one operation, variables with
+The part of the language that clients of Wave and Shopify need (GraphQL, June 2018): one operation, variables with
 types, arguments, nested selections, aliases; no fragments, directives or unions. A schema is written as lines
 `Type: field field(argument argument):Type`; a field without a type is a leaf, lists are not marked.
 """
