@@ -1,7 +1,8 @@
 """Asking a shop or a carrier: what a delivery only points to, and what was missed while nobody listened.
 
-It only reads. What comes back has the form of a delivery: it is stored like one, and `normalise` reads it later. So a
-source is told the same by a webhook and by a question, and nothing is lost between asking and handling.
+It only reads, but for the note of an invoice at its order (`Source.write_back`). What comes back has the form of a
+delivery: it is stored like one, and `normalise` reads it later. So a source is told the same by a webhook and by a
+question, and nothing is lost between asking and handling.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Posted:
 
 
 class Api:
-    """Reads of one source's API, authenticated. Every method raises the errors of a read, in the merchant's words."""
+    """Calls of one source's API, authenticated: reads, and writes that may be repeated. Every method raises the errors
+    of a read, in the merchant's words."""
 
     def __init__(self, name: str, base_url: str, auth: Auth | Mapping[str, str], http: Http) -> None:
         """`name`: what the merchant calls the other side. `auth`: headers, or who gives them."""
@@ -85,7 +87,7 @@ class Api:
     def call(
         self, method: str, where: str, *, query: Mapping[str, str] | None = None, body: str | None = None
     ) -> Answer:
-        """As `get`, for the APIs whose questions are POSTs; `body` is JSON."""
+        """As `get`, for the APIs whose questions are POSTs, and for writes that may be repeated; `body` is JSON."""
         url = self._address(where)
         sent = self.auth.headers()
         answer = self._send(method, url, sent, query, body)

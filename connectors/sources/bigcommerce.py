@@ -23,7 +23,8 @@ from pydantic import Field, SecretStr, model_validator
 from connectors.errors import Rejected, Unavailable
 from connectors.http import Answer, Http
 from connectors.model import Event, EventType
-from connectors.sources.asking import Api, Found, Page
+from connectors.sources import bigcommerce_writing
+from connectors.sources.asking import Api, Found, Page, Posted
 from connectors.sources.base import (
     Look,
     MalformedBody,
@@ -63,11 +64,15 @@ class BigCommerceOptions(Options):
     fulfilled_statuses: tuple[int, ...] = (2, 10)
     """`status_id`s that ask for the invoice."""
     base_url: str | None = None
+    write_back: bool = False
+    """Note the invoice at the order, as a metafield; the account must be allowed to modify orders."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:
         if self.access_token is not None and self.store_hash is None:
             raise ValueError("access_token needs store_hash: the store whose token it is")
+        if self.write_back and self.access_token is None:
+            raise ValueError("write_back needs access_token, of an API account that may modify orders")
         return self
 
 
@@ -199,6 +204,11 @@ class BigCommerce(Source):
             return Page(found, f"{since}|{page + 1 if more else 1}", more)
         # From the last time again, not from the next page: what changes meanwhile moves to the end of the list.
         return Page(found, f"{last.isoformat()}|1", more)
+
+    def write_back(self, api: Api, posted: Posted) -> bool:
+        if self.options.write_back:
+            bigcommerce_writing.write(api, posted)
+        return self.options.write_back
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import SecretStr, model_validator
 
 from connectors.model import Address, Amount, Charge, Currency, Event, EventType, Line, Moment, Order, Party, Tax
-from connectors.sources import shopify_asking
+from connectors.sources import shopify_asking, shopify_writing
 from connectors.sources.base import (
     BodySigned,
     NotInvoiceable,
@@ -49,7 +49,7 @@ from connectors.sources.shopify_parcels import shipment_event, shipments, shipme
 
 if TYPE_CHECKING:
     from connectors.http import Http
-    from connectors.sources.asking import Api, Page
+    from connectors.sources.asking import Api, Page, Posted
 
 TOPICS = {
     "orders/fulfilled": EventType.ORDER_FULFILLED,
@@ -161,6 +161,8 @@ class ShopifyOptions(Options):
     client_secret: SecretStr | None = None
     base_url: str | None = None
     """Another address of the API than the shop's own."""
+    write_back: bool = False
+    """Note the invoice at the order, as a metafield."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -168,6 +170,8 @@ class ShopifyOptions(Options):
             raise ValueError("client_id and client_secret belong together; one of them is missing")
         if (self.access_token or self.client_id) and not (self.shop or self.base_url):
             raise ValueError("shop is missing: the part before .myshopify.com, so that the shop can be asked")
+        if self.write_back and not (self.access_token or self.client_id):
+            raise ValueError("write_back needs client_id and client_secret (or access_token) of an app of the shop")
         return self
 
     @property
@@ -224,6 +228,11 @@ class Shopify(BodySigned):
 
     def pull(self, api: Api, cursor: str | None, now: datetime) -> Page:
         return shopify_asking.pull(api, cursor, now, tests=self.options.test_orders)
+
+    def write_back(self, api: Api, posted: Posted) -> bool:
+        if self.options.write_back:
+            shopify_writing.write(api, posted)
+        return self.options.write_back
 
     def _parcel(self, delivery: Delivery, value: Any) -> Event | None:
         """What a fulfillment tells; it names its order by Shopify's id of it."""

@@ -35,7 +35,7 @@ from connectors.model import (
     Shipment,
     Tax,
 )
-from connectors.sources import woocommerce_asking
+from connectors.sources import woocommerce_asking, woocommerce_writing
 from connectors.sources.base import (
     BodySigned,
     NotInvoiceable,
@@ -66,7 +66,7 @@ from connectors.sources.reading import (
 
 if TYPE_CHECKING:
     from connectors.http import Http
-    from connectors.sources.asking import Api, Page
+    from connectors.sources.asking import Api, Page, Posted
 
 _PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 _CANCELLED = ("cancelled", "trash")
@@ -164,12 +164,16 @@ class WooOptions(Options):
     consumer_key: str | None = None
     """Of a REST API key with permission to read."""
     consumer_secret: SecretStr | None = None
+    write_back: bool = False
+    """Note the invoice at the order, as a custom field; the key must be allowed to write, too."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         given = (self.base_url, self.consumer_key, self.consumer_secret)
         if any(given) and not all(given):
             raise ValueError("base_url, consumer_key and consumer_secret belong together; one of them is missing")
+        if self.write_back and not self.consumer_key:
+            raise ValueError("write_back needs base_url, consumer_key and consumer_secret")
         return self
 
 
@@ -226,6 +230,11 @@ class WooCommerce(BodySigned):
 
     def pull(self, api: Api, cursor: str | None, now: datetime) -> Page:
         return woocommerce_asking.pull(api, cursor, now)
+
+    def write_back(self, api: Api, posted: Posted) -> bool:
+        if self.options.write_back:
+            woocommerce_writing.write(api, posted)
+        return self.options.write_back
 
     def _type(self, status: Any) -> EventType:
         if status in self.options.completed_statuses:

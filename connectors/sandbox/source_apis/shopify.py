@@ -1,4 +1,5 @@
-"""Shopify's Admin REST API as far as orders are listed: windows of time, pages by the Link header, a leaky bucket.
+"""Shopify's Admin API as far as orders are listed (REST: windows of time, pages by the Link header, a leaky bucket)
+and get metafields (GraphQL, in a file of its own).
 
 From shopify.dev: REST "Order" resource, "Make paginated requests to the REST Admin API", "REST Admin API rate
 limits" (40 calls, 2 more each second), "Get API access tokens for Dev Dashboard apps".
@@ -13,8 +14,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from connectors.sandbox.base import Emulator, Entry, Refusal, Request, Response, Rolling
+from connectors.sandbox.source_apis.shopify_metafields import Metafields, errors
 
 TOKEN = "shpat_of-the-merchants-app"  # noqa: S105
+READER = "shpat_reads-only"
 CLIENT = {"client_id": "app-1", "client_secret": "shpss_app-secret"}
 VERSIONS = ("2026-04", "2026-07", "2026-10")
 _FILTERS = {"status", "limit", "updated_at_min", "updated_at_max"}
@@ -26,14 +29,17 @@ class Refused(Refusal):
 
 
 class ShopifyApi(Emulator):
-    """`orders`: documents by id, as tests put them there."""
+    """`orders`: documents by id, as tests put them there. `metafields`: what was written to them."""
 
     slug = "shopify"
 
     def setup(self) -> None:
         self.orders: dict[int, dict[str, Any]] = {}
+        self.metafields = Metafields(self.orders, self.clock)
         self.bucket = Rolling(40, 20)
-        self.tokens: set[str] = {TOKEN}
+        self.points = Rolling(200, 20)
+        """GraphQL has a bucket of its own: 2,000 points, 100 more each second; the mutation costs 10."""
+        self.tokens: set[str] = {TOKEN, READER}
         self.forgotten = False
         """Whether words for pages are no longer known."""
 
@@ -43,6 +49,8 @@ class ShopifyApi(Emulator):
         if request.headers.get("x-shopify-access-token") not in self.tokens:
             said = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             raise Refused(401, said)
+        if (request.method, request.path) in {("POST", f"/admin/api/{each}/graphql.json") for each in VERSIONS}:
+            return self._graphql(request)
         if wait := self.counted(self.bucket):
             return self.too_many(wait)
         if request.method != "GET" or request.path not in {f"/admin/api/{each}/orders.json" for each in VERSIONS}:
@@ -55,7 +63,14 @@ class ShopifyApi(Emulator):
             return Response.json(400, {"error": "invalid_client", "error_description": "The client is unknown."})
         token = f"shpat_day-{len(self.tokens)}"
         self.lasts(lambda: self.tokens.add(token))
-        return Response.json(200, {"access_token": token, "scope": "read_orders", "expires_in": 86399})
+        return Response.json(200, {"access_token": token, "scope": "read_orders,write_orders", "expires_in": 86399})
+
+    def _graphql(self, request: Request) -> Response:
+        if self.counted(self.points):
+            status = {"maximumAvailable": 2000.0, "currentlyAvailable": 0, "restoreRate": 100.0}
+            return errors("Throttled", "THROTTLED", cost={"requestedQueryCost": 10, "throttleStatus": status})
+        may_write = request.headers["x-shopify-access-token"] != READER
+        return self.metafields.answer(request, may_write=may_write)
 
     def _listed(self, request: Request) -> Response:
         query = request.query

@@ -1,17 +1,21 @@
-"""WooCommerce's REST API as far as orders are listed: filters by the time of change, pages by number.
+"""WooCommerce's REST API as far as orders are listed (filters by the time of change, pages by number) and get custom
+fields.
 
-From the WooCommerce REST API v3 documentation, "Orders" and "Authentication", and WordPress's REST API handbook
-(errors, `rest_invalid_param`, X-WP-Total). WordPress ignores parameters it does not know; here they are refused.
+From the WooCommerce REST API v3 documentation, "Orders" and "Authentication", WordPress's REST API handbook (errors,
+`rest_invalid_param`, X-WP-Total) and woocommerce/woocommerce (`update_meta_data`, `update_item`, `check_permissions`).
+WordPress ignores parameters and fields it does not know; here they are refused.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sandbox.base import Emulator, Entry, Refusal, Request, Response, Rolling
 
 KEY, SECRET = "ck_of-billhook", "cs_of-billhook"
+READER = "ck_reads-only"
+"""With the same secret."""
 _KNOWN = {"modified_after", "modified_before", "dates_are_gmt", "orderby", "order", "per_page", "page", "exclude",
           "status"}  # fmt: skip
 _ORDERS = {"date", "modified", "id", "include", "title", "slug"}
@@ -31,12 +35,20 @@ class WooApi(Emulator):
         self.orders: dict[int, dict[str, Any]] = {}
         self.host = Rolling(300, 60)
         """WooCommerce has no limit; hosts have theirs."""
+        self.written = 0
+        """How many custom fields were made or changed."""
 
     def answer(self, request: Request) -> Response:
         if wait := self.counted(self.host):
             return self.too_many(wait)
-        if request.basic != f"{KEY}:{SECRET}":
+        if request.basic not in {f"{KEY}:{SECRET}", f"{READER}:{SECRET}"}:
             raise Refused(401, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")
+        if request.method != "GET" and request.basic == f"{READER}:{SECRET}":
+            said = "The API key provided does not have write permissions."
+            raise Refused(401, "woocommerce_rest_authentication_error", said)
+        start, _, number = request.path.rpartition("/")
+        if (request.method, start) == ("PUT", "/wp-json/wc/v3/orders") and number.isdigit():
+            return self._noted(int(number), request)
         if (request.method, request.path) != ("GET", "/wp-json/wc/v3/orders"):
             raise Refused(404, "rest_no_route", "No route was found matching the URL and request method.")
         query = request.query
@@ -64,6 +76,33 @@ class WooApi(Emulator):
         headers = {"X-WP-Total": str(len(found)), "X-WP-TotalPages": str(pages)}
         return Response.json(200, found[(number - 1) * size : number * size], headers)
 
+    def _noted(self, number: int, request: Request) -> Response:
+        if number not in self.orders:
+            raise Refused(400, "woocommerce_rest_shop_order_invalid_id", "Invalid ID.")
+        if set(request.query) - {"_fields"}:
+            raise Refused(400, "rest_invalid_param", "Invalid parameter(s): only _fields is emulated")
+        body = request.object(lambda: Refused(400, "rest_invalid_json", "Invalid JSON body passed."))
+        sent = body.pop("meta_data", None)
+        if body or not isinstance(sent, list) or not all(_is_meta(each) for each in sent):
+            raise Refused(400, "rest_invalid_param", f"Invalid parameter(s): {min(body, default='meta_data')}")
+        order = self.orders[number]
+        for each in sent:
+            self._update_meta(order.setdefault("meta_data", []), each["key"], each["value"])
+        order["date_modified_gmt"] = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        wanted = request.query.get("_fields")
+        return Response.json(200, {name: order[name] for name in wanted.split(",")} if wanted else order)
+
+    def _update_meta(self, entries: list[dict[str, Any]], key: str, value: str) -> None:
+        """The first of the key gets the value, others of it go."""
+        same = [each for each in entries if each.get("key") == key]
+        if not same:
+            same = [{"id": 9000 + len(entries), "key": key}]
+            entries.append(same[0])
+        for each in same[1:]:
+            entries.remove(each)
+        self.written += same[0].get("value") != value
+        same[0]["value"] = value
+
     def too_many(self, retry_after: float) -> Response:
         return Response(429, b"<html>Too Many Requests</html>", {"Retry-After": f"{retry_after:.0f}"})
 
@@ -76,6 +115,10 @@ class WooApi(Emulator):
 
     def customers(self) -> list[tuple[str, str]]:
         return []
+
+
+def _is_meta(each: Any) -> bool:
+    return isinstance(each, dict) and set(each) == {"key", "value"} and isinstance(each["key"], str)
 
 
 def _valid(name: str, value: str) -> bool:
