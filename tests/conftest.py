@@ -155,6 +155,11 @@ def private_postgres() -> Iterator[PrivatePostgres]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store of this test alone, on SQLite and then on PostgreSQL, as a SQLAlchemy URL."""
+    return fresh_store(request, tmp_path)
+
+
+def fresh_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """What `store_url` is, for suites that have it with other marks."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'billhook.db'}"
     return str(request.getfixturevalue("postgres_url"))

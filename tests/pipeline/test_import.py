@@ -117,7 +117,8 @@ def test_what_belongs_to_the_order_may_stand_on_its_first_row_only(sqlite_desk: 
 MIXED = [each for number in range(1, 8) for each in (order(number) if number != 4 else [row(4), "broken,row"])]
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("store_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("place", ["import_before_commit", "import_before_state", "import_after_state"])
 def test_killed_anywhere_it_goes_on_and_nothing_is_lost_or_doubled(
     desk: Desk, processes: Processes, place: str, nth: int
