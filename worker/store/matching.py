@@ -88,7 +88,7 @@ def record_parcels(connection: Connection, told: Iterable[tuple[str, str, Sequen
             "shop": shop,
             "order_id": order_id,
             "tracking": number,
-            "carrier": carrier_name(parcel.carrier),
+            "carrier": parcel.carrier or "",
             "known_at": at,
         }
         for shop, order_id, parcels in told
@@ -120,7 +120,7 @@ def _chosen(pointer: Pointer, found: Mapping[tuple[str, str], Sequence[Candidate
         fit = [one for one in found[pointer.shop, name] if pointer.orders_of is None or one.source == pointer.orders_of]
         own = [one for one in fit if one.source == pointer.source]
         carrier = carrier_name(pointer.event.shipment.carrier) if pointer.event.shipment else ""
-        same = [one for one in fit if one.carrier and one.carrier == carrier]
+        same = [one for one in fit if one.carrier and carrier_name(one.carrier) == carrier]
         for narrowed in (fit, own, same):
             if len({one.id for one in narrowed}) == 1:
                 return Match(narrowed[0].id, name)

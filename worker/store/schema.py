@@ -135,7 +135,7 @@ shipments = Table(
     UniqueConstraint("order_id", "tracking"),
     Index("shipments_tracking", "shop", "tracking"),
 )
-"""Tracking numbers that somebody told together with an order; number and carrier in the form that is compared."""
+"""Tracking numbers, in the form that is compared, that somebody told together with an order; its carrier as told."""
 
 inquiries = Table(
     "inquiries",
