@@ -47,6 +47,8 @@ class Part:
     number: int | None = None
     holds: Quantities = field(default_factory=dict)
     """Of a part: how much of each line."""
+    also: tuple[str, ...] = ()
+    """Other names of what is in it; they hold nothing."""
 
 
 class Deciding:
@@ -114,7 +116,7 @@ class Deciding:
             raise Nothing("kept for the record")
         self._refuse_cancelled(event, order)
         decision = self._decision(each, order)
-        part = self._part(event, order, decision)
+        part = self._part(each, order, decision)
         self._brake(each, event, order, part, len(decision.accounts))
         self._take(order, decision, part)
         for name in decision.accounts:
@@ -142,43 +144,48 @@ class Deciding:
 
     # -- of what ---------------------------------------------------------------------------------------------------
 
-    def _part(self, event: Event, order: Known, decision: Decision) -> Part:
+    def _part(self, each: Handled, order: Known, decision: Decision) -> Part:
         """The whole order, or what of it this event makes due."""
         if decision.per == "order":
             return Part(order.order)
         taken = self._taken.get(order.id, {})
         if taken and fingerprint(order.order) != decision.invoiced_as:
             raise Held(_changed(order, decision) + " Its other parts are not made by themselves any more")
-        name, quantities = self._contents(event, order.order, taken)
+        (name, *also), quantities = self._contents(each, order, taken)
         part = part_of(order.order, added(taken.values()), quantities)
-        return Part(part, name, None if part is order.order else len(taken) + 1, quantities)
+        number = None if part is order.order else 1 + sum(1 for holds in taken.values() if holds)
+        return Part(part, name, number, quantities, tuple(also))
 
     def _take(self, order: Known, decision: Decision, part: Part) -> None:
         """What was decided counts from now on."""
         self.decided[order.id] = decision
+        named: dict[str, Quantities] = {part.name: part.holds} | {name: {} for name in part.also}
         if part.holds:
-            self._taken.setdefault(order.id, {})[part.name] = part.holds
-            self._new_parts.append((order.id, part.name, part.holds))
+            self._taken.setdefault(order.id, {}).update(named)
+            self._new_parts += [(order.id, name, holds) for name, holds in named.items()]
 
     @staticmethod
-    def _contents(event: Event, order: Order, taken: dict[str, Quantities]) -> tuple[str, Quantities]:
-        """Name and quantities of the part. Raises `Nothing` where it is invoiced already, or nobody knows its lines."""
-        left = remaining(order, added(taken.values()))
-        if event.type in WHOLE_ORDER:
+    def _contents(each: Handled, order: Known, taken: dict[str, Quantities]) -> tuple[tuple[str, ...], Quantities]:
+        """Names and quantities of the part. Raises `Nothing` where it is invoiced, or nobody knows its lines."""
+        assert each.event is not None
+        left = remaining(order.order, added(taken.values()))
+        if each.event.type in WHOLE_ORDER:
             if not left:
                 raise Nothing("all of it is invoiced already")
-            return REST, left
-        parcel = event.shipment
-        known = next((one for one in order.shipments if parcel and _same(one, parcel)), None)
+            return (REST,), left
+        parcel = each.event.shipment
+        known = next((one for one in order.order.shipments if parcel and _same(one, parcel)), None)
         lines = (parcel and parcel.lines) or (known.lines if known else ())
         if not parcel:
             raise Nothing("it names no parcel, so nobody knows what of it is due")
-        name = _name(known or parcel)
-        if name in taken or (lines and REST in taken and not any(line.ref in left for line in lines)):
+        names = _names(each, parcel, order, known)
+        if any(name in taken for name in names) or (
+            lines and REST in taken and not any(line.ref in left for line in lines)
+        ):
             raise Nothing("what is in it is invoiced already")
         if not lines:
             raise Nothing("nobody says what is in it: it is invoiced when the order is fulfilled or completed")
-        return name, added({line.ref: line.quantity} for line in lines)
+        return names, added({line.ref: line.quantity} for line in lines)
 
     def _brake(self, each: Handled, event: Event, order: Known, part: Part, invoices: int) -> None:
         """Over the shop's bounds nothing is invoiced; whoever completes an order by hand has looked at it."""
@@ -254,9 +261,13 @@ def _same(one: Shipment, other: Shipment) -> bool:
     return one.ref == other.ref
 
 
-def _name(parcel: Shipment) -> str:
-    """Of its part: by the number that all who speak of it have in common, else by its ref."""
-    return name_of("tracking", parcel.tracking_number) if parcel.tracking_number else f"shipment:{parcel.ref}"
+def _names(each: Handled, parcel: Shipment, order: Known, known: Shipment | None) -> tuple[str, ...]:
+    """Of its part: by the number that all who speak of it have in common, else by its ref; then by the refs that its
+    tellers have for it, which stay while a number comes later or is put right. `known`: it as the order has it."""
+    one = known or parcel
+    name = name_of("tracking", one.tracking_number) if one.tracking_number else f"shipment:{one.ref}"
+    told = [(each.job.account, parcel.ref), *([(order.source, known.ref)] if known else [])]
+    return tuple(dict.fromkeys((name, *(f"told:{source}:{ref}" for source, ref in told))))
 
 
 def _changed(order: Known, decision: Decision) -> str:
