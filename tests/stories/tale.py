@@ -2,24 +2,29 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectors.sources.base import source as source_of
+from tasks import ask_sources as asking
 from tasks import handle_events as handling
+from tasks import recurring
 from tests.kit.inprocess import InProcess
 from tests.kit.scene import order_event
+from tests.stories.senders import SHOP, Sent
 from worker import runtime
+from worker.ingest.admission import Admission
+from worker.store import jobs
 from worker.store.inbox import Arrival, Inbox
+from worker.store.questions import QUEUE
+from worker.store.schema import jobs as jobs_table
 from worker.store.verify import verify
-
-SHOP = "engraver"
 
 
 class Tale(InProcess):
-    """One shop with one account, on Xero."""
+    """One shop with one account, on Xero, unless its keywords say otherwise."""
 
     def __init__(
         self,
@@ -31,16 +36,24 @@ class Tale(InProcess):
         shop: str = "",
         account: str = "",
         sources: str = "",
+        routes: str = "",
+        platforms: Sequence[str] = ("xero",),
+        shops: Sequence[str] = (SHOP,),
     ) -> None:
-        """`shop`, `account`: lines of their sections; `sources`: sections of their own."""
+        """`shop`, `account`: lines of their sections; `sources`: sections of their own; `routes`: instead of the one
+        to all `platforms`, on each of which each of the `shops` has an account."""
         self._lines = {f"[shop.{SHOP}]\n": shop, f"[shop.{SHOP}.account.xero]\n": account}
-        super().__init__(folder, store_url, redis_url, monkeypatch, platforms=("xero",), more="\n" + sources)
+        self._routes = routes
+        more = "\n" + sources
+        super().__init__(folder, store_url, redis_url, monkeypatch, platforms=platforms, shops=shops, more=more)
 
     def _config(self) -> str:
         text = super()._config()
         for head, lines in self._lines.items():
             text = text.replace(head, f"{head}{lines}\n")
-        return text
+        to_all = f"[[shop.{SHOP}.route]]\nto = {json.dumps(list(self.platforms))}\n"
+        assert to_all in text
+        return text.replace(to_all, self._routes or to_all)
 
     def hears(
         self, *events: Mapping[str, Any], source: str = "api", together: bool = False, settle: bool = True
@@ -54,16 +67,42 @@ class Tale(InProcess):
         for some in [arrivals] if together else [[one] for one in arrivals]:
             self._arrive(some, settle)
 
-    def gets(self, source: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
-        """A delivery of a source's own kind comes in; it is not signed."""
-        settings = runtime.config().shop[SHOP].source[source]
-        raw = json.dumps(body).encode()
-        delivery = source_of(settings.kind)([], settings.options).receive(headers, raw)
-        label = delivery.order_ref or ""
-        self._arrive([Arrival(SHOP, source, delivery.id, settings.kind, delivery.type, label, raw)])
+    def gets(self, source: str, *sent: Sent, shop: str = SHOP, settle: bool = True) -> None:
+        """Requests come in at the source's address, in this order; each is proved, taken apart, kept and handled.
+
+        `settle` as in `hears`. Raises `SignatureError`, and keeps nothing, where the sender cannot prove itself.
+        """
+        sender = Admission(runtime.config()).sender(shop, source)
+        for one in sent:
+            sender.source.verify(one.headers, one.body, datetime.now(UTC))
+            arrivals = [
+                Arrival(shop, source, each.id, sender.kind, each.type, each.order_ref or "", kept)
+                for each, kept in sender.source.deliveries(one.headers, one.body)
+            ]
+            self._arrive(arrivals, settle)
+
+    def asks(self, source: str, *, shop: str = SHOP, later: timedelta = timedelta(0)) -> None:
+        """The source is asked whatever it can be asked, `later` by the clock of whoever asks; what comes of it is
+        handled."""
+        recurring._asking()
+        pointing = "SELECT 1 FROM jobs WHERE queue = ? AND kind = 'event' AND state = 'pending'"
+        while True:
+            self._ask(f"{shop}/{source}", later)
+            handling.handle_events()
+            if not self.rows(pointing, QUEUE):  # what a list named is fetched, too
+                break
+        self.settle()
+
+    def _ask(self, source: str, later: timedelta) -> None:
+        with self.store.write() as connection:
+            asked = jobs_table.update().where(jobs_table.c.queue == QUEUE, jobs_table.c.due_at.is_not(None))
+            connection.execute(asked.values(due_at=jobs.now()))
+        with self._monkeypatch.context() as patch:
+            patch.setattr(jobs, "now", lambda: datetime.now(UTC) + later)
+            asking.ask_sources(source)
 
     def _arrive(self, arrivals: Sequence[Arrival], settle: bool = True) -> None:
-        Inbox(self.inbox_store).accept(arrivals)
+        Inbox(self.inbox_store).keep(arrivals)
         handling.handle_events([one.id for one in arrivals])
         if settle:
             self.settle()
@@ -79,8 +118,12 @@ class Tale(InProcess):
 
     @property
     def books(self) -> dict[str, str]:
-        """Reference and total of every invoice that is owed; there are never two of one reference."""
-        owed = [entry for entry in self.sandbox.ledger("xero") if entry.status in ("issued", "paid")]
+        """Reference and total of every invoice that is owed on Xero; there are never two of one reference."""
+        return self.books_on("xero")
+
+    def books_on(self, platform: str) -> dict[str, str]:
+        """As `books`, of another platform."""
+        owed = [entry for entry in self.sandbox.ledger(platform) if entry.status in ("issued", "paid")]
         assert len({entry.reference for entry in owed}) == len(owed)
         assert verify(self.store).ok
         return {entry.reference: str(entry.total) for entry in owed}
