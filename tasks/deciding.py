@@ -184,7 +184,7 @@ class Deciding:
         ):
             raise Nothing("what is in it is invoiced already")
         if not lines:
-            raise Nothing("nobody says what is in it: it is invoiced when the order is fulfilled or completed")
+            raise _of_unknown_contents(each, order, left)
         return names, added({line.ref: line.quantity} for line in lines)
 
     def _brake(self, each: Handled, event: Event, order: Known, part: Part, invoices: int) -> None:
@@ -259,6 +259,18 @@ def _same(one: Shipment, other: Shipment) -> bool:
     if one.tracking_number and other.tracking_number:
         return name_of("tracking", one.tracking_number) == name_of("tracking", other.tracking_number)
     return one.ref == other.ref
+
+
+def _of_unknown_contents(each: Handled, order: Known, left: Quantities) -> Nothing | Held:
+    """What to raise where nobody says what is in a parcel: only the end of the order invoices it, if that does."""
+    if not left:
+        return Nothing("all of it is invoiced already")
+    if not WHOLE_ORDER.isdisjoint(runtime.config().shop[each.job.shop].trigger):
+        return Nothing("nobody says what is in it: it is invoiced when the order is fulfilled or completed")
+    return Held(
+        f"nobody says what is in this parcel of order {order.order.ref}, and no event of the whole order is in the"
+        " shop's trigger that would invoice it: add order.fulfilled or order.completed, then `billhook retry`"
+    )
 
 
 def _names(each: Handled, parcel: Shipment, order: Known, known: Shipment | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from tests.unit import test_sources_shippo as shippo_bodies
 from tests.unit import test_sources_ups as ups_bodies
 from tests.unit.test_sources_shopify import order as shopify_order
 from tests.unit.test_sources_shopify_asking import PARCEL
+from tests.unit.test_sources_woocommerce import order as woo_order
 
 SHIPPED, DELIVERED = 'trigger = ["shipment.shipped"]', 'trigger = ["shipment.delivered"]'
 WEB = configured("web", "shopify")
@@ -296,6 +297,18 @@ class TestParts:
         assert tale.books == {"#1001-1": "62.47"}
         tale.gets("ups", TELLERS["ups"].pushed(), senders.ups(ups_bodies.status("I")))
         assert tale.books == {"#1001-1": "62.47", "#1001-2": "55.67"}
+
+    def test_where_nobody_says_what_is_in_it_and_nothing_else_would_invoice_it_it_is_held(self, tell: MakeTale) -> None:
+        only = 'invoice_per = "shipment"\ntrigger = ["shipment.shipped"]'
+        tale = tell(shop=only, sources=configured("shop", "woocommerce") + configured("carrier", "easypost"))
+        noted = {"key": "_wc_shipment_tracking_items", "value": [{"tracking_number": ROYAL_MAIL[0]}]}
+        tale.gets("shop", senders.woocommerce(woo_order(meta_data=[noted])))
+        tale.gets("carrier", TELLERS["easypost"].pushed(status="in_transit"))
+        assert tale.books == {}
+        assert "nobody says what is in this parcel of order W-1001" in (tale.events[-1][2] or "")
+        tale.configure('trigger = ["shipment.shipped"]', 'trigger = ["shipment.shipped", "order.completed"]')
+        tale.gets("shop", senders.woocommerce(woo_order(meta_data=[noted], date_modified_gmt="2026-11-22T12:00:00")))
+        assert tale.books == {"W-1001": "118.14"}
 
 
 def test_one_shop_s_carrier_does_not_touch_the_other_shop_s_order(tell: MakeTale) -> None:

@@ -119,6 +119,17 @@ class TestShopify:
         tale.gets("web", shopify("fulfillments/create", SECOND))
         assert tale.books == IN_PARTS
 
+    def test_a_fulfillment_that_is_undone_and_made_anew_never_bills_more_than_the_order(self, tell: MakeTale) -> None:
+        tale = tell(shop=PER_SHIPMENT, sources=WEB)
+        undone = FIRST | {"status": "cancelled", "updated_at": "2026-11-22T12:00:00Z"}
+        tale.gets("web", created(), shopify("fulfillments/create", FIRST), shopify("fulfillments/update", undone))
+        anew = fulfillment(33, (11, 1))
+        tale.gets("web", shopify("fulfillments/create", anew), shopify("fulfillments/create", SECOND))
+        assert tale.books == {"#1001-1": "55.68", "#1001-2": "55.66"}
+        assert "2 were ordered, 2 are invoiced already, and 1 more are to be" in (tale.events[-1][2] or "")
+        tale.gets("web", fulfilled())
+        assert tale.books == {"#1001-1": "55.68", "#1001-2": "55.66", "#1001-3": "6.80"}
+
     def test_cancelled_before_it_was_fulfilled_is_never_invoiced(self, tell: MakeTale) -> None:
         tale = tell(sources=WEB)
         gone = {"cancelled_at": "2026-11-21T09:00:00Z", "updated_at": "2026-11-21T09:00:00Z"}
