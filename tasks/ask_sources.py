@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized
-from connectors.sources.asking import Api, Found, Parcel
+from connectors.sources.asking import Api, Found, Parcel, Posted
 from connectors.sources.base import Source
 from connectors.sources.delivery import Delivery
 from tasks.backoff import delay
@@ -131,7 +131,7 @@ def _event(job: Job, asks: Source, api: Api) -> Change:
 def _write_back(job: Job, asks: Source, api: Api) -> Change:
     """The shop's order shows its invoice. Doing it again changes nothing, so nothing is committed before."""
     with runtime.store().read() as connection:
-        told = posted(connection, job.id)
+        told = Posted(**posted(connection, job.id))
     testpoints.point("before_write_back")
     noted = asks.write_back(api, told)
     testpoints.point("after_write_back")

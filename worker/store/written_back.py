@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import Connection, select
 
-from connectors.sources.asking import Posted
 from worker.store.rows import among
 from worker.store.schema import documents, invoices, notices, orders
 
@@ -17,8 +17,8 @@ def sources_of(connection: Connection, order_ids: Iterable[str]) -> dict[str, st
     return {row.id: row.source for row in connection.execute(query)}
 
 
-def posted(connection: Connection, notice_id: str) -> Posted:
-    """What that notice tells."""
+def posted(connection: Connection, notice_id: str) -> dict[str, Any]:
+    """What that notice tells, as the fields of `Posted`."""
     query = (
         select(
             orders.c.source_id, invoices.c.account, invoices.c.part, invoices.c.total, invoices.c.currency,
@@ -30,12 +30,12 @@ def posted(connection: Connection, notice_id: str) -> Posted:
         .where(notices.c.id == notice_id)
     )  # fmt: skip
     row = connection.execute(query).one()
-    return Posted(
-        order_id=row.source_id,
-        account=row.account,
-        part=row.part,
-        number=row.remote_number or row.reference,
-        url=row.remote_url,
-        total=row.total,
-        currency=row.currency,
-    )
+    return {
+        "order_id": row.source_id,
+        "account": row.account,
+        "part": row.part,
+        "number": row.remote_number or row.reference,
+        "url": row.remote_url,
+        "total": row.total,
+        "currency": row.currency,
+    }
