@@ -26,6 +26,8 @@ from worker.store.stopping import stop_invoices
 
 log = logging.getLogger(__name__)
 WHOLE_ORDER = {EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED, EventType.JOB_COMPLETED}
+CANCELLED = "cancelled"
+"""In the place of the last change that was told: it is known that the order was cancelled after its invoice."""
 REST = "rest"
 """The part that holds whatever no shipment held."""
 
@@ -234,6 +236,9 @@ class Deciding:
         self.flush()  # what this batch has made due a moment ago is stopped, too
         reason = f"order {ref} was cancelled in the shop before its invoice was sent"
         if sent := stop_invoices(self._connection, order.id, reason):
+            if self._noticed.get(order.id, order.noticed_as) == CANCELLED:  # each save of a cancelled order says so
+                raise Nothing("that it was cancelled is known")
+            self._noticed[order.id] = CANCELLED
             raise Held(
                 f"order {ref} was cancelled in the shop after its invoice was made ({', '.join(sent)}): credit or void"
                 " it on the platform"

@@ -216,6 +216,10 @@ class Shopify(BodySigned):
             theirs = ShopifyOrder.model_validate(value)
             if type_ is EventType.ORDER_FULFILLED:
                 self._refuse_if_not_owed(theirs)
+            elif theirs.test and not self.options.test_orders:
+                return None  # unknown, so that no parcel of it asks for an invoice
+            elif theirs.cancelled_at:
+                type_ = EventType.ORDER_CANCELLED
             ours = _order(theirs, value)
             check_tax(ours, theirs.total_tax)
             occurred_at = theirs.updated_at or delivery.occurred_at

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from connectors.sources.base import SignatureError
-from tests.kit.scene import order_event
 from tests.stories.conftest import MakeTale, Outside
-from tests.stories.senders import bigcommerce, cloud_events, configured, credentials, shopify, woocommerce
+from tests.stories.senders import bigcommerce, configured, credentials, shopify, woocommerce
 from tests.stories.tale import Tale
 from tests.unit.bigcommerce_bodies import DOCUMENT, ORDER
 from tests.unit.test_sources_bigcommerce import HOOK
@@ -136,6 +135,45 @@ class TestShopify:
         tale.gets("web", created(), shopify("orders/cancelled", shopify_order(**gone)), fulfilled())
         assert tale.books == {}
         assert tale.states_of_events == ["done", "done", "held"]
+
+    def test_a_cancellation_told_in_passing_is_one_and_told_once(self, tell: MakeTale) -> None:
+        """Nobody has subscribed to `orders/cancelled`."""
+        tale = tell(shop=SHIPPED, sources=WEB)
+        gone = {"cancelled_at": "2026-11-21T09:00:00Z", "updated_at": "2026-11-21T09:00:00Z"}
+        edited = gone | {"updated_at": "2026-11-21T10:00:00Z", "note": "sorry"}
+        tale.gets("web", created(), *(shopify("orders/updated", shopify_order(**each)) for each in (gone, edited)))
+        tale.gets("web", shopify("fulfillments/create", FIRST))
+        assert tale.books == {}
+        assert tale.states_of_events == ["done", "done", "done", "held"]
+
+    def test_saves_of_an_order_that_was_cancelled_after_its_invoice_are_held_once(self, tell: MakeTale) -> None:
+        tale = tell(sources=WEB)
+        gone = {"cancelled_at": "2026-11-23T09:00:00Z", "updated_at": "2026-11-23T09:00:00Z"}
+        edited = gone | {"updated_at": "2026-11-23T10:00:00Z", "note": "sorry"}
+        tale.gets("web", fulfilled(), *(shopify("orders/cancelled", shopify_order(**each)) for each in (gone, edited)))
+        assert tale.books == WHOLE
+        assert tale.states_of_events == ["done", "held", "done"]
+
+    @pytest.mark.parametrize("due", ["fulfillments/create", "orders/fulfilled"])
+    def test_a_test_order_is_never_invoiced(self, tell: MakeTale, due: str) -> None:
+        tale = tell(shop='trigger = ["shipment.shipped", "order.fulfilled"]', sources=WEB)
+        body = FIRST if due == "fulfillments/create" else shopify_order(test=True)
+        tale.gets("web", created(test=True), shopify(due, body))
+        assert tale.books == {}
+        assert tale.states_of_events[0] == "done"
+
+    def test_a_topic_that_is_not_signed_makes_no_invoice_of_an_order_that_is_open(self, tell: MakeTale) -> None:
+        tale = tell(sources=WEB)
+        open_order = shopify_order(fulfillment_status=None)
+        tale.gets("web", shopify("orders/fulfilled", open_order))
+        assert tale.books == {}
+        assert "its fulfillment_status is “unfulfilled”" in (tale.events[0][2] or "")
+
+    def test_two_bodies_under_one_delivery_s_id_are_both_heard(self, tell: MakeTale) -> None:
+        tale = tell(sources=WEB)
+        other = shopify_order(id=7, name="#1007")
+        tale.gets("web", *(shopify("orders/fulfilled", each, ident="one") for each in (shopify_order(), other)))
+        assert tale.books == WHOLE | {"#1007": "118.14"}
 
     def test_refunded_before_it_was_fulfilled_is_for_a_person(self, tell: MakeTale) -> None:
         tale = tell(sources=WEB)
@@ -307,68 +345,3 @@ class TestBigCommerce:
         tale.gets("big", bigcommerce(HOOK, "msg-1"))
         assert tale.states_of_events == ["held"]
         assert "give source big credentials of its API" in (tale.events[0][2] or "")
-
-
-class TestCloudEvents:
-    @staticmethod
-    def event(number: int, ident: str) -> dict[str, Any]:
-        about = {"type": "com.example.order.fulfilled", "time": "2026-11-22T10:59:58Z", "id": ident}
-        return {"specversion": "1.0", "source": "/erp", **about, "data": {"order": order_event(number)["order"]}}
-
-    def test_a_batch_is_an_invoice_for_each_of_its_orders(self, tell: MakeTale) -> None:
-        tale = tell(sources=configured("erp", "standard"))
-        batch = [self.event(1, "a"), self.event(2, "b"), self.event(1, "c")]
-        tale.gets("erp", cloud_events(batch), cloud_events(batch, "msg-2"))
-        assert tale.books == {"SO-1": "111.54", "SO-2": "111.54"}
-        assert tale.states_of_events == ["done"] * 3
-
-
-class TestSeveral:
-    TRADE = """[[shop.engraver.route]]
-to = ["xero", "stripe"]
-when = { tag = "trade" }
-
-[[shop.engraver.route]]
-to = ["stripe"]
-when = { channel = ["pos", "draft"] }
-
-[[shop.engraver.route]]
-to = ["xero"]
-"""
-
-    @pytest.mark.parametrize(
-        ("changes", "on_xero", "on_stripe"),
-        [
-            ({"tags": "vip, trade"}, WHOLE, WHOLE),
-            ({"tags": "vip", "source_name": "pos"}, {}, WHOLE),
-            ({"tags": "", "source_name": "web"}, WHOLE, {}),
-        ],
-    )
-    def test_tag_and_channel_of_the_order_say_on_which_books_it_is(
-        self, tell: MakeTale, changes: dict[str, Any], on_xero: dict[str, str], on_stripe: dict[str, str]
-    ) -> None:
-        tale = tell(sources=WEB, routes=self.TRADE, platforms=("xero", "stripe"))
-        tale.gets("web", created(**changes), fulfilled(**changes), shopify("orders/updated", shopify_order(**changes)))
-        assert tale.books == on_xero
-        assert tale.books_on("stripe") == on_stripe
-
-    def test_a_tag_that_is_taken_away_later_moves_nothing(self, tell: MakeTale) -> None:
-        tale = tell(sources=WEB, routes=self.TRADE, platforms=("xero", "stripe"))
-        tale.gets("web", fulfilled(tags="trade"))
-        tale.gets("web", fulfilled(tags="", updated_at="2026-11-24T09:00:00Z"))
-        assert (tale.books, tale.books_on("stripe")) == (WHOLE, WHOLE)
-
-    def test_an_event_of_one_shop_never_touches_the_other(self, tell: MakeTale) -> None:
-        """Both have an order of this id and name."""
-        tale = tell(sources=WEB + configured("web", "shopify", shop="other"), shops=("engraver", "other"))
-        tale.gets("web", created(), shop="other")
-        tale.gets("web", created(), fulfilled(FIRST))
-        assert tale.books == WHOLE
-        tale.gets("web", fulfilled(), shop="other")
-        assert tale.books == WHOLE | {"other-#1001": "118.14"}
-
-    def test_one_number_in_two_shops_of_a_merchant_is_two_orders(self, tell: MakeTale) -> None:
-        tale = tell(sources=WEB + BLOG)
-        tale.gets("web", fulfilled())
-        tale.gets("blog", woocommerce(woo_order(number="1001")))
-        assert tale.books == {"#1001": "118.14", "1001": "118.14"}

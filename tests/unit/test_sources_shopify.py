@@ -139,8 +139,20 @@ def test_the_example_order_becomes_an_event_to_the_cent() -> None:
     ],
 )
 def test_other_topics_of_an_order_are_told_even_when_it_is_not_owed(topic: str, expected: EventType) -> None:
-    changed = order(cancelled_at="2026-11-22T10:00:00Z", test=True, fulfillment_status=None, financial_status="voided")
-    assert normalised(changed, topic).type is expected
+    assert normalised(order(fulfillment_status=None, financial_status="voided"), topic).type is expected
+
+
+def test_every_topic_of_a_cancelled_order_says_that_it_was_cancelled() -> None:
+    for topic in ("orders/updated", "orders/paid", "orders/cancelled"):
+        assert normalised(order(cancelled_at="2026-11-22T10:00:00Z"), topic).type is EventType.ORDER_CANCELLED
+
+
+def test_a_test_order_is_not_even_told_unless_the_options_allow_it() -> None:
+    body = orjson.dumps(order(test=True))
+    for topic in ("orders/create", "orders/updated", "orders/cancelled"):
+        tried = Shopify(["s"])
+        assert tried.normalise(tried.receive(HEADERS | {"x-shopify-topic": topic}, body), body) is None
+        assert normalised(order(test=True), topic, test_orders=True).order is not None
 
 
 @pytest.mark.parametrize("topic", ["fulfillments/create", "fulfillments/update", "products/update"])
