@@ -14,6 +14,8 @@ from tests.unit import shipstation_bodies, test_sources_aftership, test_sources_
 from tests.unit import test_sources_fedex as fedex_bodies
 from tests.unit import test_sources_shippo as shippo_bodies
 from tests.unit import test_sources_ups as ups_bodies
+from tests.unit.bigcommerce_bodies import DOCUMENT, ORDER
+from tests.unit.test_sources_bigcommerce import HOOK
 from tests.unit.test_sources_shopify import order as shopify_order
 from tests.unit.test_sources_shopify_asking import PARCEL
 from tests.unit.test_sources_woocommerce import order as woo_order
@@ -146,6 +148,36 @@ class TestDelivered:
         tale.gets("web", shopify("orders/fulfilled", shopify_order(fulfillments=[parcel(*ROYAL_MAIL)])))
         assert tale.books == BOOKS
         assert set(tale.states_of_events) == {"done"}
+
+    def test_one_push_about_the_parcels_of_two_orders_is_two_invoices(self, tell: MakeTale) -> None:
+        tale = tell(shop=DELIVERED, sources=WEB + configured("dhl", "dhl"))
+        other = "00340434292135100193"
+        tale.gets("web", told(TELLERS["dhl"].parcel), told((other, "DHL"), id=7, name="#1007"))
+        both = [test_sources_dhl.shipment("delivered", number=each) for each in (test_sources_dhl.NUMBER, other)]
+        tale.gets("dhl", senders.dhl(test_sources_dhl.push(*both)))
+        assert tale.books == BOOKS | {"#1007": "118.14"}
+
+    def test_the_number_that_a_plugin_noted_at_woocommerce_s_order_is_enough(self, tell: MakeTale) -> None:
+        tale = tell(shop=DELIVERED, sources=configured("shop", "woocommerce") + configured("carrier", "aftership"))
+        noted = {"key": "_wc_shipment_tracking_items", "value": [{"tracking_number": "rm 123 456 789 gb"}]}
+        tale.gets("shop", senders.woocommerce(woo_order(meta_data=[noted])))
+        assert tale.books == {}
+        tale.gets("carrier", TELLERS["aftership"].pushed())
+        assert tale.books == {"W-1001": "118.14"}
+
+    def test_the_number_at_bigcommerce_s_order_wakes_the_parcel_that_waits_for_it(
+        self, tell: MakeTale, outside: Outside
+    ) -> None:
+        outside["bigcommerce"].orders = {1001: ORDER}
+        parts = ("products", "taxes", "shipping_addresses", "shipments")
+        outside["bigcommerce"].parts = {(1001, name): DOCUMENT[name] for name in parts}
+        shop = configured("shop", "bigcommerce", **credentials("bigcommerce", outside.url))
+        tale = tell(shop=DELIVERED, sources=shop + configured("carrier", "easypost"))
+        tale.gets("carrier", TELLERS["easypost"].pushed())
+        tale.gets("shop", senders.bigcommerce(HOOK, "msg-1"), settle=False)
+        assert tale.books == {}
+        tale.asks("shop")
+        assert tale.books == {"1001": "118.14"}
 
     def test_on_its_way_is_not_there_yet(self, tell: MakeTale) -> None:
         tale = tell(shop=DELIVERED, sources=WEB + configured("ups", "ups"))
