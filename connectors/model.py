@@ -190,6 +190,8 @@ class Order(Model):
     tags: tuple[Text, ...] = ()
     shipments: Annotated[tuple[Shipment, ...], Field(max_length=1000)] = ()
     """Its parcels as far as the shop knows them: a carrier that later names a number means this order."""
+    hold: Text | None = None
+    """Why a person must decide before it is invoiced ("12.00 GBP of it were refunded"); None: nothing is against it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized
+from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
 from connectors.sources.asking import Api, Found, Parcel, Posted
 from connectors.sources.base import Source
 from connectors.sources.delivery import Delivery
@@ -26,7 +26,8 @@ from worker.leases import lease
 from worker.shutdown import stopping
 from worker.sources import api_of, source_of
 from worker.store import jobs, questions
-from worker.store.inbox import Arrival, Inbox
+from worker.store.engine import StoreError
+from worker.store.inbox import Arrival, Inbox, StoreUnavailable
 from worker.store.jobs import Change, Job
 from worker.store.written_back import posted
 
@@ -87,18 +88,21 @@ def _not_now(job: Job) -> Change:
 
 def _asked(job: Job, ends: float) -> Change:
     """What becomes of a row: what its source says by `ends` (of the monotonic clock), or why it says nothing."""
+    name = job.tenant.partition("/")[2]
     try:
-        name = job.tenant.partition("/")[2]
         asks, api = source_of(job.shop, name), api_of(job.shop, name)
+    except LookupError as error:
+        return Change(job.id, "held", "ask", reason=str(error))
+    try:
         if api is None:
             raise Rejected(f"source {job.tenant} has no credentials of its API in its options")
         if job.kind == "notice":
             return _write_back(job, asks, api)
         return _question(job, asks, api, ends) if job.kind == "question" else _event(job, asks, api)
-    except LookupError as error:
-        return Change(job.id, "held", "ask", reason=str(error))
     except ConnectorError as error:
         return _failed(job, error)
+    except (StoreError, StoreUnavailable) as error:
+        return _failed(job, Unavailable(f"the store did not answer ({type(error).__name__}); it is asked again"))
     except Exception as error:  # a defect in a source must not stop the others
         log.exception("a source cannot be asked", extra={"shop": job.shop, "source": job.account})
         return Change(job.id, "held", "ask", reason=f"it cannot be asked ({type(error).__name__}: {error})")

@@ -117,6 +117,7 @@ class Deciding:
         if not _triggers(event.type, shop.trigger):
             raise Nothing("kept for the record")
         self._refuse_cancelled(event, order)
+        self._refuse_held(event, order)
         decision = self._decision(each, order)
         part = self._part(each, order, decision)
         self._brake(each, event, order, part, len(decision.accounts))
@@ -128,6 +129,16 @@ class Deciding:
             )
         held = {"part": part.name, "holds": in_words(part.holds, order.order)} if part.holds else {}
         return {"accounts": list(decision.accounts), **held}
+
+    @staticmethod
+    def _refuse_held(event: Event, order: Known) -> None:
+        """What the shop itself says must be decided by a person, unless its invoice was decided on before."""
+        invoiced = order.decision is not None and order.decision.per == "order"
+        if order.order.hold and event.who is None and not invoiced:
+            raise Held(
+                f"order {order.order.ref}: {order.order.hold}. If it is owed as it was placed all the same,"
+                " `billhook complete` it"
+            )
 
     # -- where -----------------------------------------------------------------------------------------------------
 

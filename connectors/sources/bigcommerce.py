@@ -138,13 +138,17 @@ class BigCommerce(Source):
         type_ = self._type(status, order.get("is_deleted"))
         with speaking_of(f"BigCommerce order {order_id or 'without id'}", type_, order_id):
             told = Told.model_validate(value)
-            if told.order.refunded_amount and type_ in (EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED):
+            hold = None
+            if told.order.refunded_amount:
                 back = f"{told.order.refunded_amount.normalize():f} {told.currency}"
-                raise NotInvoiceable(f"{back} of it were refunded, so it is not owed in full")
+                hold = f"{back} of it were refunded, so it is not owed in full"
+            if hold and type_ in (EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED):
+                raise NotInvoiceable(hold)
             at = told.order.date_modified or delivery.occurred_at
             if at is None:
                 raise NotInvoiceable("BigCommerce does not say when it was changed")
-            return Event(id=delivery.id, type=type_, occurred_at=at, order=order_of(told))
+            order_told = order_of(told).model_copy(update={"hold": hold})
+            return Event(id=delivery.id, type=type_, occurred_at=at, order=order_told)
 
     def _type(self, status: Any, deleted: Any) -> EventType:
         if status in (_CANCELLED, _DECLINED) or deleted is True:

@@ -221,6 +221,8 @@ class Shopify(BodySigned):
             elif theirs.cancelled_at:
                 type_ = EventType.ORDER_CANCELLED
             ours = _order(theirs, value)
+            if type_ is EventType.ORDER_UPDATED and (hold := _not_owed(theirs)):
+                ours = ours.model_copy(update={"hold": hold})
             check_tax(ours, theirs.total_tax)
             occurred_at = theirs.updated_at or delivery.occurred_at
             if occurred_at is None:
@@ -263,14 +265,21 @@ class Shopify(BodySigned):
             raise NotInvoiceable(
                 f"its fulfillment_status is “{order.fulfillment_status or 'unfulfilled'}”, not “fulfilled”"
             )
-        if order.financial_status not in PAYABLE:
-            raise NotInvoiceable(f"its financial_status is “{order.financial_status}”, so it is not owed in full")
-        now = order.current_total_price
-        if now is not None and now != order.total_price:
-            raise NotInvoiceable(
-                f"it was edited or refunded after it was placed: its total was {order.total_price} {order.currency}"
-                f" and is now {now}, a difference of {now - order.total_price}"
-            )
+        if reason := _not_owed(order):
+            raise NotInvoiceable(reason)
+
+
+def _not_owed(order: ShopifyOrder) -> str | None:
+    """Why it is not owed as it was placed; None: it is."""
+    if order.financial_status not in PAYABLE:
+        return f"its financial_status is “{order.financial_status}”, so it is not owed in full"
+    now = order.current_total_price
+    if now is None or now == order.total_price:
+        return None
+    return (
+        f"it was edited or refunded after it was placed: its total was {order.total_price} {order.currency}"
+        f" and is now {now}, a difference of {now - order.total_price}"
+    )
 
 
 def _order(theirs: ShopifyOrder, body: Any) -> Order:

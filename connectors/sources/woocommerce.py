@@ -218,10 +218,10 @@ class WooCommerce(BodySigned):
         type_ = EventType.ORDER_UPDATED if done_before else self._type(status)
         with speaking_of(f"WooCommerce order {delivery.order_ref or order_id or 'without id'}", type_, order_id):
             theirs = WooOrder.model_validate(value)
-            if type_ is EventType.ORDER_COMPLETED and theirs.refunds:
-                back = -sum((each.total for each in theirs.refunds), Decimal(0))
-                raise NotInvoiceable(f"{back} {theirs.currency} of it were refunded, so it is not owed in full")
-            ours = _order(theirs)
+            hold = _not_owed(theirs)
+            if type_ is EventType.ORDER_COMPLETED and hold:
+                raise NotInvoiceable(hold)
+            ours = _order(theirs).model_copy(update={"hold": hold})
             _check_tax(ours, theirs.total_tax)
             return Event(id=delivery.id, type=type_, occurred_at=theirs.date_modified_gmt, order=ours)
 
@@ -240,6 +240,14 @@ class WooCommerce(BodySigned):
         if status in self.options.completed_statuses:
             return EventType.ORDER_COMPLETED
         return EventType.ORDER_CANCELLED if status in _CANCELLED else EventType.ORDER_UPDATED
+
+
+def _not_owed(theirs: WooOrder) -> str | None:
+    """Why it is not owed as it was placed; None: it is."""
+    if not theirs.refunds:
+        return None
+    back = -sum((each.total for each in theirs.refunds), Decimal(0))
+    return f"{back} {theirs.currency} of it were refunded, so it is not owed in full"
 
 
 def _check_tax(order: Order, stated: Decimal) -> None:

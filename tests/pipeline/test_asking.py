@@ -23,7 +23,8 @@ from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
 from worker import runtime
 from worker.store import jobs
-from worker.store.inbox import Arrival, Inbox
+from worker.store.engine import StoreError
+from worker.store.inbox import Arrival, Inbox, StoreUnavailable
 from worker.store.schema import jobs as jobs_table
 from worker.store.verify import verify
 
@@ -261,6 +262,26 @@ def test_credentials_that_are_refused_hold_the_question_and_retry_asks_again(sce
     recurring._asking()
     ask(scene)
     assert question(scene) == ("held", "the key is wrong")
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("locked"), StoreError("locked")])
+def test_a_store_that_does_not_answer_stops_no_question_for_good(
+    scene: InProcess, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    Toy.orders["A"] = order_event(1)
+    recurring._asking()
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Inbox, "keep", fails)
+        ask(scene)
+    state, reason = question(scene)
+    assert state == "retry"
+    assert "the store did not answer" in (reason or "")
+    ask(scene)
+    assert books(scene) == ["SO-1"]
 
 
 # -- writing back ------------------------------------------------------------------------------------------------------

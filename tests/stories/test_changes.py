@@ -116,3 +116,19 @@ def test_days_late_is_still_one_invoice(tell: MakeTale) -> None:
     tale = tell()
     tale.hears(at("2026-10-01T00:00:00Z", order_event(1), "late"))
     assert tale.books == {"SO-1": "111.54"}
+
+
+def test_what_the_shop_says_a_person_must_decide_is_held_until_somebody_does(tell: MakeTale) -> None:
+    tale = tell()
+    why = "10.00 GBP of it were refunded"
+    tale.hears(placed(1, hold=why), order_event(1, type="order.completed", hold=why))
+    assert tale.books == {}
+    assert "order SO-1: 10.00 GBP of it were refunded. If it is owed as it was placed" in (tale.events[-1][2] or "")
+    tale.hears(at(LATER, order_event(1, hold=why), "by-hand") | {"who": "ada", "why": "agreed with the customer"})
+    assert tale.books == {"SO-1": "111.54"}
+
+
+def test_a_refund_after_the_invoice_holds_no_later_event_of_the_order(tell: MakeTale) -> None:
+    tale = tell()
+    tale.hears(order_event(1), at(LATER, order_event(1, type="order.completed", hold="refunded"), "later"))
+    assert tale.states_of_events == ["done", "done"]

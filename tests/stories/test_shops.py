@@ -181,6 +181,16 @@ class TestShopify:
         assert tale.books == {}
         assert "its total was 118.14 GBP and is now 105.54" in (tale.events[-1][2] or "")
 
+    def test_refunded_before_it_was_shipped_is_for_a_person(self, tell: MakeTale) -> None:
+        tale = tell(shop=SHIPPED, sources=WEB)
+        refunded = shopify_order(
+            fulfillment_status=None, current_total_price="105.54", financial_status="partially_refunded"
+        )
+        tale.gets("web", created(), shopify("orders/updated", refunded), shopify("fulfillments/create", FIRST))
+        assert tale.books == {}
+        assert tale.states_of_events == ["done", "done", "held"]
+        assert "its financial_status is “partially_refunded”" in (tale.events[-1][2] or "")
+
     def test_an_edit_of_its_note_after_the_invoice_changes_nothing(self, tell: MakeTale) -> None:
         tale = tell(sources=WEB)
         edited = shopify_order(note="gift", updated_at="2026-11-24T09:00:00Z")

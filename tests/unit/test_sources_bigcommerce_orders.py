@@ -69,7 +69,9 @@ class TestStatus:
 
     def test_what_was_refunded_is_not_owed_in_full(self):
         assert "10 GBP of it were refunded" in refusal(told(refunded_amount="10.0000"))
-        assert event(told(refunded_amount="10.0000", status_id=14)).type is EventType.ORDER_UPDATED
+        before = event(told(refunded_amount="10.0000", status_id=14))
+        assert before.type is EventType.ORDER_UPDATED
+        assert before.order.hold == "10 GBP of it were refunded, so it is not owed in full"
 
 
 class TestTheOrder:

@@ -170,6 +170,12 @@ def test_the_status_says_what_happened(status: str, expected: EventType) -> None
     assert normalised(order(status=status)).type is expected
 
 
+def test_what_was_refunded_before_is_told_with_what_a_person_must_decide() -> None:
+    told = normalised(order(status="processing", refunds=[{"id": 5, "reason": "", "total": "-10.00"}])).order
+    assert told is not None
+    assert told.hold == "10.00 GBP of it were refunded, so it is not owed in full"
+
+
 def test_a_status_of_a_plugin_can_mean_completed() -> None:
     event = normalised(order(status="shipped"), completed_statuses=["completed", "shipped"])
     assert event.type is EventType.ORDER_COMPLETED
