@@ -267,6 +267,31 @@ class EventType(StrEnum):
     REFUND_CREATED = "refund.created"
 
 
+class RefundLine(Model):
+    """What came back of one line. `amount` and `tax` as far as the shop says them: else the line's own, by quantity."""
+
+    ref: Ref
+    """Of the order's line."""
+    quantity: Annotated[Amount, Field(ge=0)] = Decimal(0)
+    """0: only money was given back."""
+    amount: Annotated[Amount, Field(ge=0)] | None = None
+    """After discounts; with tax where the order says `tax_included`."""
+    tax: Annotated[Amount, Field(ge=0)] | None = None
+
+
+class Refund(Model):
+    """What was given back of an order, in its currency. What lines and shipping do not explain of `total` is credited
+    (or, below them, kept back) as an amount of its own."""
+
+    ref: Ref
+    """The shop's own id of it: one refund is credited once."""
+    lines: Annotated[tuple[RefundLine, ...], Field(max_length=1000)] = ()
+    shipping: Charge | None = None
+    total: Annotated[Amount, Field(gt=0)]
+    """All of it, with tax."""
+    reason: Text | None = None
+
+
 class Event(Model):
     """Something that happened to an order. `id` is unique per shop and source, for ever.
 
@@ -283,6 +308,7 @@ class Event(Model):
     order_ref: Ref | None = None
     """What people call the order, where `order` is not given."""
     shipment: Shipment | None = None
+    refund: Refund | None = None
     who: Ref | None = None
     """The person who caused it, where a person did; stands in the trail."""
     why: Text | None = None
@@ -297,6 +323,8 @@ class Event(Model):
             )
         if self.order and (self.order_id or self.order_ref):
             raise PydanticCustomError("order_twice", "is given; order_id and order_ref are for events without it")
+        if (self.type is EventType.REFUND_CREATED) != (self.refund is not None):
+            raise PydanticCustomError("refund", "must have a refund if its type is refund.created, and none otherwise")
         return self
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
-from urllib.parse import urljoin
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
@@ -20,6 +20,7 @@ from connectors.http import Answer, Http, dump_json
 from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms.documents import CustomerDraft, Documents, PlannedInvoice, RemoteCustomer, Request
 from connectors.platforms.facts import Facts, Refusal
+from connectors.platforms.papers import Papers
 from connectors.registry import choose, files, plug_in, plug_ins
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def choices(
     ]
 
 
-class Platform:
+class Platform(Papers):
     """One platform, speaking for one account. Registered by existing: a file in this package, nothing to edit."""
 
     facts: Facts
@@ -97,6 +98,8 @@ class Platform:
     """Sent with every call."""
     Customers: ClassVar[type[Documents[CustomerDraft, RemoteCustomer]]]
     Invoices: ClassVar[type[Documents[PlannedInvoice, RemoteInvoice]]]
+    Credits: ClassVar[type[Documents[PlannedInvoice, RemoteInvoice]] | None] = None
+    """Credit notes; None where the platform has none ("credit" is in `facts.can` where it has)."""
 
     def __init__(
         self,
@@ -118,7 +121,9 @@ class Platform:
         self.base_url = (base_url or self.address(settings)).rstrip("/")
         self.customers = self.Customers(self)
         self.invoices = self.Invoices(self)
-        for documents in (self.customers, self.invoices):
+        self.credits = self.Credits(self) if self.Credits else None
+        every: tuple[Documents[Any, Any] | None, ...] = (self.customers, self.invoices, self.credits)
+        for documents in filter(None, every):
             documents.bulk = min(documents.bulk, bulk or documents.bulk)
 
     # -- hooks ---------------------------------------------------------------------------------------------------
@@ -196,6 +201,11 @@ class Platform:
         """What the merchant can choose from for the settings, as the platform has it now: tax codes, accounts, items,
         branding. Raises the errors of a read."""
         return []
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Every invoice, whoever made it, that is dated this day (of the merchant's books) or later, drafts and void
+        ones among them. Raises the errors of a read."""
+        raise Rejected(f"{self.facts.title} does not list invoices by date through its API")
 
     def link(self, remote_id: str) -> str | None:
         """Where the customer can see and pay it, if there is such a page."""
@@ -282,30 +292,6 @@ class Platform:
             known = ", ".join(f"{name} ({ident})" for ident, name in seen.items()) or "none"
             raise Rejected(f"{self.facts.title}: these credentials do not reach {ours}, but {known}")
         return seen[ours]
-
-    def asked_pdf(
-        self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> bytes:
-        """The PDF that a read of this path gives; it is asked for by `Accept`, unless `headers` are given. Raises the
-        errors of a read, `Unavailable` for what is none."""
-        answer = self.ask(path, query, {"Accept": "application/pdf"} if headers is None else headers)
-        if not answer.body.startswith(b"%PDF"):
-            raise Unavailable(
-                f"{self.facts.title}: the answer is not a PDF", status=answer.status, sample=answer.sample
-            )
-        return answer.body
-
-    def linked_pdf(self, url: str) -> bytes:
-        """The PDF at an address outside the API that is its own secret: our credentials are not sent there. Raises the
-        errors of a read, `Unavailable` for what is none."""
-        for _ in range(4):
-            answer = self.http.send("GET", url, unsafe=False)
-            if answer.status not in {301, 302, 303, 307, 308}:
-                break
-            url = urljoin(url, answer.headers["Location"])
-        if answer.status != 200 or not answer.body.startswith(b"%PDF"):
-            raise Unavailable(f"{self.facts.title} gave no PDF", status=answer.status, sample=answer.sample)
-        return answer.body
 
     def _call(self, request: Request, *, unsafe: bool, begin: Callable[[], None] | None = None) -> Answer:
         for again in (True, False):

@@ -93,10 +93,13 @@ class RemoteCustomer(Model):
 
 
 class PlannedInvoice(Model):
-    """A draft together with the remote id of its customer: what an invoice plan is rendered from."""
+    """A draft together with the remote id of its customer: what the plan of an invoice or credit note is rendered
+    from."""
 
     draft: InvoiceDraft
     customer_id: str
+    credited: RemoteInvoice | None = None
+    """Of a credit note: the invoice it belongs to, as it was read a moment ago."""
 
     @property
     def key(self) -> str:
@@ -226,6 +229,10 @@ class Documents(Generic[D, R]):
         remote_id = next((made[step] for step in reversed(before) if made.get(step)), None)
         if remote_id is None:
             raise Uncertain(f"no step before {request.step!r} has left an id to read the document by")
+        return self.read(remote_id)
+
+    def read(self, remote_id: str) -> R:
+        """The document as it is now. Raises `Rejected` when it does not exist."""
         return cast("R", self.platform.read(remote_id))
 
     @staticmethod

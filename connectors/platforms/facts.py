@@ -100,7 +100,7 @@ class Facts:
     deadline: float = 30.0
     """Seconds of wall clock for one call."""
     can: frozenset[str] = field(default_factory=frozenset)
-    """Of: draft, issue, mail, pdf, link, void, credit, payments, webhooks."""
+    """Of: draft, issue, mail, pdf, link, void, credit, list (invoices by date), payments, webhooks."""
 
 
 def difference(draft: InvoiceDraft, currency: str, total: Decimal) -> str | None:

@@ -8,7 +8,7 @@ per line), paging and filters. Our reference is the InvoiceNumber; `Reference` e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ from connectors.platforms import xero_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform
 from connectors.platforms.documents import JSON, Request, posted, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
-from connectors.platforms.xero_documents import API, Contacts, Invoices
+from connectors.platforms.xero_documents import API, Contacts, CreditNotes, Invoices
 
 
 class Xero(Platform):
@@ -62,12 +62,13 @@ class Xero(Platform):
         concurrent=5,
         bulk=50,
         quiet=timedelta(minutes=2),
-        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
     Settings = words.XeroSettings
     Credentials = AppCredentials
     Customers = Contacts
     Invoices = Invoices
+    Credits = CreditNotes
     headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
     refusals = (
         Refusal(Duplicate, 400, "must be unique"),
@@ -112,6 +113,11 @@ class Xero(Platform):
     def _choices(self, collection: str) -> list[Choice]:
         answer = self.ask(f"{API}/{collection}")
         return self.told(answer, lambda body: words.offered(collection, body[collection]))
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        invoices = Invoices(self)
+        asked = f'Type=="ACCREC" AND Date>=DateTime({day.year},{day.month},{day.day})'
+        return [invoices.document(raw) for raw in invoices.listed({"where": asked}) if raw["Status"] != "DELETED"]
 
     def link(self, remote_id: str) -> str | None:
         answer = self.ask(_path(remote_id) + "/OnlineInvoice")

@@ -12,6 +12,7 @@ from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import xero_words as words
+from connectors.platforms.crediting import invoice_of, set_off
 from connectors.platforms.documents import (
     CustomerDraft,
     D,
@@ -233,3 +234,73 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
         sales = [raw for raw in raws if raw.get("Type") == "ACCREC" and raw.get("Status") != "DELETED"]
         same = [self.document(raw) for raw in sales if raw.get("InvoiceNumber") == self.reference(draft)]
         return choosing.unfinished(draft, same, "Xero")
+
+
+class CreditNotes(Elements[PlannedInvoice, RemoteInvoice]):
+    """Credit notes to customers (ACCRECCREDIT), one a call, then set off against their invoice as far as that is due.
+
+    The list of credit notes takes a `where`, but neither numbers nor a `searchTerm` (Xero-OpenAPI, GET /CreditNotes):
+    one whose number cannot be quoted is looked for among those of its contact.
+    """
+
+    bulk = 1
+    calls = 2
+    collection = "CreditNotes"
+    id_field = "CreditNoteID"
+    match_field = "CreditNoteNumber"
+
+    def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
+        return RemoteInvoice(
+            id=raw["CreditNoteID"],
+            number=raw.get("CreditNoteNumber"),
+            reference=raw.get("CreditNoteNumber"),
+            key=key_in(raw.get("Reference")),
+            status=STATUSES[raw["Status"]],
+            currency=raw["CurrencyCode"],
+            total=raw["Total"],
+            tax=raw.get("TotalTax"),
+            due=raw.get("RemainingCredit"),
+            customer_id=(raw.get("Contact") or {}).get("ContactID"),
+        )
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        answer = self.platform.ask(_credit_path(remote_id))
+        return self.platform.told(answer, lambda body: self.document(body["CreditNotes"][0]))
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        settings: words.XeroSettings = self.platform.settings
+        (made,) = self.put(words.credit_note(draft.draft, draft.customer_id, settings), issues=settings.issue)
+        amount = set_off(draft)
+        if not amount or not settings.issue:  # a draft is set off by whoever approves it
+            return (made,)
+        against = {"Invoice": {"InvoiceID": invoice_of(draft).id}, "Amount": amount}
+        path = f"{API}/CreditNotes/{{create}}/Allocations"
+        return made, posted("allocate", path, {"Allocations": [against]}, method="PUT")
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        if request.step == "create":
+            return super().made(request, answer)
+        (raw,) = answer.json()["Allocations"]
+        if said := words.messages(raw):
+            raise self.platform.refused(said, answer)
+        return str(raw.get("AllocationID") or ""), None
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        number = draft.draft.reference
+        if words.quotable(number):
+            raws = self.listed({"where": f'CreditNoteNumber=="{number}"'})
+        else:
+            raws = self.listed({"where": f'Contact.ContactID==Guid("{draft.customer_id}")'})
+        ours = [self.document(raw) for raw in raws if raw["Type"] == "ACCRECCREDIT" and raw["Status"] != "DELETED"]
+        chosen = choosing.invoice(draft, ours, "Xero")
+        if chosen is None or chosen.key != draft.key or chosen.status is Status.VOID:
+            return Hit(chosen) if chosen else None
+        waits = chosen.due == chosen.total and len(self.plan(draft)) > 1
+        return Hit(chosen, "allocate" if waits else None)
+
+    def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
+        return Documents.find(self, drafts)
+
+
+def _credit_path(remote_id: str) -> str:
+    return f"{API}/CreditNotes/{quote(remote_id, safe='')}"

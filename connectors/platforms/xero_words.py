@@ -108,14 +108,22 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> di
     """
     if len(draft.reference) > 255:
         raise Rejected(f"order {draft.order_ref}: Xero takes invoice numbers of up to 255 characters")
+    head = {"Type": "ACCREC", "InvoiceNumber": draft.reference, "DueDate": draft.due_on.isoformat()}
+    return _document(head, draft, customer_id, settings)
+
+
+def credit_note(draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> dict[str, Any]:
+    """A credit note to a customer for PUT /CreditNotes: positive amounts. Raises `Rejected` as an invoice does."""
+    return _document({"Type": "ACCRECCREDIT", "CreditNoteNumber": draft.reference}, draft, customer_id, settings)
+
+
+def _document(head: Mapping[str, Any], draft: InvoiceDraft, customer_id: str, settings: XeroSettings) -> dict[str, Any]:
     return without_empty(
         {
-            "Type": "ACCREC",
-            "InvoiceNumber": draft.reference,
+            **head,
             "Reference": marked(draft, 255, TITLE),
             "Contact": {"ContactID": customer_id},
             "Date": draft.issued_on.isoformat(),
-            "DueDate": draft.due_on.isoformat(),
             "CurrencyCode": draft.currency,
             "LineAmountTypes": "Inclusive" if draft.tax_included else "Exclusive",
             "Status": "AUTHORISED" if settings.issue else "DRAFT",

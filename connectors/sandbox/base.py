@@ -105,7 +105,8 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """One invoice in a platform's books, as a stranger who counts sees it. Amounts in major units, as text."""
+    """One invoice or credit note in a platform's books, as a stranger who counts sees it. Amounts in major units,
+    as text."""
 
     id: str
     reference: str
@@ -236,7 +237,7 @@ class Emulator:
         return self.failure(500) if request.fault == "error_stored" else self.told(act)
 
     def creates(self, request: Request) -> bool:
-        """Whether the request is an unsafe call on invoices or customers: faults fall on these."""
+        """Whether the request is an unsafe call on invoices, credit notes or customers: faults fall on these."""
         return request.method in {"POST", "PUT", "PATCH"}
 
     def tenant(self, request: Request) -> str:
@@ -262,6 +263,10 @@ class Emulator:
     def ledger(self) -> list[Entry]:
         """Every invoice in the books, drafts and voided ones too."""
         raise NotImplementedError
+
+    def credits(self) -> list[Entry]:
+        """Every credit note in the books, drafts and voided ones too; amounts positive. None where there are none."""
+        return []
 
     def customers(self) -> list[tuple[str, str]]:
         """Every living customer in the books: name and e-mail address, as a stranger who counts sees them.

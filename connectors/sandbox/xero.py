@@ -24,6 +24,7 @@ from connectors.sandbox.replays import Replays
 from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import floats
 from connectors.sandbox.xero_books import ACCOUNTS, CURRENCIES, TAX_RATES, Books, Invalid, ms_date
+from connectors.sandbox.xero_credits import CreditNotes
 from connectors.sandbox.xero_filter import order, where
 
 TENANT = "5f1c7a52-9f0e-4b6a-8a55-0c3f5a1d2e01"
@@ -40,9 +41,17 @@ APP = App(
     grace=1800, client="either", grants=("authorization_code", "refresh_token", "client_credentials"),
 )  # fmt: skip
 """A used refresh token works for 30 more minutes (developer.xero.com, OAuth 2)."""
+WRITTEN = tuple(API + collection for collection in ("Invoices", "Contacts", "CreditNotes"))
 COLUMNS = {
     "Contacts": {"ContactNumber": "number", "Name": "name", "EmailAddress": "email", "ContactStatus": "status"},
-    "Invoices": {"InvoiceNumber": "number", "Type": "type", "Status": "status", "InvoiceID": "id"},
+    "Invoices": {
+        "InvoiceNumber": "number",
+        "Type": "type",
+        "Status": "status",
+        "InvoiceID": "id",
+        "Date": "json_extract(doc, '$.DateString')",
+    },
+    "CreditNotes": {"CreditNoteNumber": "number", "Type": "type", "Status": "status", "CreditNoteID": "id"},
 }
 STATIC: dict[str, list[dict[str, Any]]] = {
     "Accounts": ACCOUNTS,
@@ -81,12 +90,13 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
     def setup(self) -> None:
         super().setup()
         self.books = Books(self.db, self.clock)
+        self.notes = CreditNotes(self.books)
         self.replays = Replays(self, KEY_LIVES)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
     def creates(self, request: Request) -> bool:
-        return request.method in {"POST", "PUT"} and request.path.startswith((API + "Invoices", API + "Contacts"))
+        return request.method in {"POST", "PUT"} and request.path.startswith(WRITTEN)
 
     def tenant(self, request: Request) -> str:
         return request.headers.get("xero-tenant-id", "identity")
@@ -107,6 +117,13 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
             "SELECT i.doc, c.name, c.email FROM xero_invoices i"
             " JOIN xero_contacts c ON c.id = json_extract(i.doc, '$.Contact.ContactID')"
             " WHERE i.type = 'ACCREC' AND i.status <> 'DELETED' ORDER BY i.rowid"
+        )
+        return [bodies.entry(json.loads(doc), email or name) for doc, name, email in rows]
+
+    def credits(self) -> list[Entry]:
+        rows = self.db.execute(
+            "SELECT n.doc, c.name, c.email FROM xero_creditnotes n"
+            " JOIN xero_contacts c ON c.id = json_extract(n.doc, '$.Contact.ContactID') ORDER BY n.rowid"
         )
         return [bodies.entry(json.loads(doc), email or name) for doc, name, email in rows]
 
@@ -166,6 +183,8 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
             return self._list(collection, request.query) if reads else self._write(request, collection, spoil=spoil)
         if collection == "Invoices" and rest:
             return self._one_invoice(request, rest)
+        if collection == "CreditNotes" and rest:
+            return self._one_note(request, rest)
         found = self.books.contact(TENANT, rest[0]) if reads and rest else None
         if found is None:
             return bodies.problem(404, "Not Found", "The resource you're looking for cannot be found")
@@ -190,6 +209,18 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
                 return self._write(request, "Invoices", found["InvoiceID"])
             case "POST", ["Email"]:
                 return self._mail(found)
+        return bodies.problem(405, "Method Not Allowed", "The method is not allowed for this resource")
+
+    def _one_note(self, request: Request, rest: list[str]) -> Response:
+        found = self.notes.get(TENANT, rest[0])
+        if found is None:
+            return bodies.problem(404, "Not Found", "The resource you're looking for cannot be found")
+        match (request.method, rest[1:]):
+            case "GET", []:
+                return self._answer("CreditNotes", [found])
+            case "PUT", ["Allocations"]:
+                raws = request.json()["Allocations"]
+                return self._answer("Allocations", [self.notes.allocate(TENANT, rest[0], raw) for raw in raws])
         return bodies.problem(405, "Method Not Allowed", "The method is not allowed for this resource")
 
     def _mail(self, invoice: Mapping[str, Any]) -> Response:
@@ -227,7 +258,9 @@ tax = {{ "20" = "OUTPUT2", "5" = "RROUTPUT", "0" = "ZERORATEDOUTPUT" }}
         create_only = request.method == "PUT"
         try:
             with savepoint(self.db):
-                if collection == "Contacts":
+                if collection == "CreditNotes":
+                    saved = self.notes.save(TENANT, raw, places)
+                elif collection == "Contacts":
                     saved = self.books.save_contact(TENANT, raw, create_only)
                 else:
                     saved = self.books.save_invoice(TENANT, raw, create_only, places)

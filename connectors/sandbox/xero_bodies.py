@@ -38,15 +38,15 @@ def spoilt(collection: str, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entry(doc: Mapping[str, Any], customer: str) -> Entry:
-    """An invoice document as a stranger who counts sees it."""
+    """An invoice or a credit note as a stranger who counts sees it."""
     lines = (
         f"{line['Description']} × {Decimal(str(line['Quantity'])).normalize():f} @ {line['UnitAmount']:.4f}"
         for line in doc["LineItems"]
     )
     _label, separator, key = doc["Reference"].rpartition(" · ")
     return Entry(
-        id=doc["InvoiceID"],
-        reference=doc["InvoiceNumber"],
+        id=doc.get("InvoiceID") or doc["CreditNoteID"],
+        reference=doc.get("InvoiceNumber") or doc["CreditNoteNumber"],
         key=key if separator else "",
         customer=customer,
         lines=tuple(lines),

@@ -52,6 +52,10 @@ CREATE INDEX IF NOT EXISTS xero_contact_number ON xero_contacts (number);
 CREATE INDEX IF NOT EXISTS xero_contact_email ON xero_contacts (email);
 CREATE TABLE IF NOT EXISTS xero_invoices (id TEXT PRIMARY KEY, tenant TEXT, number TEXT, type TEXT, status TEXT,
     doc TEXT);
+CREATE TABLE IF NOT EXISTS xero_creditnotes (id TEXT PRIMARY KEY, tenant TEXT, number TEXT, type TEXT, status TEXT,
+    doc TEXT);
+CREATE UNIQUE INDEX IF NOT EXISTS xero_creditnote_numbers ON xero_creditnotes (tenant, number)
+    WHERE status <> 'DELETED';
 CREATE UNIQUE INDEX IF NOT EXISTS xero_invoice_numbers ON xero_invoices (tenant, number)
     WHERE type = 'ACCREC' AND status <> 'DELETED';
 """
@@ -203,20 +207,22 @@ class Books:
             raise Invalid(f"The invoice with InvoiceID '{raw['InvoiceID']}' could not be found")
         if old is not None and raw.get("Status", old["Status"]) not in NEXT.get(old["Status"], ()):
             raise Invalid("Invoice not of valid status for modification")
+        if old is not None and raw.get("Status") == "VOIDED" and old.get("AmountCredited"):
+            raise Invalid("Invoice not of valid status for modification: it has payments or credit notes allocated")
         if old is not None and (raw.get("Status") in {"VOIDED", "DELETED"} or not raw.keys() & CONTENT):
             changed = {field: raw[field] for field in ("Status", "SentToContact") if field in raw}
             doc = {**old, **changed}
             if doc["Status"] in {"VOIDED", "DELETED"}:
                 doc["AmountDue"] = 0.0
         else:
-            doc = self._composed(tenant, {**(old or {}), **raw}, places)
+            doc = self.composed(tenant, {**(old or {}), **raw}, places)
         doc |= {"UpdatedDateUTC": ms_date(self.now()), "HasErrors": False, "ValidationErrors": []}
         if doc["Status"] == "AUTHORISED" and not doc.get("DueDate"):
             raise Invalid("DueDate must be specified for an authorised invoice")
-        self._store(tenant, doc, old is None)
+        self.store(tenant, doc, old is None)
         return doc
 
-    def _store(self, tenant: str, doc: dict[str, Any], new: bool) -> None:
+    def store(self, tenant: str, doc: dict[str, Any], new: bool) -> None:
         row = (tenant, doc["InvoiceNumber"], doc["Type"], doc["Status"], json.dumps(doc), doc["InvoiceID"])
         insert = "INSERT INTO xero_invoices (tenant, number, type, status, doc, id) VALUES (?,?,?,?,?,?)"
         update = "UPDATE xero_invoices SET tenant=?, number=?, type=?, status=?, doc=? WHERE id=?"
@@ -225,7 +231,7 @@ class Books:
         except sqlite3.IntegrityError:
             raise Invalid("Invoice # must be unique.") from None
 
-    def _composed(self, tenant: str, raw: Mapping[str, Any], places: int) -> dict[str, Any]:
+    def composed(self, tenant: str, raw: Mapping[str, Any], places: int) -> dict[str, Any]:
         """A whole invoice from what was sent, with the amounts as Xero computes them."""
         status, kinds = raw.get("Status") or "DRAFT", raw.get("LineAmountTypes") or "Exclusive"
         wrong = []

@@ -1,7 +1,8 @@
 """Xero's `where` and `order` parameters as SQL over JSON documents.
 
 Grammar from developer.xero.com, "Requests and responses": `==`, `!=`, `<`, `>`, `AND`/`&&`, `OR`/`||`, parentheses,
-strings in double quotes, numbers, `null`, `true`, `false`, `Guid("…")`, and `.Contains`, `.StartsWith`, `.EndsWith`.
+strings in double quotes, numbers, `null`, `true`, `false`, `Guid("…")`, `DateTime(2026, 11, 22)`, and
+`.Contains`, `.StartsWith`, `.EndsWith`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from connectors.sandbox.base import Refusal, Response
 
 _TOKEN = re.compile(
     r'\s*(?:(?P<text>"[^"]*")|(?P<number>-?\d+(?:\.\d+)?)|(?P<op>==|!=|<=|>=|<|>|=)|(?P<and>&&|AND\b)'
-    r"|(?P<or>\|\||OR\b)|(?P<name>[A-Za-z][\w.]*)|(?P<open>\()|(?P<close>\)))",
+    r"|(?P<or>\|\||OR\b)|(?P<name>[A-Za-z][\w.]*)|(?P<open>\()|(?P<close>\))|(?P<comma>,))",
     re.IGNORECASE,
 )
 _METHODS = {"Contains": "%{}%", "StartsWith": "{}%", "EndsWith": "%{}"}
@@ -99,7 +100,16 @@ class _Parser:
             inner = self.take("text")[1:-1]
             self.take("close")
             return inner
+        if kind == "name" and text.lower() == "datetime":
+            self.take("open")
+            year, month, day = int(self.take("number")), self._next(), self._next()
+            self.take("close")
+            return f"{year:04}-{month:02}-{day:02}T00:00:00"
         raise BadQuery(f"Expression expected near '{text}'")
+
+    def _next(self) -> int:
+        self.take("comma")
+        return int(self.take("number"))
 
     def column(self, field: str) -> str:
         return self.columns.get(field) or f"json_extract({self.document}, '$.{field}')"

@@ -213,6 +213,9 @@ class Books:
     def ledger(self) -> list[Entry]:
         return self.sandbox.run(self.emulator.ledger)
 
+    def credits(self) -> list[Entry]:
+        return self.sandbox.run(self.emulator.credits)
+
     def customers(self) -> list[tuple[str, str]]:
         return self.sandbox.run(self.emulator.customers)
 

@@ -28,7 +28,7 @@ from tests.contract.running import Subject, incomplete
 from tests.kit.dripping import Behaviour, HostileServer, response
 from tests.kit.processes import ROOT
 
-ABILITIES = {"draft", "issue", "mail", "pdf", "link", "void", "credit", "payments", "webhooks"}
+ABILITIES = {"draft", "issue", "mail", "pdf", "link", "void", "credit", "list", "payments", "webhooks"}
 ORDER = orders.ORDERS["two lines, discount, shipping"]
 
 
@@ -89,6 +89,8 @@ def test_facts_are_complete_and_sane(subject: Subject) -> None:
     assert facts.deadline > 0
     assert facts.can <= ABILITIES
     assert "issue" in facts.can
+    assert ("credit" in facts.can) == (kind.Credits is not None)
+    assert ("list" in facts.can) == (kind.since is not Platform.since)
     assert facts.bulk == kind.Invoices.bulk, "bulk of the facts and of Invoices must agree"
     assert facts == offline(subject).facts, "what speaks for an account has the account's facts"
     assert kind.Customers.look_first, "the merchant may have the customer already"

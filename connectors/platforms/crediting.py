@@ -1,0 +1,50 @@
+"""Giving back what was invoiced: by a credit note that names the invoice, or by voiding it while nothing is paid."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from connectors.errors import ConnectorError, Rejected
+from connectors.model import RemoteInvoice, Status
+from connectors.platforms.documents import Attempt, Documents, Hit, Outcome, Plan, PlannedInvoice
+
+
+def invoice_of(note: PlannedInvoice) -> RemoteInvoice:
+    """The invoice that this credit note belongs to. Raises `Rejected` for what is no credit note."""
+    if note.credited is None:
+        raise Rejected(f"order {note.draft.order_ref}: a credit note without its invoice cannot be made")
+    return note.credited
+
+
+def set_off(note: PlannedInvoice) -> Decimal:
+    """How much of the credit note is taken off what is still due of its invoice; the rest stays the customer's credit,
+    to be refunded or used. In the draft's currency; 0 where the invoice is paid."""
+    due = invoice_of(note).due
+    return note.draft.total if due is None else max(Decimal(0), min(due, note.draft.total))
+
+
+class Voids(Documents[PlannedInvoice, RemoteInvoice]):
+    """Invoices that are given back as a whole by voiding them. Voiding twice is voiding once: killed at any point, the
+    invoice itself says whether it was done."""
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        """No bytes of its own: `Platform.undo` says how, from what the invoice is then."""
+        return ()
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        found = self.platform.read(invoice_of(draft).id)
+        return Hit(found) if found.status is Status.VOID else None
+
+    def create(self, attempt: Attempt[PlannedInvoice]) -> Outcome[RemoteInvoice]:
+        invoice = invoice_of(attempt.draft)
+        try:
+            attempt.begin("void")
+            document = self.platform.void(invoice.id, attempt.key("void"))
+        except ConnectorError as error:
+            return Outcome(error=error, sample=error.sample)
+        attempt.done("void", document.id)
+        return Outcome(document, voided=True)
+
+    def differs(self, draft: PlannedInvoice, document: RemoteInvoice) -> str | None:
+        """It is the invoice, and the order's total is no concern of it any more."""
+        return None
