@@ -2,7 +2,8 @@
 
 Sources: developer.waveapps.com (API Reference; Errors; OAuth guide; Create and send invoice), whose copies the Rust
 crate wave-api 0.1.0 carries; the documents of oliverames/wave-mcp-server, which its tests validate against Wave's own
-schema; flipthetrain/WaveAccounting.Net (inputs with Wave's descriptions).
+schema (its list of invoices has the filter `invoiceDateStart`, and no document of it knows a credit note);
+flipthetrain/WaveAccounting.Net (inputs with Wave's descriptions, the orders of a list).
 
 The traps: there is no idempotency key; errors come in three layers, two of them with a 200 (`errors`, and
 `didSucceed: false` with `inputErrors`); a number that is left out is given by Wave and lost to us; every line needs a
@@ -11,8 +12,8 @@ product, and takes the product's own taxes where none are named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -108,7 +109,11 @@ class Wave(Platform):
     A customer is one of yours with the same e-mail address, or a new one. Wave knows no lines of free text: they are
     booked under one product of yours (and one for shipping), the text is the order's. An order's discount is taken off
     its lines, since Wave does not say how its own discounts change the tax; where Wave's rounding of tax would differ
-    from the order by a cent, a line "Rounding" makes up for it. Wave cannot void: delete an invoice by hand.
+    from the order by a cent, a line "Rounding" makes up for it.
+
+    Wave's API has neither credit notes nor a way to void (its mutations on invoices are create, clone, patch, approve,
+    send, mark as sent, delete, and those of payments). What was refunded is for a person to book on Wave: delete the
+    invoice there while nothing is paid on it, which Wave refuses afterwards; else refund the payment.
 
     - **Proved with:** the emulator, which checks every document field by field and every input; documents and inputs
       were compared with those that oliverames/wave-mcp-server validates against Wave's schema.
@@ -140,7 +145,7 @@ class Wave(Platform):
         concurrent=2,
         quiet=timedelta(minutes=15),
         pause=timedelta(seconds=30),
-        can=frozenset({"draft", "issue", "mail", "pdf", "link"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "list"}),
     )
     Settings = words.WaveSettings
     Credentials = words.WaveCredentials
@@ -183,12 +188,14 @@ class Wave(Platform):
         variables = {"b": self.settings.business_id, **variables} if "$b" in document else variables
         return self.ask(PATH, headers=JSON, body=dump_json({"query": document, "variables": variables}))
 
-    def nodes(self, document: str, name: str, variables: Mapping[str, Any]) -> list[Any]:
-        """Every node of a list, page by page. Raises the errors of a read."""
+    def nodes(
+        self, document: str, name: str, variables: Mapping[str, Any], read_as: Callable[[Any], Any] = dict
+    ) -> list[Any]:
+        """Every node of a list, page by page, as `read_as` reads one. Raises the errors of a read."""
 
         def read(data: Any) -> tuple[list[Any], int]:
             listed = data.get("business", data)[name]
-            return [{**edge["node"]} for edge in listed["edges"]], int(listed["pageInfo"]["totalPages"])
+            return [read_as(edge["node"]) for edge in listed["edges"]], int(listed["pageInfo"]["totalPages"])
 
         def page(number: int, _: Any) -> tuple[list[Any], bool]:
             some, pages = self.told(self.question(document, page=number, **variables), read)
@@ -228,6 +235,10 @@ class Wave(Platform):
             raise Rejected(f"{TITLE} has no invoice {remote_id}: was it deleted?")
         self.told(answer, lambda _: words.document(raw))
         return raw
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """By Wave's own filter of the invoice's date; a deleted invoice is gone."""
+        return self.nodes(words.LIST_INVOICES, "invoices", {"from": day.isoformat()}, words.document)
 
     def send(self, remote_id: str, key: str) -> None:
         """To the customer's address on Wave, which is asked for first."""

@@ -63,6 +63,11 @@ FIND_INVOICES = (
     " invoices(page: $page, pageSize: 100, sort: [CREATED_AT_DESC], invoiceNumber: $n)"
     f" {{ {_PAGES} edges {{ node {{ {_INVOICE} }} }} }} }} }}"
 )
+LIST_INVOICES = (
+    "query ListInvoices($b: ID!, $page: Int!, $from: Date!) { business(id: $b) { id"
+    " invoices(page: $page, pageSize: 100, sort: [CREATED_AT_ASC], invoiceDateStart: $from)"
+    f" {{ {_PAGES} edges {{ node {{ {_INVOICE} }} }} }} }} }}"
+)
 GET_INVOICE = f"query GetInvoice($b: ID!, $id: ID!) {{ business(id: $b) {{ id invoice(id: $id) {{ {_INVOICE} }} }} }}"
 GET_BUSINESS = "query Business($b: ID!) { business(id: $b) { id name isClassicInvoicing } }"
 BUSINESSES = (

@@ -131,6 +131,8 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
             for name, kind in operation.variables.items():
                 if kind.rstrip("!") in books.INPUTS:
                     books.checked(kind.rstrip("!"), given[name])
+                if kind.rstrip("!") == "Date":
+                    books.dated(given.get(name))
         except graphql.Invalid as error:
             return _failed(str(error), "GRAPHQL_VALIDATION_FAILED")
         except BadInput as error:
@@ -185,6 +187,8 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
         for field in ("email", "invoiceNumber", "customerId", "status", "isSold", "isArchived"):
             if arguments.get(field) is not None:
                 found = [doc for doc in found if doc.get(field) == arguments[field]]
+        first, last = arguments.get("invoiceDateStart") or "", arguments.get("invoiceDateEnd") or "9999-12-31"
+        found = [doc for doc in found if first <= doc.get("invoiceDate", "") <= last]
         if "CREATED_AT_DESC" in (arguments.get("sort") or ()):
             found.reverse()
         return _page(found, arguments)
@@ -230,7 +234,8 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
                 raise Refused(f"items.{number}.productId", "Product not found.", "NOT_FOUND")
             item.setdefault("taxes", [{"salesTaxId": TAXES["20"]}])  # the product's own
         seq = len(self.shelf.all("invoice")) + len(self.shelf.all("deleted")) + 1
-        given = {"currency": "GBP", "invoiceNumber": str(seq), "status": "DRAFT", "memo": "", **given}
+        usual = {"currency": "GBP", "invoiceNumber": str(seq), "status": "DRAFT", "memo": ""}
+        given = {**usual, "invoiceDate": self._now()[:10], **given}
         taxes = {doc["id"]: doc for doc in self.shelf.all("salesTax")}
         ident = opaque("Business:3ad4b1c2", f"Invoice:{seq}")
         made = {**given, **books.sums(given, taxes), "id": ident, "seq": seq, "createdAt": self._now()}
@@ -260,7 +265,7 @@ tax = {{ "20" = "{TAXES["20"]}", "5" = "{TAXES["5"]}", "0" = "{TAXES["0"]}" }}
 
     def _deleted(self, given: Doc) -> Doc:
         doc = self._found("invoice", given["invoiceId"])
-        if doc["status"] == "PAID":
+        if doc["amountPaid"]["raw"]:
             raise Refused("invoiceId", "An invoice with payments cannot be deleted.")
         self.shelf.drop("invoice", doc["id"])
         self.shelf.put("deleted", doc["id"], doc)

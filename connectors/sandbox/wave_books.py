@@ -18,7 +18,7 @@ BusinessEdge: node:Business
 OffsetPageInfo: currentPage totalPages totalCount
 Business: id name isClassicInvoicing emailSendEnabled currency:Currency customer(id):Customer invoice(id):Invoice
 Business: customers(page pageSize sort email modifiedAtAfter modifiedAtBefore):CustomerConnection
-Business: invoices(page pageSize sort invoiceNumber customerId status modifiedAtAfter):InvoiceConnection
+Business: invoices(page pageSize sort invoiceNumber customerId status invoiceDateStart invoiceDateEnd):InvoiceConnection
 Business: products(page pageSize sort isSold isArchived):ProductConnection
 Business: salesTaxes(page pageSize isArchived):SalesTaxConnection
 CustomerConnection: pageInfo:OffsetPageInfo edges:CustomerEdge
@@ -110,6 +110,12 @@ def checked(kind: str, given: Any) -> Doc:
             for one in value if isinstance(value, list) else [value]:
                 checked(name, one)
     return given
+
+
+def dated(value: Any) -> None:
+    """A variable of the type `Date`. Raises `BadInput` for what is none."""
+    if value is not None and not CHOICES["invoiceDate"].fullmatch(str(value)):
+        raise BadInput(f'Value "{value}" is not of the type "Date".')
 
 
 def money(amount: Decimal, currency: str) -> Doc:

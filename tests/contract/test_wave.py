@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from connectors.sandbox import wave as sandbox
 from connectors.sandbox.base import Request
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.graphql import Invalid, parsed
-from connectors.sandbox.wave_books import SCHEMA
+from connectors.sandbox.wave_books import SCHEMA, money
 from tests.contract import orders
 from tests.contract.attempts import found, look
 from tests.contract.running import Books, RunningSandbox, subjects
@@ -47,7 +48,7 @@ def documents() -> list[str]:
 
 
 def test_every_document_of_ours_fits_the_schema() -> None:
-    assert len(documents()) == 11
+    assert len(documents()) == 12
     for document in documents():
         SCHEMA.check(parsed(document))
 
@@ -122,6 +123,43 @@ def test_an_invoice_that_somebody_deleted_is_not_there(books: Books) -> None:
     given = {"invoiceId": document.id}
     books.sandbox.run(partial(mutate, books.emulator, "invoiceDelete", "InvoiceDeleteInput", given))
     assert look(books.platform.invoices, attempt(books.platform, orders.simple("SO-1")).draft) is None
+
+
+@pytest.mark.parametrize("paid", ["50.00", "108.00"])
+def test_what_is_paid_cannot_be_taken_back_by_anybody(books: Books, paid: str) -> None:
+    """Wave has no void, and deletes nothing that has payments."""
+    document = issued(books.platform, orders.simple("SO-1"))
+
+    def pay() -> None:
+        doc = books.emulator.shelf.get("invoice", document.id)
+        left = document.total - Decimal(paid)
+        sums = {"amountPaid": money(Decimal(paid), "GBP"), "amountDue": money(left, "GBP")}
+        books.emulator.shelf.put("invoice", document.id, {**doc, **sums, "status": "PARTIAL" if left else "PAID"})
+
+    books.sandbox.run(pay)
+    with pytest.raises(Rejected, match="Wave cannot void invoices through its API"):
+        books.platform.void(document.id, "v")
+    with pytest.raises(AssertionError, match="with payments cannot be deleted"):
+        books.sandbox.run(
+            partial(mutate, books.emulator, "invoiceDelete", "InvoiceDeleteInput", {"invoiceId": document.id})
+        )
+    assert books.platform.read(document.id).due == document.total - Decimal(paid)
+
+
+def test_a_list_holds_drafts_and_what_is_dated_later_but_nothing_deleted(books: Books) -> None:
+    drafting = books.connected(settings=SETTINGS.model_copy(update={"issue": False}))
+    drafts = [
+        orders.simple(name).model_copy(update={"issued_on": day, "due_on": day})
+        for name, day in (("SO-1", date(2026, 1, 31)), ("SO-2", date(2026, 2, 1)), ("SO-3", date(2026, 2, 2)))
+    ]
+    made = [issued(drafting, draft).id for draft in drafts]
+    listed = books.platform.since(date(2026, 2, 1))
+    assert [(one.id, one.status) for one in listed] == [(ident, Status.DRAFT) for ident in made[1:]]
+    given = {"invoiceId": made[2]}
+    books.sandbox.run(partial(mutate, books.emulator, "invoiceDelete", "InvoiceDeleteInput", given))
+    assert [one.id for one in books.platform.since(date(2026, 2, 1))] == made[1:2]
+    refused = ask(books, words.LIST_INVOICES, **{"b": sandbox.BUSINESS, "page": 1, "from": "yesterday"})
+    assert refused["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 def test_a_draft_that_was_left_is_approved_later(books: Books) -> None:
