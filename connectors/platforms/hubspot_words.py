@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
@@ -44,6 +45,8 @@ PROPERTIES = {
     "contacts": (CUSTOMER, "email", "firstname", "lastname"),
     "line_items": (LINE,),
 }
+LISTED = (*PROPERTIES["invoices"], "hs_invoice_date", "hs_purchase_order_number")
+"""Of an invoice in a list: when it is dated, and which order it may be of where it is not ours."""
 ADDRESS = ("", "", "city", "state", "zip", "country")
 STATUSES = {"draft": Status.DRAFT, "open": Status.ISSUED, "paid": Status.PAID, "voided": Status.VOID}
 INVOICE_TO_CONTACT, LINE_TO_INVOICE = 177, 410
@@ -183,13 +186,13 @@ def rate(raw: Mapping[str, Any]) -> str:
 
 
 def invoice(raw: Mapping[str, Any]) -> RemoteInvoice:
-    """An invoice that was read with `PROPERTIES`; a draft without lines has no amounts yet."""
+    """An invoice that was read with `PROPERTIES` or `LISTED`; a draft without lines has no amounts yet."""
     fields = raw["properties"]
     contacts = ((raw.get("associations") or {}).get("contacts") or {}).get("results") or [{}]
     return RemoteInvoice(
         id=raw["id"],
         number=fields.get("hs_number"),
-        reference=fields.get(REFERENCE),
+        reference=fields.get(REFERENCE) or fields.get("hs_purchase_order_number"),
         key=fields.get(KEY),
         status=STATUSES[fields["hs_invoice_status"]],
         currency=fields["hs_currency"],
@@ -198,6 +201,18 @@ def invoice(raw: Mapping[str, Any]) -> RemoteInvoice:
         customer_id=contacts[0].get("id"),
         url=fields.get("hs_invoice_link"),
     )
+
+
+def dated_since(raw: Mapping[str, Any], day: date) -> RemoteInvoice | None:
+    """An invoice that was read with `LISTED`, if it is dated that day or later.
+
+    Dates are moments in UTC, and a merchant's day may have begun on the day before: that one counts too. A record
+    without a status only mirrors another program's invoice, and is none.
+    """
+    fields = raw["properties"]
+    dated = fields.get("hs_invoice_date") or raw["createdAt"]
+    wanted = fields.get("hs_invoice_status") and dated >= (day - timedelta(days=1)).isoformat()
+    return invoice(raw) if wanted else None
 
 
 def pdf_link(raw: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ CLIENT_ID, CLIENT_SECRET = "hubspot-client", "hubspot-client-secret"
 TAX_RATES = {"901": ("VAT 20", 20), "902": ("VAT 5", 5), "903": ("Zero rated", 0)}
 SECONDS, DAY = (100, 10.0), (250_000, 86_400.0)
 """Calls and window of an app on Free and Starter, and of an account (usage guidelines)."""
-MOST_INPUTS = 100
+MOST_INPUTS = MOST_LISTED = 100
 UNREADABLE = partial(Refused, "Invalid input JSON")
 OBJECTS = r"/crm/(?:objects/(?:v3|2026-03|2026-09)|v3/objects)/(contacts|invoices|line_items)(/.*)?"
 PROPERTIES = r"/crm/(?:v3/properties|properties/(?:2026-03|2026-09))/(contacts|invoices|line_items)(?:/(\w+))?"
@@ -129,6 +129,8 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
                 return self._batch(request, 200, lambda one: self.books.update(kind, one["id"], one, host))
             case "POST", ["batch", "read"]:
                 return self._batch_read(kind, request.object(UNREADABLE))
+            case "GET", [""]:
+                return Response.json(200, self._listed(request, kind))
             case "POST", [""]:
                 return Response.json(201, self.books.create(kind, request.object(UNREADABLE)))
             case "GET", [ident] if ident and ident != "batch":
@@ -141,6 +143,22 @@ tax = {{ "20" = "901", "5" = "902", "0" = "903" }}
                 self.books.delete(kind, ident)
                 return Response(204)
         raise Refused("resource not found", "OBJECT_NOT_FOUND", status=404)
+
+    def _listed(self, request: Request, kind: str) -> dict[str, Any]:
+        """A page of all, oldest first, ten where nobody says how many; `after` is the cursor that the page before
+        gave. Deleted objects are not kept here, so that there are no archived ones."""
+        query = request.query
+        if unknown := set(query) - {"limit", "after", "archived", "properties", "associations"}:
+            raise Refused(f"unknown query parameters: {', '.join(sorted(unknown))}")
+        limit, after = query.get("limit", "10"), query.get("after", "0")
+        if not (limit.isdecimal() and 1 <= int(limit) <= MOST_LISTED and after.isdecimal()):
+            raise Refused(f"limit must be a number from 1 to {MOST_LISTED}, and after a cursor of a page")
+        every = [] if query.get("archived") == "true" else self.shelf.all(kind)
+        wanted, linked = _named(request, "properties"), _named(request, "associations")
+        start, end = int(after), int(after) + int(limit)
+        results = [self.books.shown(kind, one["id"], None, wanted, linked) for one in every[start:end]]
+        more = {"paging": {"next": {"after": str(end), "link": f"?after={end}"}}} if end < len(every) else {}
+        return {"results": results, **more}
 
     def _batch(self, request: Request, good: int, act: Callable[[Any], Mapping[str, Any]]) -> Response:
         """Each input for itself; with an error and without trace ids none at all."""

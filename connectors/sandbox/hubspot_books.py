@@ -189,6 +189,8 @@ class Books:
             raise Refused(f"hs_currency {fields.get('hs_currency')!r} is missing or not set up in this account")
         if fields.setdefault("hs_invoice_status", "draft") != "draft":
             raise Refused("An invoice is created as a draft", code="INVALID_INVOICE_STATUS")
+        for name in ("hs_invoice_date", "hs_due_date"):  # "autoset if a date isn't provided" (invoices guide)
+            fields.setdefault(name, self.moment(self.clock()))
         fields["hs_number"] = f"INV-{1001 + self.shelf.count('invoices')}"
 
     def _check_line(self, fields: Mapping[str, str], links: Mapping[str, Any]) -> None:
@@ -236,8 +238,8 @@ class Books:
 
     def delete(self, kind: str, ident: str) -> None:
         raw = self.get(kind, ident)
-        if raw["properties"].get("hs_invoice_status") == "open":
-            raise Refused("The account does not allow open invoices to be deleted", code="INVOICE_NOT_DELETABLE")
+        if raw["properties"].get("hs_invoice_status", "draft") != "draft":
+            raise Refused("The account does not allow finalized invoices to be deleted", code="INVOICE_NOT_DELETABLE")
         self.shelf.drop(kind, ident)
         for name, value in raw["properties"].items():
             held = self.shelf.get(f"unique/{kind}", f"{name}={value}")

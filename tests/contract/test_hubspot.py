@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from connectors.sandbox import hubspot as sandbox
 from tests.contract import orders
 from tests.contract.attempts import Try, found
 from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.samples.hubspot import OBJECTS, call
 from tests.contract.walking import attempt, issued, packed
 from tests.kit.dripping import HostileServer, response
 
@@ -160,3 +162,43 @@ def test_after_the_day_s_quota_it_stays_away_longer(books: Books) -> None:
             server.close()
         pauses.append(timedelta(seconds=caught.value.retry_after or 0))
     assert pauses == [timedelta(seconds=10), timedelta(hours=1)]
+
+
+def test_what_is_paid_in_part_cannot_be_taken_back_by_anybody(books: Books) -> None:
+    """HubSpot's API has no void, and deletes no finalized invoice as the account stands."""
+    document = issued(books.platform, orders.simple("SO-1"))
+
+    def pay() -> None:
+        raw = books.emulator.shelf.get("invoices", document.id)
+        paid = {"hs_amount_paid": "50.00", "hs_balance_due": "58.00"}
+        books.emulator.shelf.put("invoices", document.id, {**raw, "properties": {**raw["properties"], **paid}})
+
+    books.sandbox.run(pay)
+    with pytest.raises(Rejected, match="HubSpot cannot void invoices through its API"):
+        books.platform.void(document.id, "v")
+    path, voided = f"{OBJECTS}/invoices/{document.id}", {"properties": {"hs_invoice_status": "voided"}}
+    for method, body, code in (("DELETE", None, "INVOICE_NOT_DELETABLE"), ("PATCH", voided, "INVOICE_NOT_EDITABLE")):
+        with pytest.raises(AssertionError, match=code):
+            books.sandbox.run(partial(call, books.emulator, method, path, body))
+    now = books.platform.read(document.id)
+    assert (now.status, now.due) == (Status.ISSUED, Decimal("58.00"))
+
+
+def test_a_list_is_read_to_its_end_and_shows_what_others_named_by_their_order_number(books: Books) -> None:
+    """A page may hold nothing of the time asked for; a mirror of another program's invoice is none."""
+    old = {"hs_currency": "GBP", "hs_invoice_date": "2025-05-01T00:00:00Z"}
+    theirs = {"hs_currency": "GBP", "hs_purchase_order_number": "SO-77", "hs_invoice_date": "2026-11-21T23:00:00Z"}
+
+    def make() -> None:
+        for group in ([old] * 100, [*[old] * 20, theirs, theirs]):
+            inputs = [{"properties": fields, "associations": []} for fields in group]
+            call(books.emulator, "POST", f"{OBJECTS}/invoices/batch/create", {"inputs": inputs})
+        raw = books.emulator.shelf.all("invoices")[-1]
+        mirrored = {name: value for name, value in raw["properties"].items() if name != "hs_invoice_status"}
+        books.emulator.shelf.put("invoices", raw["id"], {**raw, "properties": mirrored})
+
+    books.sandbox.run(make)
+    (listed,) = books.platform.since(date(2026, 11, 22))
+    assert (listed.reference, listed.key, listed.status) == ("SO-77", None, Status.DRAFT)
+    assert listed.number == "INV-1121"
+    assert len(books.platform.since(date(2025, 1, 1))) == 121
