@@ -12,8 +12,8 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Annotated, Any
+from datetime import date, timedelta
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
@@ -24,8 +24,10 @@ from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import invoiced_words as words
 from connectors.platforms.base import Platform, PlatformSettings
+from connectors.platforms.crediting import invoice_of, set_off
 from connectors.platforms.documents import (
     JSON,
+    PLACE,
     CustomerDraft,
     Documents,
     Hit,
@@ -33,6 +35,7 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    later,
     posted,
     reading,
 )
@@ -80,31 +83,78 @@ class Customers(Documents[CustomerDraft, RemoteCustomer]):
         return customer.id, customer
 
 
-class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
-    """The draft whole in one call; `draft: false` issues it."""
+class Drafted(Documents[PlannedInvoice, RemoteInvoice]):
+    """What invoices and credit notes share: the draft whole in one call; `draft: false` issues it."""
 
     platform: Invoiced
     calls = 2
+    path: ClassVar[str]
 
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        settings: InvoicedSettings = self.platform.settings
-        body, remark = words.invoice(draft.draft, draft.customer_id, autopay=settings.autopay)
-        create = posted("create", "/invoices", body, remark=remark)
-        if not settings.issue:
+    def steps(self, body: Mapping[str, Any], remark: str, change: Mapping[str, Any]) -> Plan:
+        """The draft of this body, and the change that issues it, where drafts are not left to a person."""
+        create = posted("create", self.path, body, remark=remark)
+        if not self.platform.settings.issue:
             return (create,)
-        change = {"draft": False, **({"sent": True} if settings.mark_sent else {})}
-        return create, posted("issue", "/invoices/{create}", change, method="PATCH", issues=True)
+        return create, posted("issue", f"{self.path}/{{create}}", change, method="PATCH", issues=True)
+
+    def listed(self, draft: PlannedInvoice) -> list[RemoteInvoice]:
+        """Those that carry the draft's reference."""
+        found = self.platform.pages(self.path, {f"metadata[{words.REFERENCE}]": draft.draft.reference})
+        return [words.read_invoice(raw) for raw in found]
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        found = self.platform.pages("/invoices", {f"metadata[{words.REFERENCE}]": draft.draft.reference})
         step = "issue" if self.platform.settings.issue else None
-        return choosing.unfinished(draft, map(words.read_invoice, found), "Invoiced", step)
+        return choosing.unfinished(draft, self.listed(draft), "Invoiced", step)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice]:
+    def read(self, remote_id: str) -> RemoteInvoice:
+        answer = self.platform.ask(f"{self.path}/{quote(remote_id, safe='')}")
+        return self.platform.told(answer, words.read_invoice)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         document = words.read_invoice(answer.json())
         if request.step == "create":
             _same(request, document.key, words.KEY, answer)
         return document.id, document
+
+
+class Invoices(Drafted):
+    """Invoices, which may be marked as sent by the call that issues them."""
+
+    path = "/invoices"
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        settings: InvoicedSettings = self.platform.settings
+        body, remark = words.invoice(draft.draft, draft.customer_id, autopay=settings.autopay)
+        return self.steps(body, remark, {"draft": False, **({"sent": True} if settings.mark_sent else {})})
+
+
+class CreditNotes(Drafted):
+    """Credit notes; once issued, set off against their invoice as far as that is due by a payment that brings no money
+    ("Payments encompass … application of credit note": its application names both)."""
+
+    path = "/credit_notes"
+    calls = 3
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        invoice, amount = invoice_of(draft), set_off(draft)
+        body, remark = words.credit_note(draft.draft, draft.customer_id, invoice.number)
+        steps = self.steps(body, remark, {"draft": False})
+        if not amount or not self.platform.settings.issue:  # a draft is set off by whoever issues it
+            return steps
+        fields = words.application(draft.draft, draft.customer_id, invoice.id, later("create"), amount)
+        apply = posted("apply", "/payments", fields)
+        bare = apply.body.replace(f'"{PLACE}create{PLACE}"', f"{PLACE}create{PLACE}")  # an id is a number there
+        return *steps, apply.model_copy(update={"body": bare})
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        return (str(answer.json()["id"]), None) if request.step == "apply" else super().made(request, answer)
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        hit = super().look(draft)
+        if hit is None or hit.document.key != draft.key or hit.document.status is not Status.ISSUED:
+            return hit
+        waits = hit.document.due == hit.document.total and self.plan(draft)[-1].step == "apply"
+        return Hit(hit.document, "apply" if waits else None)
 
 
 class Invoiced(Platform):
@@ -117,12 +167,16 @@ class Invoiced(Platform):
     found by `billhook_order` in their metadata, which you also see in the dashboard. If you let Invoiced send its
     "new invoice" mail by itself, set `mark_sent`, or have Billhook not tell the customer; or there are two mails.
 
+    A credit note is made and issued in the same way, names its invoice, and is then applied to it as far as that is
+    due: by a payment of 0, for Invoiced keeps such applications as payments. What is left stays open for the customer.
+
     - **Proved with:** the emulator, and Invoiced's own SDK (`invoiced`), which makes, lists, reads, mails, issues and
       voids invoices on it under idempotency keys. The fields sent and read were compared with the vendor's published
       reference, sample objects and Go types.
     - **Open:** the vendor publishes no rate limit: Billhook keeps to four calls a second, and stays away for a minute
       after "too many calls". How long an idempotency key lives, and what it answers to another request, is not
-      documented: it is sent, but after a lost answer Billhook always looks before it posts again. Whether lists lag
+      documented: it is sent, but after a lost answer Billhook always looks before it posts again. That the payment
+      which applies a credit note has an amount of 0 is not stated either. Whether lists lag
       behind writes is not documented (hence fifteen minutes before "not there" is believed), nor are the longest
       texts and the decimals of currencies other than two (the comparison stops what differs). Logging in by OAuth is
       not built. `billhook check` can only name the business by the address of its customer portal.
@@ -140,12 +194,13 @@ class Invoiced(Platform):
         quotas=(Quota(4, timedelta(seconds=1)),),
         concurrent=4,
         pause=timedelta(minutes=1),
-        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
     Settings = InvoicedSettings
     Credentials = InvoicedCredentials
     Customers = Customers
     Invoices = Invoices
+    Credits = CreditNotes
     refusals = (
         # No permission: the key's, for another document it would be the same.
         Refusal(Unauthorized, 403),
@@ -190,7 +245,14 @@ class Invoiced(Platform):
         return urlsplit(rows[0]).netloc if rows else "a business that cannot be named before it has a customer"
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        return self.told(self.ask(_path(remote_id)), words.read_invoice)
+        return self.invoices.read(remote_id)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """`start_date` restricts a list to invoices "on or after the given timestamp". In which time zone the business
+        dates them is not told: asked from where the day begins first on earth, so some of the day before may be there,
+        too."""
+        begins = words.noon(day) - 26 * 3600
+        return [words.read_invoice(raw) for raw in self.pages("/invoices", {"start_date": str(begins)})]
 
     def send(self, remote_id: str, key: str) -> None:
         """Queued only: Invoiced mails a moment later, to the customer's address and its primary contacts."""

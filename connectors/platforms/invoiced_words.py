@@ -48,37 +48,73 @@ def customer(draft: CustomerDraft) -> dict[str, Any]:
 def invoice(draft: InvoiceDraft, customer_id: str, *, autopay: bool) -> tuple[dict[str, Any], str]:
     """The body that makes the draft, and what is to be said of how it was rendered. Raises `Rejected` for what does
     not fit."""
-    found = rows(draft)
-    items, discounts = (
-        [row for row in found if row.kind != "discount"],
-        [row for row in found if row.kind == "discount"],
-    )
     days = (draft.due_on - draft.issued_on).days
     fields = {
-        "customer": int(customer_id) if customer_id.isdecimal() else customer_id,
-        "name": f"Order {draft.order_ref}",
+        **_document(draft, customer_id, f"Order {draft.order_ref}"),
+        "autopay": autopay,
+        "due_date": noon(draft.due_on),
+        "payment_terms": f"NET {days}" if days > 0 else None,
+        "ship_to": _ship_to(draft),
+    }
+    return texts.without_empty(fields), _stated(draft)
+
+
+def credit_note(draft: InvoiceDraft, customer_id: str, number: str | None) -> tuple[dict[str, Any], str]:
+    """The body that makes the draft of a credit note of the invoice of this number, and what is to be said of how it
+    was rendered: "negative invoices, however, all of the amounts should be positive". Raises `Rejected` for what does
+    not fit."""
+    of = f", invoice {number}" if number else ""
+    return texts.without_empty(_document(draft, customer_id, f"Credit note of order {draft.order_ref}{of}")), _stated(
+        draft
+    )
+
+
+def _document(draft: InvoiceDraft, customer_id: str, name: str) -> dict[str, Any]:
+    """What invoices and credit notes are both made of."""
+    found = rows(draft)
+    return {
+        "customer": whole(customer_id),
+        "name": name,
         "currency": draft.currency.lower(),
         "draft": True,
-        "autopay": autopay,
-        "date": _noon(draft.issued_on),
-        "due_date": _noon(draft.due_on),
-        "payment_terms": f"NET {days}" if days > 0 else None,
-        "items": [_item(row, draft.currency) for row in items],
-        "discounts": [{"amount": -row.net} for row in discounts],
+        "date": noon(draft.issued_on),
+        "items": [_item(row, draft.currency) for row in found if row.kind != "discount"],
+        "discounts": [{"amount": -row.net} for row in found if row.kind == "discount"],
         "taxes": _taxes(found, draft),
         "calculate_taxes": False,
-        "ship_to": _ship_to(draft),
-        "notes": "\n".join([f"Order {draft.order_ref}", *_named(found)]),
+        "notes": "\n".join([name, *_named(found)]),
         "metadata": {
             REFERENCE: texts.fits("the reference", draft.reference, METADATA_LIMIT, "Invoiced's metadata"),
             KEY: texts.fits("the business key", draft.key, METADATA_LIMIT, "Invoiced's metadata"),
         },
     }
-    remark = "prices are stated without their tax, which Invoiced adds on top" if draft.tax_included else ""
-    return texts.without_empty(fields), remark
 
 
-def _noon(day: date) -> int:
+def application(
+    draft: InvoiceDraft, customer_id: str, invoice_id: str, note_id: str, amount: Decimal
+) -> dict[str, Any]:
+    """The body of a payment that brings no money and takes this much of a credit note off an invoice."""
+    applied = {"type": "credit_note", "credit_note": note_id, "document_type": "invoice"}
+    return {
+        "customer": whole(customer_id),
+        "currency": draft.currency.lower(),
+        "date": noon(draft.issued_on),
+        "amount": 0,
+        "reference": draft.reference,
+        "applied_to": [{**applied, "invoice": whole(invoice_id), "amount": amount}],
+    }
+
+
+def whole(ident: str) -> int | str:
+    """An id as the API's own bodies have it."""
+    return int(ident) if ident.isdecimal() else ident
+
+
+def _stated(draft: InvoiceDraft) -> str:
+    return "prices are stated without their tax, which Invoiced adds on top" if draft.tax_included else ""
+
+
+def noon(day: date) -> int:
     """Noon in UTC: the same day in the time zone of almost every business."""
     return int(datetime.combine(day, time(12), UTC).timestamp())
 
@@ -131,7 +167,7 @@ def read_customer(raw: Mapping[str, Any]) -> RemoteCustomer:
 
 
 def read_invoice(raw: Mapping[str, Any]) -> RemoteInvoice:
-    """An invoice as Invoiced shows it; `tax` is that of the lines and of the whole."""
+    """An invoice or credit note as Invoiced shows it; `tax` is that of the lines and of the whole."""
     marks = raw.get("metadata") or {}
     taxed = [raw, *raw["items"]]
     return RemoteInvoice(

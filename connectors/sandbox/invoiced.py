@@ -1,4 +1,5 @@
-"""Invoiced, emulated: customers and invoices with metadata, drafts, tax rules, mails, voiding, idempotency keys.
+"""Invoiced, emulated: customers, invoices and credit notes with metadata, drafts, tax rules, payments that apply them,
+mails, voiding, idempotency keys.
 
 Written from github.com/Invoiced/api (the vendor's reference and its sample objects). The business has a tax rule of its
 own, 20 % in Great Britain, which falls on every invoice that does not say `calculate_taxes: false`. The vendor
@@ -8,8 +9,9 @@ What an unknown field is answered with is not documented either; here it is refu
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +26,14 @@ from connectors.sandbox.sums import exact, half_up, places
 API_KEY = "sandbox-invoiced-key-4711"
 PORTAL = "https://analyticalengines.invoiced.com"
 KEY_LIVES = 60.0
-FILTERS = {"customers": {"number", "email", "name"}, "invoices": {"number", "customer", "status", "currency"}}
+FILTERS = {
+    "customers": {"number", "email", "name"},
+    "invoices": {"number", "customer", "status", "currency"},
+    "credit_notes": {"number", "customer", "status", "currency"},
+}
+
+TIMES: dict[str, Callable[[int, int], bool]] = {"start_date": operator.ge, "end_date": operator.le}
+"""Restrict a list to documents on or after, on or before a timestamp."""
 
 
 class Invoiced(Emulator):
@@ -63,30 +72,35 @@ class Invoiced(Emulator):
     def _routed(self, request: Request) -> Response:
         body = _body(request)
         match request.method, request.path.strip("/").split("/"):
-            case "GET", [("customers" | "invoices") as what]:
+            case "GET", [("customers" | "invoices" | "credit_notes") as what]:
                 return self._list(what, request)
-            case "POST", ["customers"]:
-                return Response.json(201, self.books.add_customer(body))
-            case "POST", ["invoices"]:
-                return Response.json(201, self.books.add_invoice(body))
-            case "GET", ["customers", ident]:
-                return Response.json(200, self.books.get("customers", ident))
-            case "GET", ["invoices", ident]:
-                found = self.books.get("invoices", ident)
+            case "POST", [("customers" | "invoices" | "credit_notes" | "payments") as what]:
+                return Response.json(201, self._adding()[what](body))
+            case "GET", [("customers" | "invoices" | "credit_notes" | "payments") as what, ident]:
+                found = self.books.get(what, ident)
                 if request.headers.get("accept") == "application/pdf":
                     return Response.pdf(found["number"])
                 return Response.json(200, found)
-            case "PATCH", ["invoices", ident]:
-                return Response.json(200, self.books.change(ident, body))
-            case "POST", ["invoices", ident, "void"]:
-                return Response.json(200, self.books.void(ident))
+            case "PATCH", [("invoices" | "credit_notes") as what, ident]:
+                return Response.json(200, self.books.change(what, ident, body))
+            case "POST", [("invoices" | "credit_notes") as what, ident, "void"]:
+                return Response.json(200, self.books.void(what, ident))
             case "POST", ["invoices", ident, "emails"]:
                 return Response.json(201, self.books.mail(ident, body))
-            case "DELETE", ["invoices", ident]:
-                self.books.get("invoices", ident)
-                self.shelf.drop("invoices", ident)
+            case "DELETE", [("invoices" | "credit_notes") as what, ident]:
+                self.books.get(what, ident)
+                self.shelf.drop(what, ident)
                 return Response(204)
         raise Refused("The requested resource could not be found.", status=404)
+
+    def _adding(self) -> dict[str, Callable[[Mapping[str, Any]], Doc]]:
+        books = self.books
+        return {
+            "customers": books.add_customer,
+            "invoices": books.add_invoice,
+            "credit_notes": books.add_credit_note,
+            "payments": books.add_payment,
+        }
 
     def _list(self, what: str, request: Request) -> Response:
         query = request.query
@@ -114,6 +128,9 @@ class Invoiced(Emulator):
 
     def ledger(self) -> list[Entry]:
         return [self._entry(invoice) for invoice in self.shelf.all("invoices")]
+
+    def credits(self) -> list[Entry]:
+        return [self._entry(note) for note in self.shelf.all("credit_notes")]
 
     def _entry(self, invoice: Doc) -> Entry:
         customer = self.books.get("customers", str(invoice["customer"]))
@@ -145,8 +162,14 @@ def _body(request: Request) -> Any:
 
 
 def _fits(row: Mapping[str, Any], what: str, query: Mapping[str, str]) -> bool:
-    """Whether `filter[field]` and `metadata[name]` match, exactly."""
+    """Whether `filter[field]` and `metadata[name]` match, exactly, and the date is in time."""
     for name, value in query.items():
+        if name in TIMES and what != "customers":
+            if not value.isdecimal():
+                raise Refused(f"{name} is not a timestamp", name)
+            if not TIMES[name](row["date"], int(value)):
+                return False
+            continue
         found = re.fullmatch(r"(filter|metadata)\[([\w-]+)\]", name)
         if found is None or (found[1] == "filter" and found[2] not in FILTERS[what]):
             raise Refused(f"Invalid query parameter: {name}", name)

@@ -23,7 +23,13 @@ INVOICE = {
     *("customer", "name", "number", "currency", "autopay", "payment_terms", "purchase_order", "date", "due_date"),
     *("draft", "closed", "items", "notes", "discounts", "taxes", "ship_to", "metadata", "calculate_taxes"),
 }
-CHANGE = (INVOICE - {"customer"}) | {"sent"}
+CREDIT_NOTE = INVOICE - {"autopay", "payment_terms", "due_date", "ship_to"}
+PAYMENT = {
+    *("customer", "date", "method", "currency", "amount", "reference", "ach_sender_id", "source", "notes"),
+    "applied_to",
+}
+APPLICATION = {"amount", "type", "invoice", "credit_note", "document_type"}
+"""Of an invoice, or of a credit note to an invoice; estimates and credit balances are nobody's concern here."""
 ITEM = {
     *("type", "name", "description", "quantity", "unit_cost", "discountable", "discounts", "taxable", "taxes"),
     "metadata",
@@ -72,28 +78,46 @@ class Books:
 
     def add_invoice(self, given: Mapping[str, Any]) -> Doc:
         _only(given, INVOICE)
-        customer = self.shelf.get("customers", str(given.get("customer", "")))
-        if customer is None:
-            raise Refused("Customer is missing or does not exist", "customer")
+        customer = self._customer(given)
         if customer["credit_hold"]:
             raise Refused(
                 "New invoices cannot be created for this account because it has a credit hold.", "credit_hold"
             )
         ident = self._next("invoices", 902_311)
-        empty = dict.fromkeys(INVOICE - {"calculate_taxes"})
-        made: Doc = {
-            **empty,
-            "id": ident,
-            "object": "invoice",
-            "number": f"INV-{ident - 902_310:04}",
-            "currency": "gbp",
-        }
-        made |= {"closed": False, "paid": False, "sent": False, "draft": False, "autopay": customer["autopay"]}
-        made |= {"date": int(self.clock()), "created_at": int(self.clock()), "metadata": {}, "name": "Invoice"}
+        made = self._begun(INVOICE, ident, "invoice") | {"number": f"INV-{ident - 902_310:04}", "name": "Invoice"}
         page = f"{self.portal}/invoices/{ident:x}"
-        made |= {"url": page, "payment_url": f"{page}/payment", "pdf_url": f"{page}/pdf", "voided": False}
+        made |= {
+            "autopay": customer["autopay"],
+            "payment_url": f"{page}/payment",
+            "url": page,
+            "pdf_url": f"{page}/pdf",
+        }
+        _only(given.get("ship_to") or {}, SHIP_TO)
+        return self._composed(made, given, customer)
+
+    def add_credit_note(self, given: Mapping[str, Any]) -> Doc:
+        _only(given, CREDIT_NOTE)
+        customer = self._customer(given)
+        ident = self._next("credit_notes", 2048)
+        made = self._begun(CREDIT_NOTE, ident, "credit_note")
+        page = f"{self.portal}/credit_notes/{ident:x}"
+        made |= {"number": f"CN-{ident - 2047:04}", "name": "Credit Note", "url": page, "pdf_url": f"{page}/pdf"}
+        return self._composed(made, given, customer)
+
+    def _customer(self, given: Mapping[str, Any]) -> Doc:
+        customer = self.shelf.get("customers", str(given.get("customer", "")))
+        if customer is None:
+            raise Refused("Customer is missing or does not exist", "customer")
+        return customer
+
+    def _begun(self, fields: Iterable[str], ident: int, kind: str) -> Doc:
+        made: Doc = {**dict.fromkeys(fields), "id": ident, "object": kind, "currency": "gbp", "metadata": {}}
+        made |= dict.fromkeys(("closed", "paid", "sent", "draft", "voided"), False)
+        made.pop("calculate_taxes")
+        return made | {"date": int(self.clock()), "created_at": int(self.clock())}
+
+    def _composed(self, made: Doc, given: Mapping[str, Any], customer: Mapping[str, Any]) -> Doc:
         made |= {name: value for name, value in _marked(given).items() if name != "calculate_taxes"}
-        _only(made["ship_to"] or {}, SHIP_TO)
         self._sum(made)
         if given.get("calculate_taxes", True) and customer["taxable"] and customer["country"] == RULE[0]:
             amount = half_up(exact(made["subtotal"]) * RULE[1], places(made["currency"]))
@@ -101,22 +125,68 @@ class Books:
             self._sum(made)
         return self._kept(made)
 
-    def change(self, ident: str, given: Mapping[str, Any]) -> Doc:
-        _only(given, CHANGE)
-        invoice = self.get("invoices", ident)
-        if invoice["voided"]:
+    def change(self, what: str, ident: str, given: Mapping[str, Any]) -> Doc:
+        _only(given, ((INVOICE if what == "invoices" else CREDIT_NOTE) - {"customer"}) | {"sent"})
+        found = self.get(what, ident)
+        if found["voided"]:
             raise Refused("This document has been voided and can no longer be modified.")
-        if given.get("draft") and not invoice["draft"]:
-            raise Refused("An outstanding invoice cannot become a draft again.", "draft")
-        changed = {**invoice, **_marked(given)}
+        if given.get("draft") and not found["draft"]:
+            raise Refused("An outstanding document cannot become a draft again.", "draft")
+        changed = {**found, **_marked(given)}
         self._sum(changed)
         return self._kept(changed)
 
-    def void(self, ident: str) -> Doc:
-        invoice = self.get("invoices", ident)
-        if invoice["voided"] or invoice["draft"] or invoice["paid"]:
+    def void(self, what: str, ident: str) -> Doc:
+        """Not once anything was paid, or a credit note applied."""
+        found = self.get(what, ident)
+        if found["voided"] or found["draft"] or found["paid"] or self._applied(found):
             raise Refused("This document cannot be voided.")
-        return self._kept({**invoice, "voided": True})
+        return self._kept({**found, "voided": True})
+
+    def add_payment(self, given: Mapping[str, Any]) -> Doc:
+        """Money, and what it and credit notes are applied to. Of money no more is applied than there is."""
+        _only(given, PAYMENT)
+        customer = self._customer(given) if given.get("customer") else None
+        ident = self._next("payments", 61)
+        made: Doc = {**dict.fromkeys(PAYMENT), "id": ident, "object": "payment", "currency": "gbp", "voided": False}
+        made |= {
+            "amount": Decimal(0),
+            "method": "other",
+            "source": "keyed",
+            "applied_to": [],
+            "date": int(self.clock()),
+        }
+        made |= {**_marked(given), "created_at": int(self.clock())}
+        used = [one for one in made["applied_to"] if one.get("type") == "invoice"]
+        made["balance"] = exact(made["amount"]) - total(exact(one.get("amount")) for one in used)
+        if exact(made["amount"]) < 0 or made["balance"] < 0:
+            raise Refused("Total amount applied cannot exceed the payment amount", "amount")
+        targets = [target for one in made["applied_to"] for target in self._targets(one, made, customer)]
+        self.shelf.put("payments", str(ident), made)
+        for target in targets:
+            self._kept(target)
+        return made
+
+    def _targets(self, one: Doc, payment: Doc, customer: Doc | None) -> list[Doc]:
+        """The documents that an application concerns. Raises for what it cannot be applied to."""
+        _only(one, APPLICATION)
+        wanted = {"invoice": {"invoice"}, "credit_note": {"credit_note", "invoice"}}.get(str(one.get("type")))
+        if wanted is None or (one["type"] == "credit_note" and one.get("document_type") != "invoice"):
+            raise Refused("Invalid payment application type", "applied_to")
+        found = [self.get(f"{kind}s", str(one.get(kind, ""))) for kind in sorted(wanted)]
+        for each in found:
+            if each["draft"] or each["voided"] or each["currency"] != payment["currency"]:
+                raise Refused("Payments cannot be applied to this document.", "applied_to")
+            if customer and each["customer"] != customer["id"]:
+                raise Refused("The document belongs to another customer.", "applied_to")
+            if not 0 < exact(one.get("amount")) <= exact(each["balance"]):
+                raise Refused("The amount is more than the balance of the document.", "applied_to")
+        return found
+
+    def _applied(self, doc: Doc) -> Decimal:
+        """How much of its balance payments and credit notes have taken."""
+        parts = [one for payment in self.shelf.all("payments") for one in payment["applied_to"]]
+        return total(exact(one["amount"]) for one in parts if str(one.get(doc["object"])) == str(doc["id"]))
 
     def mail(self, ident: str, given: Mapping[str, Any]) -> list[Doc]:
         _only(given, {"to", "bcc", "template", "subject", "message"})
@@ -138,23 +208,28 @@ class Books:
         last = self.shelf.get("ids", what) or {"last": first - 1}
         return int(self.shelf.put("ids", what, {"last": last["last"] + 1})["last"])
 
-    def _sum(self, invoice: Doc) -> None:
-        digits = places(invoice["currency"])
-        items = [_item(item, number, digits) for number, item in enumerate(invoice["items"] or [], 1)]
-        parts = {name: _amounts(invoice[name], name[:-1], digits) for name in ("discounts", "taxes")}
+    def _sum(self, doc: Doc) -> None:
+        digits = places(doc["currency"])
+        items = [_item(item, number, digits) for number, item in enumerate(doc["items"] or [], 1)]
+        parts = {name: _amounts(doc[name], name[:-1], digits) for name in ("discounts", "taxes")}
         subtotal = total(item["amount"] for item in items)
         off = total(one["amount"] for part in (parts, *items) for one in part["discounts"])
         taxes = total(one["amount"] for part in (parts, *items) for one in part["taxes"])
         whole = subtotal - off + taxes
         if whole < 0:
             raise Refused("Total cannot be negative", "total")
-        invoice |= {"items": items, **parts, "subtotal": subtotal, "total": whole, "balance": whole}
+        doc |= {"items": items, **parts, "subtotal": subtotal, "total": whole, "balance": whole}
 
-    def _kept(self, invoice: Doc) -> Doc:
-        status = "sent" if invoice["sent"] else "not_sent"
-        status = "voided" if invoice["voided"] else "draft" if invoice["draft"] else status
-        balance = 0 if invoice["voided"] else invoice["total"]
-        return self.shelf.put("invoices", str(invoice["id"]), {**invoice, "status": status, "balance": balance})
+    def _kept(self, doc: Doc) -> Doc:
+        open_, paid = (
+            ("sent" if doc["sent"] else "not_sent", doc["paid"]) if doc["object"] == "invoice" else ("open", False)
+        )
+        taken = self._applied(doc)
+        balance = Decimal(0) if doc["voided"] else exact(doc["total"]) - taken
+        paid = paid or bool(taken and not balance)
+        status = "voided" if doc["voided"] else "draft" if doc["draft"] else "paid" if paid else open_
+        kept = {**doc, "status": status, "balance": balance, "paid": paid}
+        return self.shelf.put(f"{doc['object']}s", str(doc["id"]), kept)
 
 
 def _only(given: Mapping[str, Any], known: Iterable[str]) -> None:

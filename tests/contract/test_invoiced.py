@@ -14,6 +14,7 @@ from connectors.platforms.documents import PlannedInvoice
 from tests.contract import orders
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.samples.invoiced import call
+from tests.contract.test_credits import note_of, tried
 from tests.contract.walking import attempt, customer_id, issued
 from tests.kit.dripping import HostileServer, response
 
@@ -87,6 +88,41 @@ def test_a_merchant_s_own_customer_is_adopted_and_a_list_is_read_to_its_end(book
     )
     assert customer_id(books.platform, orders.simple("SO-1")) == str(ada["id"])
     assert len(known) == 120, "and so it stands on the second page"
+
+
+def test_a_credit_note_is_applied_to_its_invoice_by_a_payment_of_no_money(books: Books) -> None:
+    draft = orders.simple("SO-1")
+    invoice = issued(books.platform, draft)
+    note = books.platform.credits.create(tried(books, note_of(books, invoice, draft))).document
+    assert books.sandbox.run(lambda: call(books.emulator, "GET", f"/invoices/{invoice.id}"))["balance"] == 0
+    (payment,) = books.sandbox.run(lambda: books.emulator.shelf.all("payments"))
+    (applied,) = payment["applied_to"]
+    assert (payment["amount"], payment["balance"], payment["reference"]) == (0, 0, "SO-1-C1")
+    assert (applied["credit_note"], applied["invoice"]) == (int(note.id), int(invoice.id))
+    shown = books.sandbox.run(lambda: call(books.emulator, "GET", f"/credit_notes/{note.id}"))
+    assert shown["status"] == "paid"
+    assert shown["notes"].startswith(f"Credit note of order SO-1, invoice {invoice.number}\n")
+
+
+def test_more_than_is_due_is_refused_and_told(books: Books) -> None:
+    """Somebody paid in the meantime: the note is there and issued, and is applied to nothing."""
+    draft = orders.simple("SO-1")
+    invoice = issued(books.platform, draft)
+    one = tried(books, note_of(books, invoice, draft))
+    used = {"type": "invoice", "invoice": int(invoice.id), "amount": 50}
+    books.sandbox.run(lambda: call(books.emulator, "POST", "/payments", {"amount": 50, "applied_to": [used]}))
+    outcome = books.platform.credits.create(one)
+    assert type(outcome.error) is Rejected
+    assert "balance" in outcome.error.message
+    assert [entry.status for entry in books.credits()] == ["issued"]
+
+
+def test_credit_notes_stay_drafts_where_a_person_issues_them(books: Books) -> None:
+    draft = orders.simple("SO-1")
+    invoice = issued(books.platform, draft)
+    careful = books.connected(settings=books.subject.settings(issue=False))
+    plan = careful.credits.plan(note_of(books, invoice, draft))
+    assert [request.step for request in plan] == ["create"]
 
 
 def test_a_list_that_ends_too_early_is_not_believed() -> None:
