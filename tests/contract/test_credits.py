@@ -145,7 +145,6 @@ def test_whatever_goes_wrong_at_whatever_step_there_is_one_note(books: Books, fa
             if step == broken:
                 books.fault(fault)
 
-        invoice = issued(books.platform, draft) if not number else invoice
         part = orders.draft("SO-1001", [orders.line({**orders.TAG, "unit_price": f"1.{number}0"})])
         note = note_of(books, invoice, part, f"C{number}")
         one = tried(books, note, on_begin=spoil)
