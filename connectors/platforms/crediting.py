@@ -23,6 +23,15 @@ def set_off(note: PlannedInvoice) -> Decimal:
     return note.draft.total if due is None else max(Decimal(0), min(due, note.draft.total))
 
 
+def not_set_off(note: PlannedInvoice, hit: Hit[RemoteInvoice] | None, step: str | None) -> Hit[RemoteInvoice] | None:
+    """What a look-up found of a credit note, to be resumed at `step`, which sets it off, where it is ours and issued,
+    nothing of it is used yet (`due` is what remains of it) and something is due. None leaves that to a person."""
+    if hit is None or hit.resume_at or hit.document.key != note.key or hit.document.status is not Status.ISSUED:
+        return hit
+    waits = hit.document.due == hit.document.total and set_off(note)
+    return Hit(hit.document, step) if waits else hit
+
+
 class Voids(Documents[PlannedInvoice, RemoteInvoice]):
     """Invoices that are given back as a whole by voiding them. Voiding twice is voiding once: killed at any point, the
     invoice itself says whether it was done."""

@@ -1,17 +1,19 @@
 """Zoho Books, API v3. Made as a draft under our own number, compared, then marked as sent, which is what issues it.
 
-Sources: Zoho's OpenAPI documents of Books v3 (`invoices.yml`, `contacts.yml`), zoho.com/books/api/v3 (errors, limits,
-OAuth) and recorded answers of June 2026 in NangoHQ/integration-templates. The traps: without
-`ignore_auto_number_generation` our number is not taken; a wrong data centre is a 401; errors can stand in a 200; the
-keyed upsert would overwrite an invoice that is paid, so it is not used: the number is unique.
+Sources: Zoho's OpenAPI documents of Books v3 (`invoices.yml`, `credit-notes.yml`, `contacts.yml`),
+zoho.com/books/api/v3 (errors, limits, OAuth), zoho.com/books/help (a credit note that is used up is closed),
+zoho.com/invoice/api/v3 (errors of credit notes) and recorded answers of June 2026 in NangoHQ/integration-templates. The
+traps: without `ignore_auto_number_generation` our number is not taken; a wrong data centre is a 401; errors can stand
+in a 200; the keyed upsert would overwrite an invoice that is paid, so it is not used: the number is unique; a credit
+note is open at once unless it is made with `is_draft`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Annotated, Any
+from datetime import date, timedelta
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import Field
@@ -23,6 +25,7 @@ from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import zoho_books_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform, choices
+from connectors.platforms.crediting import invoice_of, not_set_off, set_off
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -41,6 +44,7 @@ from connectors.platforms.zoho_books_words import TITLE, Raw, ZohoBooksSettings
 API = "/books/v3"
 SCOPES = (
     "ZohoBooks.invoices.CREATE,ZohoBooks.invoices.READ,ZohoBooks.invoices.DELETE,"
+    "ZohoBooks.creditnotes.CREATE,ZohoBooks.creditnotes.READ,"
     "ZohoBooks.contacts.CREATE,ZohoBooks.contacts.READ,ZohoBooks.settings.READ"
 )
 """One text: Zoho separates scopes by commas."""
@@ -86,31 +90,79 @@ class Contacts(Documents[CustomerDraft, RemoteCustomer]):
         return words.customer(raw["contact"])
 
 
-class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
-    """A draft, compared, then marked as sent. Each is found again by its number."""
+class Numbered(Documents[PlannedInvoice, RemoteInvoice]):
+    """What invoices and credit notes share: a draft, compared, then turned final. Each is found again by its number."""
 
     platform: ZohoBooks
-    calls = 2
+    kind: ClassVar[str]
+    final_as: ClassVar[str]
+    """The status that makes it final."""
+
+    def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
+        """What makes the draft, and what there is to say of it. Raises `Rejected` as `plan`."""
+        raise NotImplementedError
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        settings = self.platform.settings
-        body, remark = words.invoice(draft.draft, draft.customer_id, settings)
+        body, remark = self.body(draft)
+        path = f"{API}/{self.kind}s"
         own = {"ignore_auto_number_generation": "true"}
-        make = posted("draft", f"{API}/invoices", body, query=own, remark=remark)
-        issue = Request(step="issue", path=f"{API}/invoices/{{draft}}/status/sent", issues=True)
-        return (make, issue) if settings.issue else (make,)
+        make = posted("draft", path, body, query=own, remark=remark)
+        issue = Request(step="issue", path=f"{path}/{{draft}}/status/{self.final_as}", issues=True)
+        return (make, issue) if self.platform.settings.issue else (make,)
 
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        number = draft.draft.reference
-        rows = self.platform.listed("invoices", {"invoice_number": number})
-        found = [self.platform.read(row["invoice_id"]) for row in rows if row["invoice_number"] == number]
+        number, field = draft.draft.reference, f"{self.kind}_number"
+        rows = self.platform.listed(f"{self.kind}s", {field: number})
+        found = [self.read(row[f"{self.kind}_id"]) for row in rows if row[field] == number]
         return choosing.unfinished(draft, found, TITLE, "issue" if self.platform.settings.issue else None)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.issues:
+        if request.step != "draft":
             return done(answer), None
-        invoice = words.document(answer.json()["invoice"])
-        return invoice.id, invoice
+        made = words.document(answer.json()[self.kind], self.kind)
+        return made.id, made
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        answer = self.platform.ask(f"{API}/{self.kind}s/{quote(remote_id, safe='')}")
+        return self.platform.told(answer, lambda body: words.document(body[self.kind], self.kind))
+
+
+class Invoices(Numbered):
+    """A draft, compared, then marked as sent."""
+
+    calls = 2
+    kind = "invoice"
+    final_as = "sent"
+
+    def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
+        return words.invoice(draft.draft, draft.customer_id, self.platform.settings)
+
+
+class CreditNotes(Numbered):
+    """A draft, compared, then opened and applied to its invoice as far as that is due."""
+
+    calls = 3
+    kind = "creditnote"
+    final_as = "open"
+
+    def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
+        number = invoice_of(draft).number
+        return words.credit_note(draft.draft, draft.customer_id, number, self.platform.settings)
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        made, amount = super().plan(draft), set_off(draft)
+        if not amount or not self.platform.settings.issue:
+            return made
+        against = {"invoice_id": invoice_of(draft).id, "amount_applied": amount}
+        return *made, posted("apply", f"{API}/creditnotes/{{draft}}/invoices", {"invoices": [against]})
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        return not_set_off(draft, super().look(draft), "apply" if self.platform.settings.issue else None)
+
+    @staticmethod
+    def issued(document: RemoteInvoice) -> bool:
+        """One that is open is not complete: it has yet to be applied, and only a look-up says so."""
+        return False
 
 
 class ZohoBooks(Platform):
@@ -129,6 +181,10 @@ class ZohoBooks(Platform):
     say: tell Billhook which (`tax_rounding`). Where that is not the shop's way, a rounding adjustment of a cent or two
     makes the totals agree, and the trail says so. Every line needs an item: one for all is enough (`item`).
 
+    What is given back becomes a credit note under a number of its own, which names the number of its invoice: a draft,
+    compared, opened, then applied to the invoice as far as that is due; what is left stays the customer's credit. A
+    consent given before Billhook made credit notes does not allow them: connect again with `billhook connect`.
+
     - **Proved with:** an emulator written from the documentation: numbers, tokens, both ways of rounding, quotas by
       minute and day, errors inside a 200. Fields and lengths of every call were compared with Zoho's OpenAPI
       documents, and recorded answers of Zoho Books are read as expected.
@@ -138,7 +194,9 @@ class ZohoBooks(Platform):
       invoice is rounded once for each rate, as we assume. Organisations that approve invoices: set `issue = false`. An
       invoice is mailed to the contact's primary person, as the documentation says it may. Other apps of
       the organisation use up the same daily quota: then Billhook waits until Zoho's own count starts again. When tokens
-      are asked for too often, that is recognised in English only.
+      are asked for too often, that is recognised in English only. Of credit notes: whether an adjustment is taken (the
+      documents show none; a draft whose total differs is not opened), which code an amount gives that is more than is
+      due, and whether an invoice can be voided to which one is applied (the emulator refuses both).
     """
 
     facts = Facts(
@@ -162,12 +220,13 @@ class ZohoBooks(Platform):
         concurrent=5,
         one_currency=True,
         pause=timedelta(minutes=1),
-        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
     Settings = ZohoBooksSettings
     Credentials = ZohoBooksCredentials
     Customers = Contacts
     Invoices = Invoices
+    Credits = CreditNotes
     refusals = (Refusal(Duplicate, 400, "already exists"), Refusal(Duplicate, 400, "3062 "))
 
     @classmethod
@@ -243,8 +302,11 @@ class ZohoBooks(Platform):
         return self.every(page)
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        answer = self.ask(_path(remote_id))
-        return self.told(answer, lambda body: words.document(body["invoice"]))
+        return self.invoices.read(remote_id)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Each is read: a list shows no notes, in which our key stands."""
+        return [self.read(row["invoice_id"]) for row in self.listed("invoices", {"date_start": day.isoformat()})]
 
     def send(self, remote_id: str, key: str) -> None:
         """Without a body Zoho mails its usual text to the invoice's contact persons (invoices.yml, email_invoice)."""

@@ -1,7 +1,8 @@
-"""Our drafts in Zoho Books' words, as pure functions: contacts, invoices, and the rounding Zoho will do to them.
+"""Our drafts in Zoho Books' words, as pure functions: contacts, invoices, credit notes, and the rounding Zoho will do.
 
-Field names and lengths from Zoho's own OpenAPI documents `invoices.yml` and `contacts.yml` (Books v3). A discount is
-taken off the rates: whether an invoice may have discounts, per line or at the foot, is a preference of the merchant.
+Field names and lengths from Zoho's own OpenAPI documents `invoices.yml`, `credit-notes.yml` and `contacts.yml` (Books
+v3). A discount is taken off the rates: whether an invoice may have discounts, per line or at the foot, is a preference
+of the merchant.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ STATUSES = {
     **dict.fromkeys(("sent", "viewed", "overdue", "unpaid", "partially_paid"), Status.ISSUED),
     "paid": Status.PAID,
     "void": Status.VOID,
+    **dict.fromkeys(("pending_approval", "approved", "rejected"), Status.DRAFT),
+    "open": Status.ISSUED,
+    "closed": Status.PAID,
 }
+"""Of invoices, and of credit notes, which are closed once they are used up."""
 LONGEST = {
     **{"contact_name": 200, "company_name": 200, "first_name": 100, "last_name": 100, "email": 100, "phone": 50},
 }
@@ -98,12 +103,12 @@ class ZohoBooksSettings(PlatformSettings):
     template: Annotated[str | None, Field(description="template_id of the invoice's PDF; else the default one")] = None
 
 
-def document(raw: Raw) -> RemoteInvoice:
-    """An invoice as Zoho shows it alone; list rows lack the notes, which hold our key."""
+def document(raw: Raw, kind: str = "invoice") -> RemoteInvoice:
+    """An invoice or a "creditnote" as Zoho shows it alone; list rows lack the notes, which hold our key."""
     return RemoteInvoice(
-        id=raw["invoice_id"],
-        number=raw["invoice_number"],
-        reference=raw["invoice_number"],
+        id=raw[f"{kind}_id"],
+        number=raw[f"{kind}_number"],
+        reference=raw[f"{kind}_number"],
         key=key_in(raw.get("notes")),
         status=STATUSES[raw["status"]],
         currency=raw["currency_code"],
@@ -161,6 +166,31 @@ def address(place: Address | None) -> dict[str, Any]:
 def invoice(draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings) -> tuple[dict[str, Any], str]:
     """An invoice for POST /invoices, and what there is to say of its rounding. Raises `Rejected` where Zoho could not
     give the order's total. Neither `discount` nor `shipping_charge` is used: the tax of the latter cannot be set."""
+    head = {
+        "invoice_number": fits(f"order {draft.order_ref}: the invoice number", draft.reference, 100, TITLE),
+        "reference_number": draft.reference,
+        "due_date": draft.due_on.isoformat(),
+        "template_id": settings.template,
+    }
+    return _document(head, draft, customer_id, settings, quantity_places=2)
+
+
+def credit_note(
+    draft: InvoiceDraft, customer_id: str, invoice_number: str | None, settings: ZohoBooksSettings
+) -> tuple[dict[str, Any], str]:
+    """A credit note for POST /creditnotes, as `invoice`; it names the number of its invoice. A draft, because it would
+    be open at once; quantities are whole numbers there (credit-notes.yml)."""
+    head = {
+        "creditnote_number": fits(f"order {draft.order_ref}: the credit note's number", draft.reference, 100, TITLE),
+        "reference_number": invoice_number,
+        "is_draft": True,
+    }
+    return _document(head, draft, customer_id, settings, quantity_places=0)
+
+
+def _document(
+    head: Raw, draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings, quantity_places: int
+) -> tuple[dict[str, Any], str]:
     found = spread(draft)
     rounding: Rounding = "line" if settings.tax_rounding == "item_level" else "rate"
     off = rounded_off(draft, found, rounding, TITLE)
@@ -169,27 +199,24 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: ZohoBooksSettings) 
     if off:
         remark += f": an adjustment of {off:+} makes up for it"
     body = {
+        **head,
         "customer_id": customer_id,
-        "invoice_number": fits(f"order {draft.order_ref}: the invoice number", draft.reference, 100, TITLE),
-        "reference_number": draft.reference,
         "date": draft.issued_on.isoformat(),
-        "due_date": draft.due_on.isoformat(),
         "currency_id": currency_id(draft.currency, settings, f"order {draft.order_ref}"),
         "exchange_rate": settings.exchange_rates.get(draft.currency),
         "is_inclusive_tax": draft.tax_included,
-        "line_items": [line(row, draft, settings) for row in found],
+        "line_items": [line(row, draft, settings, quantity_places) for row in found],
         "adjustment": off or None,
         "adjustment_description": "Rounding" if off else None,
         "notes": marked(draft, 2000, TITLE),
-        "template_id": settings.template,
     }
     return without_empty(body), remark if tax != draft.tax_total or off else ""
 
 
-def line(row: Row, draft: InvoiceDraft, settings: ZohoBooksSettings) -> dict[str, Any]:
-    """One line; where two decimals of rate and quantity cannot show a discount, the description does."""
+def line(row: Row, draft: InvoiceDraft, settings: ZohoBooksSettings, quantity_places: int) -> dict[str, Any]:
+    """One line; where the decimals of rate and quantity cannot show a discount, the description does."""
     places = minor_units(draft.currency)
-    quantity, rate, whole = told(row, row.amount, draft.currency, quantity_places=2, unit_places=places)
+    quantity, rate, whole = told(row, row.amount, draft.currency, quantity_places=quantity_places, unit_places=places)
     name, _, text = whole.partition("\n")
     if len(name) > 100:
         name, text = "", whole

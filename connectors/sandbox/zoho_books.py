@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ from connectors.sandbox.zoho_books_books import (
     Refused,
     bad,
 )
+from connectors.sandbox.zoho_books_credits import CreditNotes
 
 CLIENT_ID = "1000.SANDBOXCLIENTID0000000000000000"
 CLIENT_SECRET = "sandbox-zoho-client-secret"  # noqa: S105 - opens nothing but this emulator
@@ -40,6 +42,11 @@ ACCESS_TOKEN = "1000.sandbox-zoho-access-token"  # noqa: S105
 API = "/books/v3/"
 UNREADABLE = partial(Refused, 400, 9, "JSON is not well formed")
 OTHER = {code: ident for code, ident in CURRENCIES.items() if code != BASE_CURRENCY}
+PARAMETERS = {
+    "invoice": {"invoice_number", "reference_number", "customer_id", "date", "date_start", "date_end", "status"},
+    "creditnote": {"creditnote_number", "reference_number", "customer_id", "date", "date_start", "date_end", "status"},
+}
+"""Of a list, those that are emulated (`invoices.yml`, `credit-notes.yml`)."""
 STATIC: dict[str, tuple[str, list[Doc]]] = {
     "settings/taxes": (
         "taxes",
@@ -98,9 +105,11 @@ tax_rounding = "item_level"
     def setup(self) -> None:
         super().setup()
         self.books = Books(self.shelf, self.mail)
+        self.notes = CreditNotes(self.books)
 
     def creates(self, request: Request) -> bool:
-        return request.method == "POST" and request.path.startswith((API + "invoices", API + "contacts"))
+        written = tuple(API + name for name in ("invoices", "creditnotes", "contacts"))
+        return request.method == "POST" and request.path.startswith(written)
 
     def tenant(self, request: Request) -> str:
         return request.query.get("organization_id", "accounts")
@@ -118,6 +127,9 @@ tax_rounding = "item_level"
 
     def ledger(self) -> list[Entry]:
         return [self.books.entry(doc) for doc in self.books.shelf.all("invoice")]
+
+    def credits(self) -> list[Entry]:
+        return [self.books.entry(doc, "creditnote") for doc in self.shelf.all("creditnote")]
 
     # -- the door --------------------------------------------------------------------------------------------------
 
@@ -169,14 +181,19 @@ tax_rounding = "item_level"
                 return self._done("The contact has been added.", 201, contact=made)
             case "GET", ["contacts", ident]:
                 return self._done("success", contact=self.books.one("contact", ident))
-            case "GET", ["invoices"]:
-                return self._page("invoices", self._invoices(request.query), request.query)
+            case "GET", ["invoices" | "creditnotes" as name]:
+                return self._page(name, self._listed(name.removesuffix("s"), request.query), request.query)
             case "POST", ["invoices"]:
-                own = request.query.get("ignore_auto_number_generation") == "true"
-                made = self.books.add_invoice(request.object(UNREADABLE), own)
+                dated = {"date": f"{datetime.fromtimestamp(self.clock(), UTC):%Y-%m-%d}", **request.object(UNREADABLE)}
+                made = self.books.add_invoice(dated, _own_number(request))
                 return self._done("The invoice has been created.", 201, invoice=made)
+            case "POST", ["creditnotes"]:
+                made = self.notes.add(request.object(UNREADABLE), _own_number(request))
+                return self._done("The credit note has been created.", 201, creditnote=made)
             case method, ["invoices", ident, *rest]:
                 return self._invoice(method, self.books.one("invoice", ident), rest, request)
+            case method, ["creditnotes", ident, *rest]:
+                return self._note(method, self.notes.one(ident), rest, request)
         raise Refused(404, 5, "Invalid URL Passed")
 
     def _invoice(self, method: str, doc: Doc, rest: list[str], request: Request) -> Response:
@@ -193,6 +210,16 @@ tax_rounding = "item_level"
                 return self._done("The invoice has been deleted.")
         raise Refused(405, 5, "Invalid URL Passed")
 
+    def _note(self, method: str, doc: Doc, rest: list[str], request: Request) -> Response:
+        match method, rest:
+            case "GET", []:
+                return self._done("success", creditnote=doc)
+            case "POST", ["status", ("open" | "void") as status]:
+                return self._done(self.notes.turn(doc, status))
+            case "POST", ["invoices"]:
+                return self._done(self.notes.apply(doc, request.object(UNREADABLE)))
+        raise Refused(405, 5, "Invalid URL Passed")
+
     def _contacts(self, query: Mapping[str, str]) -> Iterable[Doc]:
         """Texts are compared without regard to case; a row has no notes, addresses or persons."""
         start, asked = query.get("contact_name_startswith", "").casefold(), ("contact_name", "email", "contact_type")
@@ -202,10 +229,14 @@ tax_rounding = "item_level"
                 hidden = {"notes", "billing_address", "shipping_address", "contact_persons"}
                 yield {name: value for name, value in doc.items() if name not in hidden}
 
-    def _invoices(self, query: Mapping[str, str]) -> Iterable[Doc]:
-        for doc in self.books.shelf.all("invoice"):
-            asked = [name for name in ("invoice_number", "reference_number", "customer_id") if name in query]
-            if all(doc[name].casefold() == query[name].casefold() for name in asked):
+    def _listed(self, kind: str, query: Mapping[str, str]) -> Iterable[Doc]:
+        """Those that have all of what is asked for; a row has neither notes nor lines."""
+        if unknown := set(query) - PARAMETERS[kind] - {"organization_id", "page", "per_page"}:
+            raise bad(unknown.pop())
+        asked = [name for name in query if name in PARAMETERS[kind] and name not in {"date_start", "date_end"}]
+        for doc in self.shelf.all(kind):
+            alike = all(doc[name].casefold() == query[name].casefold() for name in asked)
+            if alike and query.get("date_start", "") <= doc["date"] <= query.get("date_end", "9999"):
                 yield {name: value for name, value in doc.items() if name not in {"notes", "line_items", "tax_total"}}
 
     def _page(self, name: str, rows: Iterable[Doc], query: Mapping[str, str]) -> Response:
@@ -216,3 +247,7 @@ tax_rounding = "item_level"
 
     def _done(self, message: str, status: int = 200, **more: Any) -> Response:
         return Response.json(status, {"code": 0, "message": message, **more})
+
+
+def _own_number(request: Request) -> bool:
+    return request.query.get("ignore_auto_number_generation") == "true"

@@ -37,6 +37,7 @@ INVOICE = {
     "adjustment_description": 500,
 }  # fmt: skip
 NUMBER_TAKEN = 1001
+SEEN_AS = {**dict.fromkeys(("sent", "partially_paid", "open"), "issued"), "closed": "paid"}
 
 
 class Refused(Refusal):
@@ -109,6 +110,20 @@ class Books:
 
     def add_invoice(self, raw: Mapping[str, Any], own_number: bool) -> Doc:
         checked(raw, INVOICE)
+        ident = raw.get("invoice_number") if own_number else f"INV-{self.shelf.count('invoice') + 1:06}"
+        if not ident:
+            raise bad("invoice_number")
+        if self.shelf.all("invoice", invoice_number=ident):
+            raise Refused(400, NUMBER_TAKEN, f'Invoice number "{ident}" already exists.')
+        if raw.get("template_id", TEMPLATE) != TEMPLATE:
+            raise bad("template_id")
+        doc = self.composed({"reference_number": "", **raw, "invoice_number": ident}, LINE)
+        doc |= {"invoice_id": fresh(), "status": "draft", "is_emailed": False, "credits_applied": 0}
+        doc["invoice_url"] = f"https://zohosecurepay.example/books/secure?CInvoiceID=2-{doc['invoice_id']} "
+        return self.shelf.put("invoice", doc["invoice_id"], doc)
+
+    def composed(self, raw: Mapping[str, Any], line_fields: Mapping[str, int]) -> Doc:
+        """What invoices and credit notes share: a customer, its currency, lines and their sums."""
         contact = self.one("contact", str(raw.get("customer_id")))
         if raw.get("currency_id", contact["currency_id"]) != contact["currency_id"]:
             raise bad("currency_id")
@@ -117,22 +132,12 @@ class Books:
         lines = raw.get("line_items") or []
         if not lines:
             raise bad("line_items")
-        ident = raw.get("invoice_number") if own_number else f"INV-{self.shelf.count('invoice') + 1:06}"
-        if not ident:
-            raise bad("invoice_number")
-        if self.shelf.all("invoice", invoice_number=ident):
-            raise Refused(400, NUMBER_TAKEN, f'Invoice number "{ident}" already exists.')
-        if raw.get("template_id", TEMPLATE) != TEMPLATE:
-            raise bad("template_id")
-        doc: Doc = {"notes": "", "reference_number": "", "is_inclusive_tax": False, **raw, "invoice_number": ident}
-        doc |= {"invoice_id": fresh(), "status": "draft", "is_emailed": False, "customer_name": contact["contact_name"]}
+        doc: Doc = {"notes": "", "is_inclusive_tax": False, **raw, "customer_name": contact["contact_name"]}
         doc |= {"currency_code": contact["currency_code"], "currency_id": contact["currency_id"]}
-        doc |= self.summed(doc, [self.line(one, contact["currency_code"]) for one in lines])
-        doc["invoice_url"] = f"https://zohosecurepay.example/books/secure?CInvoiceID=2-{doc['invoice_id']} "
-        return self.shelf.put("invoice", doc["invoice_id"], doc)
+        return doc | self.summed(doc, [self.line(one, contact["currency_code"], line_fields) for one in lines])
 
-    def line(self, raw: Mapping[str, Any], currency: str) -> Doc:
-        checked(raw, LINE)
+    def line(self, raw: Mapping[str, Any], currency: str, fields: Mapping[str, int]) -> Doc:
+        checked(raw, fields)
         if raw.get("item_id") not in ITEMS:
             raise bad("item_id")
         if raw.get("tax_id") and raw["tax_id"] not in TAXES:
@@ -160,10 +165,13 @@ class Books:
         return sums | {"total": due, "balance": due, "line_items": lines, "tax_rounding": self.tax_rounding}
 
     def turn(self, invoice: Doc, status: str) -> str:
-        """Into "sent" or "void", with what Zoho then says."""
-        if invoice["status"] == "void" or (status == "void" and invoice["status"] == "draft"):
+        """Into "sent" or "void", with what Zoho then says. Whether an invoice with credits is voided is not documented:
+        it is not."""
+        credited = status == "void" and invoice["credits_applied"]
+        if invoice["status"] == "void" or (status == "void" and invoice["status"] == "draft") or credited:
             raise Refused(400, 2, f"The status {invoice['status']} of the invoice cannot be changed to {status}")
-        self.shelf.put("invoice", invoice["invoice_id"], {**invoice, "status": status})
+        if status == "void" or invoice["status"] == "draft":
+            self.shelf.put("invoice", invoice["invoice_id"], {**invoice, "status": status})
         return f"Invoice status has been changed to {status.capitalize()}."
 
     def mail(self, invoice: Doc) -> str:
@@ -175,17 +183,17 @@ class Books:
         self.shelf.put("invoice", invoice["invoice_id"], {**invoice, "is_emailed": True, "status": status})
         return "Your invoice has been sent."
 
-    def entry(self, doc: Mapping[str, Any]) -> Entry:
+    def entry(self, doc: Mapping[str, Any], kind: str = "invoice") -> Entry:
         lines = (
             f"{line['name']} {line['description']} × {line['quantity']} @ {line['rate']}" for line in doc["line_items"]
         )
         return Entry(
-            id=doc["invoice_id"],
-            reference=doc["invoice_number"],
+            id=doc[f"{kind}_id"],
+            reference=doc[f"{kind}_number"],
             key=doc["notes"],
             customer=doc["customer_name"],
             lines=tuple(lines),
             currency=doc["currency_code"],
             total=str(half_up(Decimal(doc["total"]), places(doc["currency_code"]))),
-            status={"sent": "issued"}.get(doc["status"], doc["status"]),
+            status=SEEN_AS.get(doc["status"], doc["status"]),
         )

@@ -1,5 +1,5 @@
 """What is Zoho Books' own: data centres, tokens that are refused with a 200, two ways of rounding, one currency a
-contact."""
+contact, credit notes that are applied."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from connectors.auth import OAuth2
 from connectors.errors import Rejected, Throttled, Unauthorized
 from connectors.http import Http
-from connectors.model import InvoiceDraft
-from connectors.platforms.documents import PlannedInvoice
+from connectors.model import InvoiceDraft, RemoteInvoice, Status
+from connectors.platforms.documents import Hit, PlannedInvoice
 from connectors.platforms.zoho_books import ZohoBooks
 from connectors.sandbox import zoho_books as sandbox
 from tests.contract import orders
-from tests.contract.attempts import look
+from tests.contract.attempts import Try, look
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.walking import attempt, customer_id, issued
 
@@ -180,3 +180,58 @@ def test_over_the_days_quota_it_is_left_alone_until_the_next_day(organisation: B
 def test_an_organisation_that_the_login_does_not_see_is_named(organisation: Books) -> None:
     with pytest.raises(Rejected, match=r"do not reach 42, but Demo Engraving Ltd \(927270289\)"):
         organisation.connected(settings=SUBJECT.settings(organization_id="42")).whoami()
+
+
+def note_of(invoice: RemoteInvoice, reference: str = "SO-1-C1", **line: str) -> PlannedInvoice:
+    """One plaque of the order as a credit note of its invoice."""
+    draft = orders.draft(reference, [orders.line({**orders.PLAQUE, "quantity": "1", **line})])
+    return PlannedInvoice(draft=draft, customer_id=str(invoice.customer_id), credited=invoice)
+
+
+def credited(organisation: Books, note: PlannedInvoice) -> Any:
+    notes = organisation.platform.credits
+    return notes.create(Try(note, notes.plan(note)))
+
+
+def test_a_note_names_its_invoice_and_is_applied_to_it(organisation: Books) -> None:
+    note = note_of(issued(organisation.platform, orders.simple("SO-1")))
+    made = credited(organisation, note).document
+    raw = organisation.platform.one("creditnote", made.id)
+    assert (raw["reference_number"], raw["status"]) == ("SO-1", "closed")
+    assert [(one["invoice_number"], one["amount"]) for one in raw["invoices"]] == [("SO-1", note.draft.total)]
+
+
+def test_more_than_is_due_is_not_applied_and_a_person_sees_an_open_note(organisation: Books) -> None:
+    """The invoice was read as due; meanwhile another note has settled it."""
+    invoice = issued(organisation.platform, orders.simple("SO-1"))
+    late = note_of(invoice, "SO-1-C2")
+    whole = PlannedInvoice(draft=orders.simple("SO-1-C1"), customer_id=str(invoice.customer_id), credited=invoice)
+    assert credited(organisation, whole).error is None
+    outcome = credited(organisation, late)
+    assert isinstance(outcome.error, Rejected)
+    assert "12006" in str(outcome.error.code)
+    assert [entry.status for entry in organisation.credits()] == ["paid", "issued"]
+
+
+def test_an_invoice_that_is_credited_is_not_voided(organisation: Books) -> None:
+    invoice = issued(organisation.platform, orders.simple("SO-1"))
+    assert credited(organisation, note_of(invoice)).error is None
+    with pytest.raises(Rejected):
+        organisation.platform.void(invoice.id, "v")
+
+
+def test_a_note_is_left_as_a_draft_where_a_person_approves(organisation: Books) -> None:
+    note = note_of(issued(organisation.platform, orders.simple("SO-1")))
+    drafting = organisation.connected(settings=SUBJECT.settings(issue=False))
+    assert [request.step for request in drafting.credits.plan(note)] == ["draft"]
+    assert drafting.credits.create(Try(note, drafting.credits.plan(note))).error is None
+    hit = look(drafting.credits, note)
+    assert isinstance(hit, Hit)
+    assert (hit.document.status, hit.resume_at) == (Status.DRAFT, None)
+
+
+def test_a_note_shows_whole_quantities_only(organisation: Books) -> None:
+    note = note_of(issued(organisation.platform, orders.simple("SO-1")), quantity="0.5")
+    outcome = credited(organisation, note)
+    assert (outcome.error, outcome.difference) == (None, None)
+    assert "0.5 × 45.00" in organisation.credits()[0].lines[0]

@@ -96,9 +96,10 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
 
 
 def _steal_number(emulator: Any, reference: str) -> None:
-    contact = emulator.books.add_contact({"contact_name": "Somebody Else Ltd"})
+    contact = emulator.books.add_contact({"contact_name": f"Somebody Else Ltd ({reference})"})
     line = {"item_id": next(iter(ITEMS)), "rate": 500, "quantity": 1}
     made = {"customer_id": contact["contact_id"], "invoice_number": reference, "line_items": [line]}
+    made["date"] = "2026-11-20"
     emulator.books.turn(emulator.books.add_invoice(made, True), "sent")
 
 
