@@ -3,18 +3,19 @@
 Sources: square/connect-api-specification `api.json` (fields, lengths, enums, answers of searches), the SDK
 square/square-python-sdk (version header, retries), developer.squareup.com/docs: invoices-api (what an order must be to
 be invoiced), orders-api/price-adjustments (halves are rounded to even), orders-api/taxes (item-level taxes are computed
-item by item), working-with-apis/idempotency, oauth-api.
+item by item), cancel-delete-invoices, pay-refund-invoices, working-with-apis/idempotency, oauth-api.
 
 Traps: a search that finds nothing answers `{}`, which must not be mistaken for "not there" when it is no answer of
 Square's at all, so something that cannot be empty is asked as well; an order made by a till cannot be invoiced, so one
 is made through the API; its currency must be the location's; there is no filter by number, so a customer's invoices are
-gone through; how long a key is remembered is not published (ten minutes are relied on), nor are rate limits.
+gone through, nor one by date; a partly paid invoice is cancelled without a word, and what was paid stays paid; how long
+a key is remembered is not published (ten minutes are relied on), nor are rate limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -138,6 +139,10 @@ class Square(Platform):
     trail says so. An order discount is taken off the lines. A location bills in its own currency: orders in a currency
     without a location are held. Mailing happens only at publishing (`delivery = "EMAIL"`); there is no PDF.
 
+    Square has no credit notes (its API description knows none): after a refund of all of an order the invoice is
+    cancelled while nothing is paid on it. Square would cancel a partly paid one too, and keep the money; that is
+    refused here, and a person is told: refund the payment on Square, which shows on the invoice.
+
     - **Proved with:** the emulator; the SDK `squareup` drives it (customer, order, preview, draft, publish, search,
       read, cancel, delete, keys, token refresh); fields and lengths were compared with Square's own API description.
     - **Open:** how the refusal of a number that is taken looks (anything that names the invoice number counts), and
@@ -174,7 +179,7 @@ class Square(Platform):
         quiet=timedelta(minutes=15),
         pause=timedelta(seconds=5),
         deadline=60.0,
-        can=frozenset({"draft", "issue", "link", "void"}),
+        can=frozenset({"draft", "issue", "link", "void", "list"}),
     )  # fmt: skip
     Settings = words.SquareSettings
     Credentials = words.SquareCredentials
@@ -212,13 +217,16 @@ class Square(Platform):
         told = [" ".join(filter(None, (one.get("detail") or one["code"], one.get("field")))) for one in errors]
         return "; ".join(told), errors[0]["code"]
 
-    def listed(self, path: str, name: str, question: Mapping[str, Any]) -> list[Any]:
-        """All that a search finds, page by page; nothing only where it surely is Square that answers."""
+    def listed(
+        self, path: str, name: str, question: Mapping[str, Any], read_as: Callable[[Any], Any] = dict
+    ) -> list[Any]:
+        """All that a search finds, page by page, as `read_as` reads one; nothing only where it surely is Square that
+        answers. Raises the errors of a read."""
         found: list[Any] = []
         cursor: str | None = ""
         while cursor is not None:
             body = dump_json({**question, **({"cursor": cursor} if cursor else {})})
-            page = self.told(self.ask(path, headers=JSON, body=body), lambda answer: _page(answer, name))
+            page = self.told(self.ask(path, headers=JSON, body=body), lambda answer: _page(answer, name, read_as))
             found += page[0]
             cursor = page[1]
         if not found:
@@ -247,8 +255,18 @@ class Square(Platform):
         found: RemoteInvoice = self._invoice(remote_id)["read"]
         return found
 
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Picked from all invoices of each location, of any customer."""
+        found: list[RemoteInvoice | None] = []
+        for location in dict.fromkeys(self.settings.locations.values()):
+            sort = {"field": "INVOICE_SORT_DATE", "order": "ASC"}
+            question = {"query": {"filter": {"location_ids": [location]}, "sort": sort}, "limit": 200}
+            found += self.listed("/v2/invoices/search", "invoices", question, lambda raw: words.dated_since(raw, day))
+        return [one for one in found if one]
+
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
-        """Neither call takes a key; a second one is refused by Square."""
+        """Neither call takes a key; a second one is refused by Square, as is an invoice that was paid after it was
+        read: its version is another one then."""
         raw = self._invoice(remote_id)
         now: RemoteInvoice = raw["read"]
         path, version = f"/v2/invoices/{quote(remote_id, safe='')}", raw["version"]
@@ -257,12 +275,17 @@ class Square(Platform):
         if now.status is Status.DRAFT:
             self.execute(Request(step="void", method="DELETE", path=path, query={"version": str(version)}))
             return now.model_copy(update={"status": Status.VOID})
+        if now.due != now.total:
+            raise Rejected(
+                f"invoice {now.number or remote_id} is paid on Square, in whole or in part, and cancelling it would "
+                "keep the money: refund the payment on Square instead"
+            )
         answer = self.execute(post("void", f"{path}/cancel", {"version": version}))
         return reading(lambda: words.invoice(answer.json()["invoice"]), answer)
 
 
-def _page(body: Any, name: str) -> tuple[list[Any], str | None]:
+def _page(body: Any, name: str, read_as: Callable[[Any], Any]) -> tuple[list[Any], str | None]:
     """The rows and the next page's cursor; a search that finds nothing says `{}`."""
     if name not in body and set(body) - {"cursor", "count"}:
         raise ValueError("not an answer to a search")
-    return [{**raw} for raw in body.get(name) or []], body.get("cursor") or None
+    return [read_as(raw) for raw in body.get(name) or []], body.get("cursor") or None

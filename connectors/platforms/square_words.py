@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -259,6 +260,14 @@ def invoice(raw: Any) -> RemoteInvoice:
         total=from_minor(total, currency), due=from_minor(total - paid, currency),
         customer_id=(raw.get("primary_recipient") or {}).get("customer_id"), url=raw.get("public_url"),
     )  # fmt: skip
+
+
+def dated_since(raw: Any, day: date) -> RemoteInvoice | None:
+    """From an Invoice, if it is dated that day or later: by the day of the sale, which it may lack, or by the moment at
+    which it was made. That is in UTC, and a day of the location's may have begun on the day before."""
+    sold, made = raw.get("sale_or_service_date") or "", raw["created_at"]
+    wanted = sold >= day.isoformat() or made >= (day - timedelta(days=1)).isoformat()
+    return invoice(raw) if wanted else None
 
 
 def unbilled(raw: Any, planned: PlannedInvoice) -> RemoteInvoice:

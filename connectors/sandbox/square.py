@@ -43,7 +43,7 @@ LOCATIONS = {
         ("LJP1", "JP", "JPY", "Asia/Tokyo"),
     )
 }
-STATUSES = {"DRAFT": "draft", "UNPAID": "issued", "PAID": "paid", "CANCELED": "void"}
+STATUSES = {"DRAFT": "draft", "UNPAID": "issued", "PARTIALLY_PAID": "issued", "PAID": "paid", "CANCELED": "void"}
 
 
 class Square(Gated):
@@ -102,6 +102,14 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
             total=str(Decimal(total["amount"]).scaleb(-digits)),
             status=STATUSES[invoice["status"]],
         )
+
+    def pay(self, invoice: str, amount: int) -> None:
+        """A customer pays so much (minor units) of an invoice, on Square's page: the API has no call for that."""
+        one = self._one("invoice", invoice)
+        whole = self._one("order", one["order_id"])["total_money"]["amount"]
+        self.shelf.put("payment", invoice, {"amount": amount})
+        status = "PAID" if amount == whole else "PARTIALLY_PAID"
+        self._put("invoice", {**one, "status": status, "version": one["version"] + 1})
 
     # -- the door --------------------------------------------------------------------------------------------------
 
@@ -254,13 +262,17 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
         copied = {
             name: who[name] for name in ("given_name", "family_name", "company_name", "email_address") if name in who
         }
-        nothing = {"amount": 0, "currency": order["total_money"]["currency"]}
-        sums = {"computed_amount_money": order["total_money"], "total_completed_amount_money": nothing}
+        paid = {**self._paid(invoice), "currency": order["total_money"]["currency"]}
+        sums = {"computed_amount_money": order["total_money"], "total_completed_amount_money": paid}
         asked = [{"uid": f"pr{at}", **one, **sums} for at, one in enumerate(invoice["payment_requests"])]
         zone = LOCATIONS[invoice["location_id"]]["timezone"]
         return {**invoice, "primary_recipient": {**recipient, **copied}, "payment_requests": asked, "timezone": zone}
 
+    def _paid(self, invoice: Doc) -> Doc:
+        return self.shelf.get("payment", invoice["id"]) or {"amount": 0}
+
     def _invoices(self, body: Doc) -> Mapping[str, Any]:
+        checked(body, books.INVOICE_SEARCH)
         only = body.get("query", {}).get("filter", {})
         customers = only.get("customer_ids") or []
         if len(only.get("location_ids") or []) != 1 or len(customers) > 1:
@@ -277,10 +289,7 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
             detail = f"The version is {invoice['version']}, not {body.get('version')}."
             raise Refused("CONFLICT", detail, "version", 409)
         if action == "cancel":
-            if invoice["status"] != "UNPAID":
-                raise Refused("BAD_REQUEST", f"An invoice that is {invoice['status']} cannot be canceled.")
-            self._put("order", {**self._one("order", invoice["order_id"]), "state": "CANCELED"})
-            return self._put("invoice", {**invoice, "status": "CANCELED", "version": invoice["version"] + 1})
+            return self._cancelled(invoice)
         recipient = invoice.get("primary_recipient", {}).get("customer_id")
         to = (self.shelf.get("customer", recipient or "") or {}).get("email_address")
         if invoice["status"] != "DRAFT" or not recipient:
@@ -292,6 +301,19 @@ locations = {{ GBP = "LGB1", EUR = "LIE1", USD = "LUS1" }}
         link = f"https://squareup.com/pay-invoice/{invoice['id']}"
         issued = {"status": "UNPAID", "version": invoice["version"] + 1, "public_url": link}
         return self._put("invoice", {**invoice, **issued})
+
+    def _cancelled(self, invoice: Doc) -> Doc:
+        """Of a partly paid invoice the order becomes one of what was paid, which is not given back."""
+        order = self._one("order", invoice["order_id"])
+        if invoice["status"] not in {"SCHEDULED", "UNPAID", "PARTIALLY_PAID"}:
+            raise Refused("BAD_REQUEST", f"An invoice that is {invoice['status']} cannot be canceled.")
+        if invoice["status"] == "PARTIALLY_PAID":
+            paid = {**order["total_money"], **self._paid(invoice)}
+            line = {"item_type": "CUSTOM_AMOUNT", "name": "", "quantity": "1", "base_price_money": paid}
+            self._put("order", {**order, "state": "COMPLETED", "line_items": [line], "total_money": paid})
+        else:
+            self._put("order", {**order, "state": "CANCELED"})
+        return self._put("invoice", {**invoice, "status": "CANCELED", "version": invoice["version"] + 1})
 
     def _deleted(self, invoice: Doc, query: Mapping[str, str]) -> Mapping[str, Any]:
         if invoice["status"] != "DRAFT" or query.get("version", str(invoice["version"])) != str(invoice["version"]):

@@ -39,6 +39,10 @@ INVOICE = {
     **{"delivery_method": 20, "invoice_number": 191, "title": 255, "description": 65536, "scheduled_at": 40},
     **{"accepted_payment_methods": METHODS, "sale_or_service_date": 10, "store_payment_method_enabled": bool},
 }
+INVOICE_SEARCH = {
+    "query": {"filter": {"location_ids": [255], "customer_ids": [255]}, "sort": {"field": 40, "order": 4}},
+    **{"limit": int, "cursor": 255},
+}
 ADDRESS = dict.fromkeys(("address_line_1", "address_line_2", "locality", "administrative_district_level_1"), 500)
 CUSTOMER = {
     **{"given_name": 300, "family_name": 300, "company_name": 500, "nickname": 100, "email_address": 254},

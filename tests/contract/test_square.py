@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from connectors.errors import Rejected, Unavailable
+from connectors.errors import Rejected, Unavailable, Uncertain
+from connectors.model import Status
 from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.square import Square
 from connectors.sandbox import square as sandbox
 from tests.contract import orders
 from tests.contract.attempts import found, look, settle
 from tests.contract.running import Books, RunningSandbox, subjects
-from tests.contract.samples.square import call
+from tests.contract.samples.square import call, steal_number, void_by_hand
 from tests.contract.walking import attempt, issued
 
 
@@ -123,3 +126,49 @@ def test_a_personal_token_needs_no_consent() -> None:
     assert Square.grant(subjects()["square"].settings(), credentials) is None
     with pytest.raises(ValidationError, match="give an access_token, or client_id and client_secret"):
         Square.Credentials.model_validate({"client_id": "sq0idp"})
+
+
+@pytest.mark.parametrize(("paid", "status"), [(5000, Status.ISSUED), (10800, Status.PAID)])
+def test_what_is_paid_is_not_cancelled_although_square_would_cancel_the_half_paid(
+    books: Books, paid: int, status: Status
+) -> None:
+    document = issued(books.platform, orders.simple("SO-1"))
+    books.sandbox.run(partial(books.emulator.pay, document.id, paid))
+    with pytest.raises(Rejected, match=r"invoice SO-1 is paid on Square, in whole or in part.* refund the payment"):
+        books.platform.void(document.id, "v")
+    now = books.platform.read(document.id)
+    assert (now.status, now.due) == (status, Decimal(10800 - paid) / 100)
+    if status is Status.PAID:
+        with pytest.raises(AssertionError, match="PAID cannot be canceled"):
+            books.sandbox.run(partial(void_by_hand, books.emulator, document.id))
+    else:
+        books.sandbox.run(partial(void_by_hand, books.emulator, document.id))
+        assert [(entry.status, entry.total) for entry in books.ledger()] == [("void", "50.00")]
+
+
+def test_what_is_paid_while_it_is_voided_is_not_cancelled(books: Books) -> None:
+    """Each change makes another version, and Square cancels the one that was read only."""
+    document = issued(books.platform, orders.simple("SO-1"))
+    raw = books.platform._invoice(document.id)
+    books.sandbox.run(partial(books.emulator.pay, document.id, 5000))
+    books.platform._invoice = lambda remote_id: raw
+    with pytest.raises(Uncertain):
+        books.platform.void(document.id, "v")
+    assert [entry.status for entry in books.ledger()] == ["issued"]
+
+
+def test_a_list_goes_through_all_pages_of_all_locations(books: Books) -> None:
+    """By the day of the sale, and where there is none by the day on which an invoice was made."""
+    euro = orders.draft("SO-1", [orders.line(orders.PLAQUE)], currency="EUR")
+    ahead = orders.simple("SO-2").model_copy(update={"issued_on": date(2098, 1, 1), "due_on": date(2098, 1, 1)})
+    made = {issued(books.platform, draft).id for draft in (euro, ahead)}
+
+    def more() -> None:
+        for number in range(203):
+            steal_number(books.emulator, f"SO-7{number}")
+
+    books.sandbox.run(more)
+    listed = books.platform.since(date(2026, 1, 1))
+    assert len(listed) == len({one.id for one in listed}) == 205
+    assert made <= {one.id for one in listed}
+    assert [one.reference for one in books.platform.since(date(2098, 1, 1))] == ["SO-2"]
