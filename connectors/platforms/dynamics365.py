@@ -1,7 +1,8 @@
 """Microsoft Dynamics 365 in two variants of one slug: Business Central (API v2.0) and Finance & Operations (OData).
 
-Sources: github.com/MicrosoftDocs/dynamics365smb-devitpro-pb (salesInvoice, salesInvoiceLine, customer, "Using OData
-transactional $batch requests", filter expressions, error codes, operational limits, service-to-service authentication);
+Sources: github.com/MicrosoftDocs/dynamics365smb-devitpro-pb (salesInvoice, salesInvoiceLine, salesCreditMemo, customer,
+"Using OData transactional $batch requests", filter expressions, error codes, operational limits, service-to-service
+authentication); microsoft/BCApps, page "APIV2 - Sales Credit Memos" (invoiceId becomes Applies-to Doc. No.);
 dynamics-365-unified-operations-public (odata.md, service-protection-api-limits.md); recorded answers of July 2026 in
 NangoHQ/integration-templates (FreeTextInvoiceHeaders, FreeTextInvoiceLines, CustomersV3, LegalEntities, TaxGroups);
 Common Data Model, TaxItemGroupEntity; lengths of Business Central from its tables (microsoft/BCApps: customer names and
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import quote
 
@@ -52,13 +53,16 @@ class Dynamics365(Platform):
     SKU that you configure, without tax, with your tax group of the rate; an order discount is taken off the lines.
     Business Central rounds tax once for each rate; where that gives another total, a line on `rounding_account` evens
     it out, and the trail says so. It can be mailed (with e-mail set up there), printed, and cancelled by a credit memo.
+    What is refunded becomes a sales credit memo that names the invoice: posting it takes off what is due there, and of
+    an invoice that is paid it stays the customer's credit.
     You grant the app `API.ReadWrite.All` and enter its client id on the page "Microsoft Entra applications".
 
     **Finance & Operations** (`variant = "finops"`) has no call that posts an invoice. We make a free text invoice with
     its lines, and compare them with the order. Then a custom service of yours posts it (`post_service`): it takes
     `{"dataAreaId", "invoiceIdentifier"}` and gives the number of the posted invoice as text. With `issue = false`
-    invoices stay unposted for your posting batch. It mails, prints and cancels nothing through its API; the invoice
-    shows the customer's address as it is there.
+    invoices stay unposted for your posting batch. It mails, prints, cancels and credits nothing through its API: a
+    correction is made and settled in the client ("Correct a free text invoice"), and no data entity sets a negative
+    invoice off against another. The invoice shows the customer's address as it is there.
 
     Customers are found by e-mail address, for there is no field for our key; who has none, by the name that we give
     ("Ada Lovelace (C-9)"; a company as it is). In Finance & Operations such names are given to all. Nothing refuses a
@@ -68,10 +72,12 @@ class Dynamics365(Platform):
       compared with Microsoft's pages of the API and with recorded answers of Finance & Operations.
     - **Open:** no SDK or schema was run against it. Business Central: several lines in one call, that a batch is worked
       off in its order (else one more read is made), lines of negative quantity (only for rounding), whether requests
-      in a batch count one by one against 6,000 in five minutes.
+      in a batch count one by one against 6,000 in five minutes, whether your country's version lets a credit memo
+      apply to an invoice before any check of its own, an invoice without a status (a list with one is not read).
       Finance & Operations: what your legal entity requires or sets by itself, where it rounds tax (we compute it by
       line), lengths of CustomerReference and ExternalInvoiceId, Content-ID in answers, the shape of errors, whether a
-      new customer's e-mail address is kept, that CorrectedInvoiceId shows what was cancelled."""
+      new customer's e-mail address is kept, that CorrectedInvoiceId shows what was cancelled, comparing dates with ge
+      in a filter of InvoiceDate."""
 
     facts = Facts(
         slug="dynamics365",
@@ -87,7 +93,7 @@ class Dynamics365(Platform):
         quiet=timedelta(minutes=20),  # 8 minutes in the queue and 8 at work, then it is given up
         pause=timedelta(seconds=60),
         deadline=120.0,
-        can=frozenset({"draft", "issue", "mail", "pdf", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "void", "credit", "list"}),
     )
     finops_facts: ClassVar[Facts] = dataclasses.replace(
         facts,
@@ -95,12 +101,14 @@ class Dynamics365(Platform):
         reference=Reference("CustomerReference", max_length=35, unique=False),
         key_field="ExternalInvoiceId",
         quotas=(),
-        can=frozenset({"draft", "issue"}),
+        can=frozenset({"draft", "issue", "list"}),
     )
     Settings = words.DynamicsSettings
     Credentials = DynamicsCredentials
     Customers = central.Customers
     Invoices = central.Invoices
+    Credits: ClassVar[Any] = central.CreditMemos
+    invoices: central.Invoices | finops.Invoices
     headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
     refusals = (
         Refusal(Duplicate, contains="Internal_EntityWithSameKeyExists"),
@@ -150,8 +158,10 @@ class Dynamics365(Platform):
         return f"{self._company}/salesInvoices({quote(remote_id, safe='')})"
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        answer = self.ask(self._path(remote_id), {"$expand": "salesInvoiceLines"}, central.CURRENT)
-        return self.told(answer, central.document)
+        return self.invoices.read(remote_id)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        return self.invoices.since(day)
 
     def send(self, remote_id: str, key: str) -> None:
         self._act(remote_id, "send", key)
@@ -194,6 +204,7 @@ class FinanceOperations(Dynamics365):
 
     Customers: ClassVar[Any] = finops.Customers
     Invoices: ClassVar[Any] = finops.Invoices
+    Credits: ClassVar[Any] = None
     invoices: finops.Invoices
     send = Platform.send
     pdf = Platform.pdf

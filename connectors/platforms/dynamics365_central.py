@@ -1,6 +1,6 @@
-"""Business Central, API v2.0: customers, and invoices that are drafted, compared and posted, each with what it shows.
+"""Business Central, API v2.0: customers; invoices and credit memos, which are drafted, compared and posted.
 
-Every unsafe call on invoices is a JSON `$batch` of pairs: do something, and read the invoice after it, so that one call
+Every unsafe call on these is a JSON `$batch` of pairs: do something, and read the document after it, so that one call
 makes many and shows them. Without `Isolation` each inner request stands alone; a batch has at most 100 of them.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from datetime import date
 from textwrap import wrap
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from connectors.errors import ConnectorError, Rejected, Uncertain
@@ -18,6 +19,7 @@ from connectors.http import Answer, dump_json
 from connectors.model import Address, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import dynamics365_words as words
+from connectors.platforms.crediting import invoice_of, set_off
 from connectors.platforms.documents import (
     JSON,
     Attempt,
@@ -39,7 +41,6 @@ from connectors.platforms.texts import BEFORE_KEY, distinct_name, fits, key_in, 
 
 CURRENT = {"Data-Access-Intent": "ReadWrite"}
 """Not from a replica that lags behind."""
-LINES = "$expand=salesInvoiceLines"
 TEXT = 100
 ADDRESS, LONGEST = ("addressLine1", "addressLine2", "city", "state", "postalCode", "country"), (100, 50, 30, 30, 20, 10)
 STATES = {
@@ -111,21 +112,30 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     bulk = 50
     calls = 2
     look_first = True
+    collection: ClassVar[str] = "salesInvoices"
+    lines: ClassVar[str] = "salesInvoiceLines"
+
+    def fields(self, draft: PlannedInvoice) -> dict[str, Any]:
+        """What the head has besides what invoices and credit memos share."""
+        order = draft.draft
+        return {"invoiceDate": order.issued_on.isoformat(), **address("shipTo", order.shipping_address)}
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        raw, remark = invoice(draft, self.platform.settings)
-        path = f"{company(self.platform.settings)}/salesInvoices"
-        wanted = f"$filter={quote(f'externalDocumentNumber eq {literal(coded(draft.draft.reference))}')}&{LINES}"
+        shared, rows, remark = paper(draft, self.platform.settings)
+        raw = without_empty({**shared, **self.fields(draft), self.lines: rows})
+        path = f"{company(self.platform.settings)}/{self.collection}"
+        wanted = f"$filter={quote(f'externalDocumentNumber eq {literal(coded(draft.draft.reference))}')}"
+        lines = f"$expand={self.lines}"
         make = {"method": "POST", "url": path, "headers": JSON, "body": raw}
-        first = self._pair("draft", draft.key, make, f"{path}?{wanted}", remark=remark)
+        first = self._pair("draft", draft.key, make, f"{path}?{wanted}&{lines}", remark=remark)
         if not self.platform.settings.issue:
             return (first,)
         path = f"{path}({later('draft')})"
         post = {"method": "POST", "url": f"{path}/Microsoft.NAV.post", "headers": {}}
-        return first, self._pair("issue", draft.key, post, f"{path}?{LINES}", issues=True)
+        return first, self._pair("issue", draft.key, post, f"{path}?{lines}", issues=True)
 
     def _pair(self, step: str, key: str, act: dict[str, Any], see: str, **more: Any) -> Request:
-        """One unsafe request, and after it the invoice is read."""
+        """One unsafe request, and after it the document is read."""
         name = words.mark(key)
         read = {"id": f"{name}-see", "method": "GET", "url": see, "headers": CURRENT}
         body = dump_json({"requests": [{"id": f"{name}-do", **act}, read]})
@@ -153,24 +163,24 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return element(read, answer)
 
     def _seen(self, parts: dict[str, Any], name: str, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        """What a pair did: the invoice's id ("" where the answer to the act has none) and the invoice after it, None
+        """What a pair did: the document's id ("" where the answer to the act has none) and the document after it, None
         where it was not read. Raises what the answer to the act means."""
         if f"{name}-do" not in parts:
-            raise Uncertain(f"{words.TITLE}'s answer does not speak of this invoice", status=answer.status)
+            raise Uncertain(f"{words.TITLE}'s answer does not speak of this document", status=answer.status)
         act, see = parts[f"{name}-do"], parts.get(f"{name}-see", {"status": 0})
         self.platform._refuse(inner(answer, act), int(act["status"]), True)
         made = act["body"]["id"] if act.get("body") else ""
         if see["status"] != 200:
             return made, None
         rows = see["body"]["value"] if "value" in see["body"] else [see["body"]]
-        return made, next((document(raw) for raw in rows if made in {"", raw["id"]}), None)
+        return made, next((self.document(raw) for raw in rows if made in {"", raw["id"]}), None)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         asked = json.loads(request.body)["requests"]
         parts = {part["id"]: part for part in answer.json()["responses"]}
         made, shown = self._seen(parts, asked[0]["id"].removesuffix("-do"), answer)
         if request.step == "draft":
-            return (made or document(None).id), shown
+            return (made or self.document(None).id), shown
         return "", self.final(shown)
 
     def create_packed(
@@ -199,13 +209,79 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             f"externalDocumentNumber eq {literal(one)}"
             for one in sorted({coded(draft.draft.reference) for draft in drafts})
         )
-        path = f"{root(self.platform.settings)}/{company(self.platform.settings)}/salesInvoices"
-        answer = self.platform.ask(path, {"$filter": wanted, "$expand": "salesInvoiceLines"}, CURRENT)
-        return self.platform.told(answer, lambda body: [document(raw) for raw in words.rows_of(body)])
+        answer = self.platform.ask(self.path, {"$filter": wanted, "$expand": self.lines}, CURRENT)
+        return self.platform.told(answer, lambda body: [self.document(raw) for raw in words.rows_of(body)])
 
     def _hit(self, draft: PlannedInvoice, found: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
         step = "issue" if self.platform.settings.issue else None
         return choosing.unfinished(draft, words.known(draft.draft, found), words.TITLE, step)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """Of all of them."""
+        return f"{root(self.platform.settings)}/{company(self.platform.settings)}/{self.collection}"
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        path = f"{self.path}({quote(remote_id, safe='')})"
+        return self.platform.told(self.platform.ask(path, {"$expand": self.lines}, CURRENT), self.document)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Those that are dated this day or later. Raises the errors of a read."""
+        asked = {"$filter": f"invoiceDate ge {day}", "$expand": self.lines}
+
+        def page(_: int, following: Any) -> tuple[list[RemoteInvoice], Any]:
+            answer = self.platform.ask(self.path, following or asked, CURRENT)
+            shown = self.platform.told(answer, lambda body: [self.document(raw) for raw in body["value"]])
+            return shown, self.platform.told(answer, words.following)
+
+        return self.platform.every(page)
+
+    def due(self, raw: Any) -> Any:
+        """What remains of a posted one to be paid."""
+        return raw["remainingAmount"]
+
+    def document(self, raw: Any) -> RemoteInvoice:
+        """A document of an answer, with its lines where they were asked for: our key is on one of them. A tax that a
+        line of ours evens out is not the order's, and left out."""
+        lines = raw.get(self.lines) or []
+        keys = [key_in(line["description"]) for line in lines if line["lineType"] == "Comment"]
+        even = any(line["description"] == words.ROUNDING for line in lines)
+        status = STATES[raw["status"]]
+        return RemoteInvoice(
+            id=raw["id"],
+            number=raw["number"],
+            reference=raw["externalDocumentNumber"],
+            key=next((key for key in keys if key), None),
+            status=status,
+            currency=raw["currencyCode"],
+            total=raw["totalAmountIncludingTax"],
+            tax=None if even else raw["totalTaxAmount"],
+            due=self.due(raw) if status in {Status.ISSUED, Status.PAID} else None,
+            customer_id=raw["customerNumber"],
+        )
+
+
+class CreditMemos(Invoices):
+    """Credit memos, made as invoices are. `invoiceId` names the posted invoice that one applies to: posting takes off
+    what is due there, the rest stays the customer's (microsoft/BCApps, "APIV2 - Sales Credit Memos"). An invoice that
+    is paid is not named: there is no open entry to apply to, and posting would be refused."""
+
+    collection = "salesCreditMemos"
+    lines = "salesCreditMemoLines"
+
+    def fields(self, draft: PlannedInvoice) -> dict[str, Any]:
+        invoice = invoice_of(draft)
+        open_there = invoice.status is Status.ISSUED and set_off(draft)
+        return {
+            "creditMemoDate": draft.draft.issued_on.isoformat(),
+            "invoiceId": invoice.id if open_there else None,
+        }
+
+    def due(self, raw: Any) -> Any:
+        """A credit memo shows no remaining amount."""
+        return None
 
 
 def inner(answer: Answer, part: dict[str, Any]) -> Answer:
@@ -219,50 +295,28 @@ def coded(text: str) -> str:
     return text.strip().upper()
 
 
-def document(raw: Any) -> RemoteInvoice:
-    """An invoice of an answer, with its lines where they were asked for: our key is on one of them. A tax that a line
-    of ours evens out is not the order's, and left out."""
-    lines = raw.get("salesInvoiceLines") or []
-    keys = [key_in(line["description"]) for line in lines if line["lineType"] == "Comment"]
-    even = any(line["description"] == words.ROUNDING for line in lines)
-    status = STATES[raw["status"]]
-    return RemoteInvoice(
-        id=raw["id"],
-        number=raw["number"],
-        reference=raw["externalDocumentNumber"],
-        key=next((key for key in keys if key), None),
-        status=status,
-        currency=raw["currencyCode"],
-        total=raw["totalAmountIncludingTax"],
-        tax=None if even else raw["totalTaxAmount"],
-        due=raw["remainingAmount"] if status in {Status.ISSUED, Status.PAID} else None,
-        customer_id=raw["customerNumber"],
-    )
-
-
-def invoice(draft: PlannedInvoice, settings: words.DynamicsSettings) -> tuple[dict[str, Any], str]:
-    """The invoice with its lines, and a remark for the trail. Raises `Rejected` for what does not fit."""
-    order, billing, shipping = draft.draft, draft.draft.billing_address, draft.draft.shipping_address
+def paper(draft: PlannedInvoice, settings: words.DynamicsSettings) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    """What invoices and credit memos share: fields of the head, the lines, and a remark for the trail. Raises
+    `Rejected` for what does not fit."""
+    order = draft.draft
     if order.reference != order.reference.strip() or len(order.reference) > 35:
         raise Rejected(f"order {order.order_ref}: {words.TITLE} takes external document numbers of up to 35 characters")
     found, remark = words.items(order, settings, "rate", off=True)
     about = f"Order {order.order_ref}"[: TEXT - words.KEY - len(BEFORE_KEY)]
-    raw = {
+    head = {
         "externalDocumentNumber": coded(order.reference),
         "customerNumber": draft.customer_id,
-        "invoiceDate": order.issued_on.isoformat(),
         "postingDate": order.issued_on.isoformat(),
         "dueDate": order.due_on.isoformat(),
         "currencyCode": order.currency,
         "email": fits(f"order {order.order_ref}: the e-mail address", order.customer.email, 80, words.TITLE),
-        **address("sellTo", billing),
-        **address("shipTo", shipping),
-        "salesInvoiceLines": [
-            *(part for item in found for part in written(item, settings)),
-            {"lineType": "Comment", "description": f"{about}{BEFORE_KEY}{short(order.key, words.KEY)}"},
-        ],
+        **address("sellTo", order.billing_address),
     }
-    return without_empty(raw), remark
+    lines = [
+        *(part for item in found for part in written(item, settings)),
+        {"lineType": "Comment", "description": f"{about}{BEFORE_KEY}{short(order.key, words.KEY)}"},
+    ]
+    return head, lines, remark
 
 
 def written(item: words.Item, settings: words.DynamicsSettings) -> list[dict[str, Any]]:

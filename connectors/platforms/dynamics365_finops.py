@@ -10,6 +10,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
+from datetime import date
 from email.message import Message
 from email.parser import BytesParser
 from typing import Any
@@ -120,7 +121,12 @@ def listed(documents: Documents[Any, Any], entity: str, condition: str) -> list[
     """The legal entity's rows of this condition. Raises the errors of a read."""
     area = literal(documents.platform.settings.data_area_id)
     wanted = {**EVERYWHERE, "$filter": f"dataAreaId eq {area} and ({condition})"}
-    return documents.platform.told(documents.platform.ask(f"/data/{entity}", wanted), words.rows_of)
+
+    def page(_: int, following: Any) -> tuple[list[Any], Any]:
+        answer = documents.platform.ask(f"/data/{entity}", following or wanted)
+        return documents.platform.told(answer, lambda body: (list(body["value"]), words.following(body)))
+
+    return documents.platform.every(page)
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -228,7 +234,14 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def _there(self, drafts: Sequence[PlannedInvoice]) -> list[tuple[RemoteInvoice, int]]:
         references = sorted({draft.draft.reference for draft in drafts})
         wanted = " or ".join(f"CustomerReference eq {literal(one)}" for one in references)
-        rows = listed(self, "FreeTextInvoiceHeaders", wanted)
+        return self._invoices(wanted)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Those that are dated this day or later, without the corrections of others. Raises the errors of a read."""
+        return [found for found, _ in self._invoices(f"InvoiceDate ge {day}T00:00:00Z")]
+
+    def _invoices(self, condition: str) -> list[tuple[RemoteInvoice, int]]:
+        rows = listed(self, "FreeTextInvoiceHeaders", condition)
         return self.documents([raw for raw in rows if not raw.get("CorrectedInvoiceId")])
 
     def documents(self, headers: Sequence[Any]) -> list[tuple[RemoteInvoice, int]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -35,6 +36,12 @@ def rows_of(body: Any) -> list[Any]:
     if "@odata.nextLink" in body:
         raise ValueError("there is more")
     return list(body["value"])
+
+
+def following(body: Any) -> dict[str, str] | None:
+    """What the next page is asked by, where there is one: the question of the link that an answer ends with."""
+    link = body.get("@odata.nextLink")
+    return dict(parse_qsl(urlsplit(link).query)) if link else None
 
 
 class DynamicsSettings(PlatformSettings):

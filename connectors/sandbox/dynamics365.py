@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from email.message import Message
 from email.parser import BytesParser
@@ -20,8 +21,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
-from connectors.sandbox.dynamics365_answers import Invalid
+from connectors.sandbox.dynamics365_answers import Invalid, paged
 from connectors.sandbox.dynamics365_companies import Company
+from connectors.sandbox.dynamics365_credits import CreditMemos
 from connectors.sandbox.dynamics365_entities import SERVICE, Entity
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.savepoint import savepoint
@@ -46,6 +48,8 @@ class Dynamics365(Gated):
 
     slug = "dynamics365"
     app, grant_at = APP, TOKENS
+    central_rows, finops_rows = 20_000, 10_000
+    """Rows of a page."""
     sample = f"""
 client_id = "{CLIENT_ID}"
 client_secret = "{CLIENT_SECRET}"
@@ -60,7 +64,8 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
     def setup(self) -> None:
         self.per_five_minutes = Rolling(6000, 300)
         super().setup()
-        self.company = Company(self.shelf, self.mail)
+        self.company = Company(self.shelf, self.mail, lambda: str(datetime.fromtimestamp(self.clock(), UTC).date()))
+        self.memos = CreditMemos(self.company)
         self.entity = Entity(self.shelf)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
@@ -80,6 +85,9 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
 
     def ledger(self) -> list[Entry]:
         return self.company.ledger() + self.entity.ledger()
+
+    def credits(self) -> list[Entry]:
+        return self.memos.entries()
 
     # -- the door --------------------------------------------------------------------------------------------------
 
@@ -141,9 +149,11 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
             case "GET", None, None, None:
                 return _shown(200, {"id": COMPANY, "name": "CRONUS UK Ltd.", "displayName": "CRONUS UK Ltd."})
             case "GET", str(), None, None:
-                return _shown(200, {"value": self.company.rows(name, query)})
+                return _shown(200, paged(self.company.rows(name, query), query, self.central_rows, parts.path))
             case "GET", "salesInvoices", str(), None:
                 return _shown(200, self.company.shown(self.company.need(ident), query))
+            case "GET", "salesCreditMemos", str(), None:
+                return _shown(200, self.company.shown(self.memos.need(ident), query))
             case "GET", "salesInvoices", str(), str() if action == f"pdfDocument({ident})/content":
                 doc = self.company.need(ident)
                 return Response.pdf(doc["number"], doc["totalAmountIncludingTax"])
@@ -153,6 +163,11 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
                 return _shown(201, self.company.shown(self.company.create_invoice(given), {}))
             case "POST", "salesInvoices", str(), str() if action.startswith("Microsoft.NAV."):
                 self.company.act(ident, action.removeprefix("Microsoft.NAV."))
+                return Response(204)
+            case "POST", "salesCreditMemos", None, None:
+                return _shown(201, self.company.shown(self.memos.create(given), {}))
+            case "POST", "salesCreditMemos", str(), str() if action.startswith("Microsoft.NAV."):
+                self.memos.act(ident, action.removeprefix("Microsoft.NAV."))
                 return Response(204)
             case "DELETE", "salesInvoices", str(), None:
                 self.company.delete(ident, headers.get("if-match"))
@@ -177,7 +192,8 @@ tax = {{ "20" = "VAT20", "5" = "VAT5", "0" = "VAT0" }}
             return _shown(201, self.entity.create(found[1], _object(request.body)))
         if found[2]:
             return _shown(200, self.entity.need(found[2]))
-        return _shown(200, {"value": self.entity.rows(found[1], request.query)})
+        rows = self.entity.rows(found[1], request.query)
+        return _shown(200, paged(rows, request.query, self.finops_rows, request.path))
 
     def _change_sets(self, request: Request, spoils: bool) -> Response:
         """Each change set is all or nothing, and apart from the others."""

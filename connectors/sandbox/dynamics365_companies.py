@@ -1,5 +1,7 @@
 """A company of an emulated Business Central: customers and sales invoices with their lines, as API v2.0 shows them.
 
+An invoice of which a part is applied cannot be cancelled ("Correct Posted Sales Invoice", microsoft/BCApps).
+
 Properties and read-only ones from the pages of salesInvoice, salesInvoiceLine and customer; messages from the
 error codes of its web services; lengths of texts from the tables of the base application. VAT is rounded once for each
 tax group.
@@ -70,13 +72,13 @@ def not_related(field: str, table: str, value: object, related: str) -> Invalid:
 class Company:
     """One company's books on a shelf."""
 
-    def __init__(self, shelf: Shelf, mail: Callable[[str, str], None]) -> None:
-        self.shelf, self.mail = shelf, mail
+    def __init__(self, shelf: Shelf, mail: Callable[[str, str], None], today: Callable[[], str]) -> None:
+        self.shelf, self.mail, self.today = shelf, mail, today
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def rows(self, name: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        kinds = {"customers": "customer", "salesInvoices": "invoice"}
+        kinds = {"customers": "customer", "salesInvoices": "invoice", "salesCreditMemos": "memo"}
         if name in kinds:
             found = self.shelf.all(kinds[name])
         elif name == "accounts":
@@ -88,7 +90,7 @@ class Company:
             found = [{"code": code, "displayName": f"{rate} %", "taxType": "VAT"} for code, rate in RATES.items()]
         else:
             raise Invalid(404, "BadRequest_ResourceNotFound", f"Resource not found for the segment '{name}'.")
-        inside = matching(query.get("$filter"), _same, unfiltered, one_field=True)
+        inside = matching(query.get("$filter"), _same, unfiltered, operators={"eq", "ge"}, one_field=True)
         return [self.shown(row, query) for row in found if inside(row)]
 
     def need(self, ident: str) -> dict[str, Any]:
@@ -98,8 +100,8 @@ class Company:
     @staticmethod
     def shown(doc: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
         """Lines only where they are asked for."""
-        expanded = query.get("$expand") == "salesInvoiceLines"
-        return {name: value for name, value in doc.items() if expanded or name != "salesInvoiceLines"}
+        hidden = {"salesInvoiceLines", "salesCreditMemoLines"} - {query.get("$expand")}
+        return {name: value for name, value in doc.items() if name not in hidden}
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
@@ -112,7 +114,17 @@ class Company:
         return self.shelf.put("customer", number, {**blank, **given, "id": str(uuid4()), "number": number})
 
     def create_invoice(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        check(given, INVOICE, "salesInvoice")
+        doc = self.composed(given, INVOICE, "salesInvoice", "salesInvoiceLines")
+        doc |= {
+            "number": f"S-INV{self.shelf.count('invoice') + 102001}", "remainingAmount": doc["totalAmountIncludingTax"],
+            "invoiceDate": given.get("invoiceDate") or self.today(),
+        }  # fmt: skip
+        return self.shelf.put("invoice", doc["id"], doc)
+
+    def composed(self, given: Mapping[str, Any], known: set[str], what: str, lines: str) -> dict[str, Any]:
+        """A draft with its lines and sums, without number and date: what invoices and credit memos share. Raises
+        `Invalid`."""
+        check(given, known, what)
         number = given.get("customerNumber")
         if not number:
             raise Invalid(400, "Application_DialogException", "A customerNumber or a customerID must be provided.")
@@ -121,17 +133,17 @@ class Company:
             raise not_related("Sell-to Customer No.", "Sales Header", number, "Customer")
         if (currency := given.get("currencyCode") or "GBP") not in CURRENCIES:
             raise not_related("Currency Code", "Sales Header", currency, "Currency")
-        lines = [_line(raw, places(currency)) for raw in given.get("salesInvoiceLines") or ()]
-        blank = {name: "" for name in INVOICE if name != "discountAmount"}
-        doc = {
-            **blank, **given, "id": str(uuid4()), "number": f"S-INV{self.shelf.count('invoice') + 102001}",
+        made = [_line(raw, places(currency)) for raw in given.get(lines) or ()]
+        blank = {name: "" for name in known if name != "discountAmount"}
+        sums = _sums(made, places(currency))
+        return {
+            **blank, **given, "id": str(uuid4()),
             "externalDocumentNumber": str(given.get("externalDocumentNumber", "")).strip().upper(),
             "customerId": customer["id"], "customerName": customer["displayName"], "currencyCode": currency,
             "discountAmount": 0, "pricesIncludeTax": False, "status": "Draft",
-            "email": given.get("email") or customer["email"], **_sums(lines, places(currency)),
+            "email": given.get("email") or customer["email"], **sums,
+            lines: [{**line, "sequence": 10000 * n} for n, line in enumerate(made, 1)],
         }  # fmt: skip
-        doc["salesInvoiceLines"] = [{**line, "sequence": 10000 * n} for n, line in enumerate(lines, 1)]
-        return self.shelf.put("invoice", doc["id"], doc)
 
     def act(self, ident: str, action: str) -> None:
         """A bound action. Raises `Invalid` where the status does not allow it."""
@@ -149,6 +161,9 @@ class Company:
             if exact(doc["totalAmountIncludingTax"]) < 0:
                 raise Invalid(400, "Application_FieldValidationException", "Amount must be positive in Sales Header")
             self._change(doc, status="Open", number=f"PS-INV{doc['number'][5:]}")
+        elif action == "cancel" and doc["remainingAmount"] != doc["totalAmountIncludingTax"]:
+            said = "You cannot cancel this posted sales invoice because it is fully or partially paid."
+            raise Invalid(400, "Application_DialogException", said)
         elif action == "cancel":
             self._change(doc, status="Canceled", remainingAmount=0)
         elif not doc["email"]:
@@ -170,11 +185,15 @@ class Company:
         return [(doc["displayName"], doc["email"]) for doc in self.shelf.all("customer")]
 
     def ledger(self) -> list[Entry]:
+        return self.entries("invoice", "salesInvoiceLines")
+
+    def entries(self, kind: str, rows: str) -> list[Entry]:
+        """The documents of a kind, as a stranger sees them."""
         states = {"Draft": "draft", "Open": "issued", "Paid": "paid", "Canceled": "void"}
         entries = []
-        for doc in self.shelf.all("invoice"):
-            lines = [line for line in doc["salesInvoiceLines"] if line["lineType"] != "Comment"]
-            comments = " ".join(line["description"] for line in doc["salesInvoiceLines"] if line not in lines)
+        for doc in self.shelf.all(kind):
+            lines = [line for line in doc[rows] if line["lineType"] != "Comment"]
+            comments = " ".join(line["description"] for line in doc[rows] if line not in lines)
             customer = self.shelf.get("customer", doc["customerNumber"]) or {}
             entries.append(
                 Entry(
@@ -225,7 +244,4 @@ def _sums(lines: list[dict[str, Any]], decimals: int) -> dict[str, Decimal]:
             by_code[line["taxCode"]] = by_code.get(line["taxCode"], Decimal(0)) + net
     tax = total(half_up(net * RATES[code] / 100, decimals) for code, net in by_code.items())
     net = total(by_code.values())
-    return {
-        "totalAmountExcludingTax": net, "totalTaxAmount": tax, "totalAmountIncludingTax": net + tax,
-        "remainingAmount": net + tax,
-    }  # fmt: skip
+    return {"totalAmountExcludingTax": net, "totalTaxAmount": tax, "totalAmountIncludingTax": net + tax}

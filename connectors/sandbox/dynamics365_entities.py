@@ -84,7 +84,7 @@ class Entity:
         found = standing[name] if name in standing else self.shelf.all(KINDS[name])
         if query.get("cross-company") != "true":
             found = [row for row in found if "dataAreaId" not in row]
-        inside = matching(query.get("$filter"), _same, unfiltered)
+        inside = matching(query.get("$filter"), _same, unfiltered, operators={"eq", "ge"})
         return [row for row in found if inside(row)]
 
     def need(self, ident: str) -> dict[str, Any]:
@@ -116,7 +116,8 @@ class Entity:
             raise refused("Cannot convert the literal to the expected type 'Edm.DateTimeOffset'.")
         ident = FIRST + self.shelf.count("header")
         blank = dict.fromkeys(HEADER, "") | {"IsCorrection": "No", "CorrectedInvoiceId": ""}
-        state = {"InvoiceIdentifier": ident, "FreeTextNumber": "Not posted", "IsPosted": "No"}
+        noon = f"{given['InvoiceDate'][:10]}T12:00:00Z"  # as dates come back
+        state = {"InvoiceIdentifier": ident, "FreeTextNumber": "Not posted", "IsPosted": "No", "InvoiceDate": noon}
         return self.shelf.put("header", str(ident), {**blank, **given, **state})
 
     def _line(self, given: Mapping[str, Any]) -> dict[str, Any]:

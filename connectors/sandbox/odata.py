@@ -1,4 +1,4 @@
-"""Filters of OData (`$filter`), as far as emulated platforms take them: eq and ne, and, or, parentheses."""
+"""Filters of OData (`$filter`), as far as emulated platforms take them: eq, ne, ge, and, or, parentheses."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ class _Filter:
         if operator not in self.operators:
             raise self.wrong(f"{operator} is not known here")
         wanted = value[1:-1].replace("''", "'") if value.startswith("'") else value
+        if operator == "ge":
+            return (lambda row: str(row.get(field)) >= wanted), {field}
         return (lambda row: self.same(field, row.get(field), wanted) == (operator == "eq")), {field}
 
 
@@ -77,8 +79,9 @@ def matching(
 ) -> Test:
     """Whether a row is in the filter; every row where there is none.
 
-    `same` compares a field's value with a literal. `operators`: eq alone, if nothing is said. `one_field`: "or" joins
-    only conditions on one field. Raises `wrong(message)` for what is not taken.
+    `same` compares a field's value with a literal. `operators`: eq alone, if nothing is said; ge compares as texts,
+    which is right for dates. `one_field`: "or" joins only conditions on one field. Raises `wrong(message)` for what is
+    not taken.
     """
     if not text:
         return lambda row: True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +17,9 @@ from connectors.platforms.documents import PlannedInvoice
 from connectors.sandbox import dynamics365 as sandbox
 from connectors.sandbox.faults import Fault, Faults, Scripted
 from tests.contract import orders
-from tests.contract.attempts import found, settle
+from tests.contract.attempts import Try, found, settle
 from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.test_credits import note_of, tried
 from tests.contract.walking import attempt, issued, packed
 
 
@@ -187,3 +189,91 @@ def test_the_emulator_refuses_what_business_central_refuses(central: Books) -> N
     many = {"requests": [{"id": str(n), "method": "GET", "url": f"companies({sandbox.COMPANY})"} for n in range(101)]}
     with pytest.raises(Rejected, match="at most 100"):
         platform.ask(f"{sandbox.API}/$batch", body=json.dumps(many))
+
+
+def test_a_credit_memo_names_the_posted_invoice_and_takes_off_what_is_due_there(central: Books) -> None:
+    draft = orders.simple("SO-1")
+    invoice = issued(central.platform, draft)
+    note = note_of(central, invoice, orders.draft("SO-1", [orders.line(orders.TAG)]))
+    document = central.platform.credits.create(tried(central, note)).document
+    raw = central.sandbox.run(lambda: central.emulator.memos.need(document.id))
+    assert (raw["invoiceId"], raw["invoiceNumber"]) == (invoice.id, invoice.number)
+    assert (document.status, document.total) == (Status.PAID, Decimal("6.60"))
+    assert central.platform.read(invoice.id).due == draft.total - document.total
+    with pytest.raises(Rejected, match="fully or partially paid"):
+        central.platform.void(invoice.id, "void")
+
+
+def test_what_is_more_than_the_invoice_is_due_stays_the_customers(central: Books) -> None:
+    """Paid in part by hand since: the memo applies as far as both reach."""
+    invoice = issued(central.platform, orders.simple("SO-1"))
+    central.sandbox.run(lambda: central.emulator.company._change(central.emulator.company.need(invoice.id),
+                                                                 remainingAmount=Decimal("8.00")))  # fmt: skip
+    note = note_of(central, invoice, orders.simple("SO-1"))
+    assert central.platform.credits.create(tried(central, note)).document.status is Status.ISSUED
+    after = central.platform.read(invoice.id)
+    assert (after.due, after.status) == (0, Status.PAID)
+
+
+def test_an_invoice_that_was_paid_meanwhile_is_nothing_to_apply_to(central: Books) -> None:
+    """A draft is left, which a person posts without the invoice; a paid invoice is not named from the beginning."""
+    draft = orders.simple("SO-1")
+    invoice = issued(central.platform, draft)
+    late = tried(central, note_of(central, invoice, draft))
+    change = {"remainingAmount": 0, "status": "Paid"}
+    central.sandbox.run(lambda: central.emulator.company._change(central.emulator.company.need(invoice.id), **change))
+    error = central.platform.credits.create(late).error
+    assert type(error) is Rejected
+    assert "no Cust. Ledger Entry" in str(error)
+    hit = found(central.platform.credits, late.draft)
+    assert hit is not None
+    assert (hit.document.status, hit.resume_at) == (Status.DRAFT, "issue")
+    in_time = tried(central, note_of(central, invoice, draft, "C2"))
+    assert "invoiceId" not in in_time.plan[0].body
+    assert central.platform.credits.create(in_time).document.status is Status.ISSUED
+
+
+def test_a_credit_memo_for_approval_stays_a_draft_and_takes_nothing_off(central: Books) -> None:
+    invoice = issued(central.platform, orders.simple("SO-1"))
+    platform = central.connected(settings=central.subject.settings(issue=False))
+    note = note_of(central, invoice, orders.simple("SO-1"))
+    one = Try(note, platform.credits.plan(note))
+    assert platform.credits.create(one).document.status is Status.DRAFT
+    assert central.platform.read(invoice.id).due == invoice.total
+    assert found(platform.credits, note).resume_at is None
+
+
+def test_a_draft_is_no_invoice_that_a_credit_memo_can_name(central: Books) -> None:
+    platform = central.connected(settings=central.subject.settings(issue=False))
+    invoice = issued(platform, orders.simple("SO-1"))
+    note = note_of(central, invoice, orders.simple("SO-1"))
+    assert "invoiceId" not in platform.credits.plan(note)[0].body
+    given = json.dumps({"customerNumber": invoice.customer_id, "invoiceId": invoice.id})
+    with pytest.raises(Rejected, match='"invoiceId" does not match'):
+        platform.ask(platform.credits.path, body=given)
+
+
+def test_finance_and_operations_has_no_credit_notes(finops: Books) -> None:
+    assert "credit" not in finops.platform.facts.can
+    assert finops.platform.credits is None
+
+
+@pytest.mark.parametrize("name", ["central", "finops"])
+def test_a_list_is_read_from_link_to_link(name: str, request: pytest.FixtureRequest) -> None:
+    books: Books = request.getfixturevalue(name)
+    books.emulator.central_rows = books.emulator.finops_rows = 3
+    made = {issued(books.platform, orders.simple(f"SO-{number}")).id for number in range(4)}
+    before = len(books.calls())
+    assert {one.id for one in books.platform.since(date(2026, 11, 22))} == made
+    asked = [call["target"] for call in books.calls()[before:]]
+    assert "%24skiptoken=3" in asked[1]
+    assert books.platform.since(date(2026, 11, 23)) == []
+    with pytest.raises(Rejected, match="is not supported"):
+        books.platform.ask(asked[0].partition("?")[0].removeprefix("/dynamics365"), {"$colour": "1"})
+
+
+def test_a_correction_is_not_listed_but_what_it_cancels_is_void(finops: Books) -> None:
+    invoice = issued(finops.platform, orders.simple("SO-1"))
+    finops.sandbox.run(lambda: finops.subject.samples.void_by_hand(finops.emulator, invoice.id))
+    (one,) = finops.platform.since(date(2026, 11, 1))
+    assert (one.id, one.status) == (invoice.id, Status.VOID)
