@@ -10,13 +10,19 @@ and odoo/addons/base/models/ir_fields.py. Seen on servers of 11.0 and 19.0: `loa
 side, replayed, and after posting), totals, error bodies, sending, PDF, portal link. Not seen, only read: 12 to 18 as
 a whole, cancelling up to 12, mailing but in 19; and no limits of Odoo Online are published (a 429 is heeded).
 
+Credit notes: `account.move` of the type `out_refund` with `reversed_entry_id`. Posting one sets it off against its
+invoice (odoo/odoo, addons/account/models/account_move.py: `_post`, `_reconcile_reversed_moves`; pull requests
+117961 and 134175 of 16.3, so 17 is the first whole version that surely does). An invoice that notes alone settled has
+the payment state `reversed` (`_compute_payment_state`).
+
 Traps: JSON-RPC and XML-RPC answer errors with a 200; `load` fails inside a success; a mail that Odoo could not send is
 answered as if it had been; an older server ignores fields it does not know, so the version is a setting.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable
@@ -25,7 +31,7 @@ from connectors.platforms import odoo_words as words
 from connectors.platforms.base import Choice
 from connectors.platforms.documents import Request, reading
 from connectors.platforms.facts import Facts, Reference, Refusal
-from connectors.platforms.odoo_documents import Invoices, Partners
+from connectors.platforms.odoo_documents import CreditNotes, Invoices, Partners
 from connectors.platforms.odoo_protocols import among
 from connectors.platforms.odoo_server import Server
 
@@ -48,6 +54,11 @@ class Odoo(Server):
     price or a quantity has more than two decimals, the line becomes one of quantity 1 that says how it came
     about.
 
+    **From Odoo 17 on what was refunded becomes a credit note** that names its invoice (*Reversal of*), made, compared
+    and posted in the same way; posting takes it off what is still due, and the rest stays the customer's credit. Before
+    17 that is not known of Odoo: there an unpaid invoice is voided where all of it is given back, else a person
+    decides.
+
     The user needs the Invoicing group and "Contact/Creation". On Odoo Online the API is open only with the Custom
     plan. Ids belong to one database: those of a copy are others. An API key of an ordinary user may end after
     some months; `status` then shows the account as refused.
@@ -58,7 +69,8 @@ class Odoo(Server):
       error bodies, mail, PDF and portal link.
     - **Open:** 12 to 18 as a whole were read in the source, not seen running; cancelling up to 12 (its journal
       must allow it), and mailing but in 19; limits of Odoo Online (none are published; a 429 is heeded, and two
-      calls at once are the most); `company`, and databases whose decimal accuracy is not two digits. Before 13
+      calls at once are the most); credit notes, which were read in the source too, and modules that keep Odoo from
+      setting them off; `company`, and databases whose decimal accuracy is not two digits. Before 13
       there is no portal link, and no PDF without a login.
     """
 
@@ -75,10 +87,11 @@ class Odoo(Server):
         bulk=50,
         quiet=timedelta(seconds=150),
         deadline=60.0,
-        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
     Customers = Partners
     Invoices = Invoices
+    Credits = CreditNotes
     refusals = (
         # A second `load` of what is posted by now, or a second post of it; a loser of two at the same time.
         Refusal(Duplicate, 422, "on a posted move"),
@@ -90,6 +103,11 @@ class Odoo(Server):
         Refusal(Unavailable, None, "could not serialize access"),
         Refusal(Unavailable, None, "psycopg2."),
     )
+
+    @classmethod
+    def facts_of(cls, settings: words.OdooSettings) -> Facts:
+        """Before 17 posting a credit note does not set it off against its invoice."""
+        return cls.facts if settings.version >= 17 else replace(cls.facts, can=cls.facts.can - {"credit"})
 
     def read(self, remote_id: str) -> RemoteInvoice:
         found = Invoices(self).documents([remote_id])
@@ -155,6 +173,20 @@ class Odoo(Server):
         journals = self.told_of("account.journal", [["type", "=", "sale"]], ["name"], words.journal_choice)
         return journals + self.told_of("account.tax", [*sales], ["name", "amount", "price_include"], words.tax_choice)
 
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """By date of invoice, which drafts that people began may lack; page by page, each from the last id on."""
+        model = words.model_of(self.settings.version)
+
+        def page(_: int, last: Any) -> tuple[list[RemoteInvoice], Any]:
+            dated = [[model.type, "=", "out_invoice"], [model.day, ">=", day.isoformat()], ["id", ">", last or 0]]
+            asked = self.call(
+                "read", model.name, "search_read", domain=dated, fields=model.fields, order="id", limit=PAGE
+            )
+            found = self.records(asked, lambda raw: words.invoice(raw, self.settings.version))
+            return found, int(found[-1].id) if len(found) == PAGE else None
+
+        return self.every(page)
+
     def link(self, remote_id: str) -> str | None:
         """The invoice's page in the portal, which needs no login: whoever has the address can see and pay it."""
         if self.settings.version <= 12:
@@ -175,6 +207,8 @@ class Odoo(Server):
         ids = among([found.id])
         if found.status is Status.PAID:
             raise Rejected(f"Odoo: invoice {found.number} is paid; make a credit note")
+        if found.status is Status.ISSUED and found.due not in (None, found.total):
+            raise Rejected(f"Odoo: of invoice {found.number} only {found.due} is due; credit the rest, do not void it")
         if self.settings.version <= 12:
             self._do(self.call("void", "account.invoice", "action_invoice_cancel", ids))
         else:
@@ -182,6 +216,10 @@ class Odoo(Server):
                 self._do(self.call("reset", "account.move", "button_draft", ids))
             self._do(self.call("void", "account.move", "button_cancel", ids))
         return self.read(found.id)
+
+
+PAGE = 500
+"""Invoices that one call lists. Odoo documents no most."""
 
 
 def _id(remote_id: str) -> int | str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from connectors.errors import ConnectorError, Duplicate, Rejected, Unavailable
 from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import odoo_words as words
+from connectors.platforms.crediting import invoice_of
 from connectors.platforms.documents import (
     Attempt,
     CustomerDraft,
@@ -142,15 +143,17 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
     """Drafted, compared, posted; before 19 the lines are a step of their own, up to 12 the taxes too."""
 
     calls = 4
+    kind: ClassVar[str] = "out_invoice"
+    """Odoo's word for what these are."""
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         settings = self.platform.settings
         model = words.model_of(settings.version)
-        columns, cells = words.head(draft.draft, draft.customer_id, settings)
+        columns, cells = words.head(draft, settings)
         rows, data, ours = words.rows_of(draft.draft, settings), [cells], later("draft")
         plan: list[Request] = []
         if settings.version >= 19:
-            more, lines = words.loaded_lines(draft.draft, rows)
+            more, lines = words.loaded_lines(words.own_id(draft), rows)
             data = [cells + lines[0], *([""] * len(columns) + line for line in lines[1:])]
             columns += more
         else:
@@ -169,7 +172,7 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
     def _known(self, drafts: Sequence[PlannedInvoice]) -> list[Mapping[str, Any]]:
         model = words.model_of(self.platform.settings.version)
         domain = [
-            [model.type, "=", "out_invoice"],
+            [model.type, "=", self.kind],
             "|",
             [model.reference, "in", [draft.draft.reference for draft in drafts]],
             [model.origin, "in", [words.origin(draft.draft) for draft in drafts]],
@@ -259,6 +262,22 @@ class Invoices(Loaded[PlannedInvoice, RemoteInvoice]):
         return {place: Outcome(posted[draft.id], sample=sample) for place, (_, draft) in made.items()}
 
 
+class CreditNotes(Invoices):
+    """Credit notes: made as invoices are, each naming the invoice that it reverses. From Odoo 17 on posting one sets it
+    off against what is still due of that invoice, in the same transaction.
+
+    One a call: Odoo takes the invoices of notes that are posted together as a set, in which an invoice stands once, and
+    pairs both in order (`_reconcile_reversed_moves`), so two notes of one invoice would shift the others.
+    """
+
+    bulk = 1
+    kind = "out_refund"
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        invoice_of(draft)
+        return super().plan(draft)
+
+
 def _exists(document: RemoteInvoice) -> Duplicate:
     """Up to 12 `load` finds an open invoice as it finds a draft, and would let its lines be written."""
-    return Duplicate(f"Odoo: invoice {document.number or document.id} of this order exists already")
+    return Duplicate(f"Odoo: document {document.number or document.id} of this order exists already")

@@ -16,14 +16,15 @@ from connectors.errors import Rejected
 from connectors.model import Amount, InvoiceDraft, RemoteInvoice, Status, rounded
 from connectors.platforms import rows as order_rows
 from connectors.platforms.base import Choice, PlatformSettings
-from connectors.platforms.documents import CustomerDraft, RemoteCustomer
+from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
 from connectors.platforms.odoo_protocols import Protocol
 from connectors.platforms.texts import BEFORE_KEY, key_in
 
 LONGEST = 255
 """Characters of our reference. Odoo's own text fields have no limit; this is ours."""
 CENT = Decimal("0.01")
-PAYMENT = {"paid": Status.PAID, "in_payment": Status.PAID, "reversed": Status.VOID}
+PAYMENT = {"paid": Status.PAID, "in_payment": Status.PAID, "reversed": Status.PAID}
+"""Of an invoice that is reversed credit notes have taken off all that was due: it stands, and is settled."""
 STATES = {
     "draft": Status.DRAFT,
     "posted": Status.ISSUED,
@@ -216,24 +217,33 @@ class Row:
     discount: Decimal = Decimal(0)
 
 
-def head(draft: InvoiceDraft, customer_id: str, settings: OdooSettings) -> tuple[list[str], list[str]]:
-    """The invoice without its lines, for `load`. Raises `Rejected` where our reference does not fit.
+def own_id(planned: PlannedInvoice) -> str:
+    """Our name for an invoice, or for a credit note."""
+    return external_id("inv" if planned.credited is None else "note", planned.key)
+
+
+def head(planned: PlannedInvoice, settings: OdooSettings) -> tuple[list[str], list[str]]:
+    """The invoice without its lines, or the credit note, which names its invoice; for `load`. Raises `Rejected` where
+    our reference does not fit.
 
     Currencies are named by Odoo's own external ids (`base.GBP`).
     """
+    draft, credited = planned.draft, planned.credited
     if len(draft.reference) > LONGEST:
         raise Rejected(f"order {draft.order_ref}: its reference is longer than {LONGEST} characters")
     model = model_of(settings.version)
     cells = {
-        "id": external_id("inv", draft.key),
-        model.type: "out_invoice",
-        "partner_id/.id": customer_id,
+        "id": own_id(planned),
+        model.type: "out_invoice" if credited is None else "out_refund",
+        "partner_id/.id": planned.customer_id,
         "currency_id/id": f"base.{draft.currency}",
         model.reference: draft.reference,
         model.origin: origin(draft),
         model.day: draft.issued_on.isoformat(),
         model.due: draft.due_on.isoformat(),
     }
+    if credited is not None:
+        cells["reversed_entry_id/.id"] = credited.id
     if settings.journal is not None:
         cells["journal_id/.id"] = str(settings.journal)
     return list(cells), list(cells.values())
@@ -244,9 +254,9 @@ def origin(draft: InvoiceDraft) -> str:
     return f"Order {draft.order_ref}{BEFORE_KEY}{draft.key}"
 
 
-def loaded_lines(draft: InvoiceDraft, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """The lines as further columns of `load`, each with an external id of its own: else a replay doubles them."""
-    own = external_id("inv", draft.key)
+def loaded_lines(own: str, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """The lines of the document of our name `own` as further columns of `load`, each with an external id too: else a
+    replay doubles them."""
     columns = ["id", "name", "quantity", "price_unit", "discount", "tax_ids/.id"]
     cells = [
         [f"{own}_l{n}", row.name, f"{row.quantity:f}", f"{row.price:f}", f"{row.discount:f}", str(row.tax or "")]

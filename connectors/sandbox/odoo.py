@@ -97,10 +97,16 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
         ]
 
     def ledger(self) -> list[Entry]:
+        return self._entries("out_invoice")
+
+    def credits(self) -> list[Entry]:
+        return self._entries("out_refund")
+
+    def _entries(self, kind: str) -> list[Entry]:
         return [
             self._entry(books, ident)
             for books in self.servers.values()
-            for ident in books.search(books.invoices, [[books.kind, "=", "out_invoice"]])
+            for ident in books.search(books.invoices, [[books.kind, "=", kind]])
         ]
 
     def _entry(self, books: Books, ident: int) -> Entry:
@@ -117,7 +123,7 @@ inclusive_tax = {{ "20" = 8, "5" = 9, "0" = 10 }}
             lines=tuple(f"{line.get('name', '')} × {line['quantity']} @ {line['price_unit']}" for line in lines),
             currency=books.get("res.currency", doc["currency_id"])["name"],
             total=f"{float(doc['amount_total']):.2f}",
-            status="paid" if doc.get(books.payment) == "paid" else status,
+            status="paid" if doc.get(books.payment) in ("paid", "reversed") else status,
         )
 
     def mails(self) -> list[tuple[int, str]]:

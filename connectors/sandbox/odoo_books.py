@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from connectors.sandbox.odoo_fields import LABELS, NAMES, STATIC, BadDomain, fields_of, where
+from connectors.sandbox.odoo_matching import match, matched, payment_state, unmatch
 from connectors.sandbox.sums import half_up, total
 
 TABLES = """
@@ -282,10 +283,14 @@ class Books:
         if self.version <= 12 and not doc.get("taxed"):
             tax = Decimal(0)
         amounts = {"amount_untaxed": untaxed, "amount_tax": tax, "amount_total": untaxed + tax}
-        due = {"residual" if self.version <= 12 else "amount_residual": untaxed + tax}
+        left = untaxed + tax - matched(doc)
+        due = {"residual" if self.version <= 12 else "amount_residual": left}
         if self.version <= 12 and doc["state"] != "open":
             due = {"residual": Decimal(0)}
-        self.store(self.invoices, ident, {**doc, **{name: str(value) for name, value in (amounts | due).items()}})
+        paid = {self.payment: payment_state(doc, self.kind, left)} if doc["state"] == "posted" else {}
+        self.store(
+            self.invoices, ident, {**doc, **{name: str(value) for name, value in (amounts | due).items()}, **paid}
+        )
 
     def _taxes_of(self, line: Mapping[str, Any], amount: Decimal) -> Iterator[tuple[int, Decimal, bool]]:
         """Each tax of a line: rounded here, or only in its sum over the invoice (`round_globally`)."""
@@ -316,12 +321,14 @@ class Books:
         today = datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
         day = "date_invoice" if old else "invoice_date"
         doc[day] = doc.get(day) or today
-        number = f"INV/{doc[day][:4]}/{self.new_id('sequence'):05d}"
+        series = "RINV" if doc[self.kind] == "out_refund" else "INV"
+        number = f"{series}/{doc[day][:4]}/{self.new_id('sequence'):05d}"
         changed = {"state": "open", "number": number} if old else {"state": "posted", "name": doc.get("name") or number}
         if not old:
-            changed |= {self.payment: "not_paid", "access_url": f"/my/invoices/{ident}"}
+            changed["access_url"] = f"/my/invoices/{ident}"
         self.store(self.invoices, ident, {**doc, **changed})
         self.total(ident)
+        match(self, ident)
 
     def cancel(self, ident: int) -> None:
         """`button_cancel` of a draft; up to 12 `action_invoice_cancel` of a draft or an open one."""
@@ -334,9 +341,10 @@ class Books:
 
     def reset(self, ident: int) -> None:
         """`button_draft`."""
-        doc = self.get(self.invoices, ident)
-        if doc["state"] not in ("posted", "cancel"):
+        if self.get(self.invoices, ident)["state"] not in ("posted", "cancel"):
             raise user_error("Only posted/cancelled journal entries can be reset to draft.")
+        unmatch(self, ident)
+        doc = self.get(self.invoices, ident)
         self.store(self.invoices, ident, {**doc, "state": "draft"})
 
     def portal(self, ident: int) -> str:

@@ -122,6 +122,7 @@ def _move(version: int) -> dict[str, str]:
         "narration": "text",
         "payment_reference": "char",
         "partner_shipping_id": "many2one:res.partner",
+        "reversed_entry_id": "many2one:account.move",
         "invoice_line_ids": "one2many:account.move.line",
         payment: "computed",
         "amount_residual": "computed",

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import xmlrpc.client
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
-from connectors.model import Status
+from connectors.model import RemoteInvoice, Status
 from connectors.platforms.documents import PLACE, PlannedInvoice
 from connectors.sandbox import odoo as sandbox
 from connectors.sandbox.faults import Fault
@@ -44,6 +45,49 @@ def running() -> Iterator[RunningSandbox]:
 @pytest.fixture(params=SERVERS.values(), ids=SERVERS)
 def older(request: pytest.FixtureRequest, running: RunningSandbox) -> Server:
     return Server(running, request.param)
+
+
+def credited(older: Server) -> tuple[str, RemoteInvoice]:
+    """An invoice of which a note has given back the tags, and the note."""
+    invoice = issued(older.platform, orders.ORDERS["two lines, discount, shipping"]())
+    part = orders.draft("SO-1001", [orders.line(orders.TAG)])
+    part = part.model_copy(update={"reference": "SO-1001-C1", "key": f"{part.key}/credit/C1"})
+    note = PlannedInvoice(draft=part, customer_id=str(invoice.customer_id), credited=older.platform.read(invoice.id))
+    outcome = older.platform.credits.create(Try(note, older.platform.credits.plan(note)))
+    assert outcome.error is None, outcome.error
+    return invoice.id, outcome.document
+
+
+@pytest.mark.parametrize("settings", [{"version": 19}, {"version": 17}, {"version": 17, "protocol": "xml-rpc"}])
+def test_posting_a_credit_note_takes_it_off_the_invoice_that_it_names(
+    running: RunningSandbox, settings: dict[str, Any]
+) -> None:
+    server = Server(running, settings)
+    invoice_id, note = credited(server)
+    (held,) = running.run(lambda: server.books.read("account.move", [int(note.id)]))
+    assert (held["move_type"], held["reversed_entry_id"][0]) == ("out_refund", int(invoice_id))
+    assert (held["payment_state"], str(held["name"])[:5]) == ("paid", "RINV/")
+    after = server.platform.read(invoice_id)
+    assert after.due == after.total - note.total
+    with pytest.raises(Rejected, match="is due"):
+        server.platform.void(invoice_id, "void")
+
+
+def test_a_note_that_is_reset_is_due_again(running: RunningSandbox) -> None:
+    """As a person may do in Odoo."""
+    server = Server(running, {"version": 19})
+    invoice_id, note = credited(server)
+    running.run(lambda: server.books.reset(int(note.id)))
+    after = server.platform.read(invoice_id)
+    assert (after.due, server.platform.credits.read(note.id).status) == (after.total, Status.DRAFT)
+
+
+@pytest.mark.parametrize("version", [16, 12])
+def test_before_17_posting_sets_nothing_off_so_no_notes_are_made(running: RunningSandbox, version: int) -> None:
+    server = Server(running, {"version": version, "income_account": 27})
+    assert "credit" not in server.platform.facts.can
+    document = issued(server.platform, orders.simple("SO-1"))
+    assert [one.id for one in server.platform.since(date(2026, 11, 1))] == [document.id]
 
 
 ORDERS = ("two lines, discount, shipping", "discount per line", "tax included", "a line without tax", "quotes", "emoji",
