@@ -10,7 +10,7 @@ invoice's currency, which is that of its customer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
@@ -157,7 +157,7 @@ class BillCom(Platform):
         one_currency=True,
         quiet=timedelta(minutes=15),
         pause=timedelta(minutes=1),
-        can=frozenset({"issue", "link", "void"}),
+        can=frozenset({"issue", "link", "void", "list"}),
     )
     Settings = words.BillComSettings
     Credentials = BillComCredentials
@@ -196,11 +196,21 @@ class BillCom(Platform):
 
         return self.every(page)
 
-    def invoice(self, raw: words.Raw) -> RemoteInvoice:
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Lists cannot be asked by `invoiceDate` (Filterable fields): all invoices are read and their dates compared,
+        a hundred a call, and all customers for the currencies that they are invoiced in."""
+        raws = [raw for raw in self.listed("invoices") if date.fromisoformat(raw["invoiceDate"]) >= day]
+        several = len(self.settings.currencies) > 1 and raws
+        currencies = {raw["id"]: _currency(raw) for raw in self.listed("customers")} if several else {}
+        return [self.invoice(raw, currencies) for raw in raws]
+
+    def invoice(self, raw: words.Raw, currencies: Mapping[str, str] | None = None) -> RemoteInvoice:
         """An answer's invoice in our words. Raises the errors of a read: an answer does not name the currency, so its
-        customer is asked for, unless the account has one currency only."""
+        customer is asked for, unless `currencies` has that or the account has one currency only."""
         currency, *others = self.settings.currencies
-        if others:
+        if others and raw["customerId"] in (currencies or {}):
+            currency = (currencies or {})[raw["customerId"]]
+        elif others:
             customer = quote(str(raw["customerId"]), safe="")
             currency = self.told(self.ask(f"{API}/customers/{customer}"), _currency)
         return RemoteInvoice(

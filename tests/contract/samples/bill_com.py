@@ -71,7 +71,8 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
 
 def _steal_number(emulator: Any, reference: str) -> None:
     """Typed in by a person for the same customer: others' invoices cannot be asked for by number."""
-    customer = emulator.shelf.all("customer")[-1]
+    known = emulator.shelf.all("customer")
+    customer = known[-1] if known else emulator.books.add_customer({"name": "Ann", "email": "ann@example.com"})
     line = {"quantity": 1, "description": "Typed in by hand", "price": 500}
     emulator.books.add_invoice(
         {"customer": {"id": customer["id"]}, "invoiceNumber": reference, "invoiceLineItems": [line]}
