@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import Field
 
-from connectors.errors import ConnectorError, Duplicate, Rejected
+from connectors.errors import ConnectorError, Duplicate, Rejected, Sample
 from connectors.http import Answer
 from connectors.model import RemoteInvoice
 from connectors.platforms import qbo_words as words
 from connectors.platforms.base import Platform
+from connectors.platforms.crediting import invoice_of
 from connectors.platforms.documents import (
     Attempt,
     Outcome,
@@ -34,7 +36,8 @@ from connectors.platforms.documents import (
     posted,
 )
 from connectors.platforms.qbo_company import Company, facts
-from connectors.platforms.qbo_documents import VERSION, Elements, Invoices, Raw
+from connectors.platforms.qbo_credits import CreditMemos
+from connectors.platforms.qbo_documents import VERSION, Elements, Invoices, Raw, company
 from connectors.platforms.texts import BEFORE_KEY, fits, key_in, without_empty
 
 TITLE = "QuickBooks"
@@ -93,8 +96,16 @@ class Jobs(Elements[PlannedInvoice, RemoteCustomer]):
         )  # fmt: skip
 
 
-class JobInvoices(Invoices):
-    """Invoices of jobs. The note names the customer, for the invoice itself names the job."""
+class OfJobs(Invoices):
+    """What belongs to jobs. The note names the customer, for the document itself names the job."""
+
+    def document(self, raw: Raw) -> RemoteInvoice:
+        found, customer = super().document(raw), PAYER.match(raw.get("PrivateNote") or "")
+        return found.model_copy(update={"customer_id": customer[1]}) if customer else found
+
+
+class JobInvoices(OfJobs):
+    """Invoices of jobs."""
 
     calls = 2
 
@@ -104,7 +115,7 @@ class JobInvoices(Invoices):
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         raw = words.invoice(draft.draft, "", self.platform.settings)
-        raw["PrivateNote"] = f"Customer {draft.customer_id}: {raw['PrivateNote']}"
+        raw["PrivateNote"] = _of_customer(draft, raw)
         del raw["CustomerRef"]
         raw = {**raw, "CustomerRef": {"value": later("job")}}
         billed = posted("invoice", self.address, raw, query=VERSION, issues=True)
@@ -141,9 +152,34 @@ class JobInvoices(Invoices):
         rows = self.jobs.listed("DisplayName", [self.jobs.name(draft) for draft in drafts])
         return {row.id for row in self.jobs.read_rows(rows)}
 
-    def document(self, raw: Raw) -> RemoteInvoice:
-        found, customer = super().document(raw), PAYER.match(raw.get("PrivateNote") or "")
-        return found.model_copy(update={"customer_id": customer[1]}) if customer else found
+
+class JobCredits(OfJobs, CreditMemos):
+    """Credit memos of jobs. Which job it is says the invoice, which is read before each call: a job may have been
+    renamed, but what has an invoice stays."""
+
+    def memo(self, draft: PlannedInvoice) -> dict[str, Any]:
+        raw = super().memo(draft)
+        return {**raw, "PrivateNote": _of_customer(draft, raw)}
+
+    def customer(self, draft: PlannedInvoice) -> str:
+        return later("customer")
+
+    def _run(
+        self, request: Request, attempt: Attempt[PlannedInvoice], made: Mapping[str, str]
+    ) -> tuple[str, RemoteInvoice | None, Sample | None]:
+        return super()._run(request, attempt, {**made, "customer": self._job(attempt.draft)})
+
+    def payers(self, drafts: Sequence[PlannedInvoice]) -> set[str]:
+        return {self._job(draft) for draft in drafts}
+
+    def _job(self, draft: PlannedInvoice) -> str:
+        path = f"{company(self.platform.settings)}/invoice/{quote(invoice_of(draft).id, safe='')}"
+        answer = self.platform.ask(path, VERSION)
+        return self.platform.told(answer, lambda body: str(body["Invoice"]["CustomerRef"]["value"]))
+
+
+def _of_customer(draft: PlannedInvoice, raw: Raw) -> str:
+    return f"Customer {draft.customer_id}: {raw['PrivateNote']}"
 
 
 class Intuit(Company):
@@ -155,7 +191,8 @@ class Intuit(Company):
     Customers are found as in `quickbooks`. A job that you have made yourself, of that very name and under that
     customer, is used. Custom transaction numbers must be on (Account and settings, Sales). There are no drafts: an
     invoice is posted by the call that makes it, so its tax is computed before; where the order rounded otherwise it is
-    stated, which needs `tax_rates`.
+    stated, which needs `tax_rates`. What was refunded becomes a credit memo of the invoice's job, set off as in
+    `quickbooks`.
 
     - **Proved with:** the emulator, also where the company numbers by itself, half of a batch is refused, or the answer
       of either batch is lost; python-quickbooks drives it: customer, job, invoices in a batch, find, read, void.
@@ -166,4 +203,6 @@ class Intuit(Company):
     facts = dataclasses.replace(facts("intuit", "Intuit Developer Platform", "batch"), quotas_of="quickbooks")
     Settings = IntuitSettings
     Invoices = JobInvoices
+    Credits = JobCredits
     invoices: JobInvoices
+    credits: JobCredits

@@ -1,8 +1,8 @@
 """A company in QuickBooks Online, Accounting API v3, minor version 75. Invoices are posted at once: no drafts.
 
-Sources: developer.intuit.com, API reference (Invoice, Customer, Batch), "Basic field definitions" (requestid), "Query
-operations and syntax", "API call limits and throttles", "Manage sales tax" for US and non-US locales; error bodies as
-published in issue threads of Intuit's and others' SDKs. Our reference is the DocNumber, which has 21 characters and
+Sources: developer.intuit.com, API reference (Invoice, Customer, Batch, CreditMemo, Payment), "Basic field definitions"
+(requestid), "Query operations and syntax", "API call limits and throttles", "Manage sales tax" for US and non-US
+locales; error bodies as published in issue threads of Intuit's and others' SDKs. Our reference is the DocNumber, which has 21 characters and
 needs custom transaction numbers to be on; PrivateNote ends in our business key.
 
 Not documented, and so assumed cautiously: how long a requestid is remembered (ten minutes are relied on; a request
@@ -15,7 +15,7 @@ batch is given as 10 and as 30: 10 are sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, ClassVar
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ from connectors.platforms import qbo_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform
 from connectors.platforms.documents import JSON, Request, reading
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
+from connectors.platforms.qbo_credits import CreditMemos
 
 
 class QuickBooksCredentials(AppCredentials):
@@ -67,7 +68,7 @@ def facts(slug: str, title: str, page: str) -> Facts:
         quiet=timedelta(minutes=15),
         pause=timedelta(seconds=60),
         deadline=120.0,
-        can=frozenset({"issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
 
 
@@ -78,8 +79,10 @@ class Company(Platform):
     Credentials = QuickBooksCredentials
     Customers = documents.Customers
     Invoices = documents.Invoices
+    Credits = CreditMemos
     customers: documents.Customers
     invoices: documents.Invoices
+    credits: CreditMemos
     headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
     refusals = (
         Refusal(Duplicate, contains="6140 "),
@@ -117,11 +120,15 @@ class Company(Platform):
 
     def execute(self, request: Request, *, key: str | None = None, begin: Callable[[], None] | None = None) -> Answer:
         answer = super().execute(request, key=key, begin=begin)
-        creates = "operation" not in request.query
-        if creates and request.path == self.customers.address:
-            self._compare(request, answer, self.customers.entity, "DisplayName")
-        if creates and request.path == self.invoices.address:
-            self._compare(request, answer, self.invoices.entity, self.invoices.note)
+        if "operation" not in request.query:
+            told_by = {
+                self.customers.address: (self.customers.entity, "DisplayName"),
+                self.invoices.address: (self.invoices.entity, self.invoices.note),
+                self.credits.address: (self.credits.entity, self.credits.note),
+                self.credits.payments: ("Payment", self.credits.note),
+            }
+            if request.path in told_by:
+                self._compare(request, answer, *told_by[request.path])
         return answer
 
     def _compare(self, request: Request, answer: Answer, entity: str, field: str) -> None:
@@ -158,6 +165,12 @@ class Company(Platform):
     def options(self) -> list[Choice]:
         found = {kind: self.invoices.rows(f"select * from {kind}", kind) for kind in ("Item", "TaxCode", "TaxRate")}  # noqa: S608
         return words.offered(**found)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """By TxnDate, which can be filtered (API reference, Invoice)."""
+        dated = f"select * from Invoice where TxnDate >= '{day.isoformat()}'"  # noqa: S608 - a date
+        rows = self.invoices.rows(dated, "Invoice")
+        return self.invoices.read_rows(rows)
 
     def link(self, remote_id: str) -> str | None:
         """Only where the company takes online payments and the invoice has an e-mail address."""

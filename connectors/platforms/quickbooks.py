@@ -22,16 +22,22 @@ class QuickBooks(Company):
     has the same e-mail address. With multicurrency a customer has one currency for ever: who orders in another
     one becomes a second customer, "Ada Lovelace (ada@example.com, EUR)".
 
+    What was refunded becomes a credit memo, set off against its invoice by a payment of nothing, as far as the invoice
+    is due; the rest stays the customer's credit. Turn "Automatically apply credits" off (Account and settings,
+    Advanced): else QuickBooks sets each off against the customer's oldest open invoice, which may be another one.
+
     The refresh token in the file is used once. From then on the newest one is in the store, encrypted.
 
     - **Proved with:** the emulator; the SDK `python-quickbooks` drives it (create, batch with faults, query,
-      duplicate number and name, mail, PDF, void, requestid, token refresh).
+      duplicate number and name, mail, PDF, void, requestid, token refresh, credit memo and its payment).
     - **Open:** how long a `requestid` is remembered (ten minutes are relied on) and what it answers to another
       body (the answer is compared with what was sent); how long after a create a query sees it (hence the long
       quiet period, and a second look among the customer's invoices of the day); whether a tax stated outside the
       US is kept, and whether negative lines are always taken (the total is compared); whether duplicate numbers
       are refused in every company; 10 or 30 documents a batch; how a backslash in a name is looked for (it
-      becomes a slash); emoji in names; whether the refresh token's old value lives on after it changed.
+      becomes a slash); emoji in names; whether `InvoiceRef` of a credit memo is kept outside India; what becomes of a
+      credit memo whose invoice is voided (here that is refused); whether numbers of credit memos are unique;
+      whether the refresh token's old value lives on after it changed.
     """
 
     facts = facts("quickbooks", "QuickBooks Online", "invoice")

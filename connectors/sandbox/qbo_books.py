@@ -1,4 +1,4 @@
-"""The books of an emulated QuickBooks company: customers, vendors, items, tax codes and invoices with their rules.
+"""The books of an emulated QuickBooks company: customers, vendors, items, tax codes, invoices and credit memos.
 
 From the API reference (Invoice, Customer), "Manage sales tax for non-US locales" and "… for US locales", and Intuit's
 blog on automated sales tax of 11 December 2017. Codes and messages as Intuit words them where they are published.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from connectors.sandbox import qbo_bodies as bodies
+from connectors.sandbox import qbo_credits as credits
 from connectors.sandbox.qbo_bodies import Invalid, check_address, check_length, missing
 from connectors.sandbox.qbo_invoices import INVOICE_FIELDS, compose
 from connectors.sandbox.qbo_query import parse
@@ -40,6 +41,11 @@ CUSTOMER_FIELDS = {
     "PaymentMethodRef", "Balance", "BalanceWithJobs", "FullyQualifiedName", "IsProject", "Level", "OpenBalanceDate",
     "ResaleNum",
 }  # fmt: skip
+FIELDS = {
+    "Customer": CUSTOMER_FIELDS, "Vendor": CUSTOMER_FIELDS, "Invoice": INVOICE_FIELDS,
+    "CreditMemo": credits.MEMO_FIELDS, "Payment": credits.PAYMENT_FIELDS,
+}  # fmt: skip
+"""Of what can be saved."""
 COMMON = {"Id", "SyncToken", "sparse", "domain", "MetaData"}
 
 
@@ -47,13 +53,14 @@ class Books:
     """One company's objects, as JSON documents in `database`. `clock` gives Unix seconds.
 
     What the merchant has switched on: `custom_numbers`, `warns_of_duplicates` (of invoice numbers), `multicurrency`,
-    `country` ("GB", or "US" with automated sales tax), `online_payments`.
+    `country` ("GB", or "US" with automated sales tax), `online_payments`, `applies_credits` (by itself, as they come).
     """
 
     def __init__(self, database: sqlite3.Connection, slug: str, clock: Callable[[], float]) -> None:
         self.db, self.objects, self.clock = database, f"{slug}_objects", clock
         self.custom_numbers = self.warns_of_duplicates = self.multicurrency = self.online_payments = True
         self.country, self.home = "GB", "GBP"
+        self.applies_credits = False
         database.executescript(TABLES.format(slug=slug))
         for ident, name in ITEMS.items():
             self._standing("Item", ident, {"Name": name, "Type": "Service", "Taxable": True})
@@ -105,20 +112,23 @@ class Books:
 
     def save(self, kind: str, raw: Mapping[str, Any], *, allow_duplicates: bool = False) -> dict[str, Any]:
         """Creates an object, or changes the one of that Id under its current SyncToken. Raises `Invalid`."""
-        if kind not in {"Customer", "Vendor", "Invoice"}:
+        if kind not in FIELDS:
             raise Invalid("500", "Unsupported Operation", f"Operation {kind} is not supported.")
-        unknown = sorted(set(raw) - COMMON - (INVOICE_FIELDS if kind == "Invoice" else CUSTOMER_FIELDS))
+        unknown = sorted(set(raw) - COMMON - FIELDS[kind])
         if unknown:
             text = "Request has invalid or unsupported property"
             raise Invalid("2010", text, f"Property Name:{unknown[0]} specified is unsupported or invalid")
         old = self._current(kind, raw) if raw.get("Id") else None
         given = {**(old or {}), **raw} if old and raw.get("sparse") else dict(raw)
+        if kind in {"Invoice", "CreditMemo"}:
+            self._number(kind, given, old, allow_duplicates)
         if kind == "Invoice":
-            self._number(given, old, allow_duplicates)
-            doc = compose(self, given, old)
-        else:
-            doc = self._named(kind, given, old)
-        return self._store(kind, doc, old)
+            return self.store(kind, compose(self, given, old), old)
+        if kind == "CreditMemo":
+            return credits.memo(self, given, old)
+        if kind == "Payment":
+            return credits.payment(self, given, old)
+        return self.store(kind, self._named(kind, given, old), old)
 
     def _current(self, kind: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         old = self.need(kind, raw["Id"])
@@ -132,6 +142,7 @@ class Books:
     def void(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """All amounts and quantities become 0, and "Voided" is put before the note."""
         doc = old = self._current("Invoice", raw)
+        credits.check_unlinked(old)
         note = "Voided" + (f" - {old['PrivateNote']}" if old.get("PrivateNote") else "")
         lines = []
         for line in old["Line"]:
@@ -139,10 +150,11 @@ class Books:
             kept = {name: value for name, value in (detail or {}).items() if name != "UnitPrice"}
             lines.append({**line, "Amount": 0, **({"SalesItemLineDetail": {**kept, "Qty": 0}} if detail else {})})
         doc = {**old, "TotalAmt": 0, "Balance": 0, "Line": lines, "TxnTaxDetail": {"TotalTax": 0}, "PrivateNote": note}
-        return self._store("Invoice", doc, old)
+        return self.store("Invoice", doc, old)
 
     def delete(self, kind: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         old = self._current(kind, raw)
+        credits.check_unlinked(old)
         self.db.execute(f"DELETE FROM {self.objects} WHERE kind = ? AND id = ?", (kind, old["Id"]))  # noqa: S608
         return {"domain": "QBO", "status": "Deleted", "Id": old["Id"]}
 
@@ -154,9 +166,10 @@ class Books:
             raise missing("BillEmail")
         delivery = {"DeliveryType": "Email", "DeliveryTime": bodies.moment(self.clock())}
         doc = {**old, "BillEmail": {"Address": to}, "EmailStatus": "EmailSent", "DeliveryInfo": delivery}
-        return self._store("Invoice", doc, old)
+        return self.store("Invoice", doc, old)
 
-    def _store(self, kind: str, doc: dict[str, Any], old: Mapping[str, Any] | None) -> dict[str, Any]:
+    def store(self, kind: str, doc: dict[str, Any], old: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Keeps the object, as a new one or in place of `old`. Raises `Invalid` for a name that is taken."""
         now = bodies.moment(self.clock())
         made = (old or {}).get("MetaData", {}).get("CreateTime", now)
         ident = old["Id"] if old else str(self._next(kind))
@@ -166,7 +179,7 @@ class Books:
              "MetaData": {"CreateTime": made, "LastUpdatedTime": now}}
         )  # fmt: skip
         row = (
-            (doc.get("DocNumber") if kind == "Invoice" else doc["DisplayName"] or "") or "",
+            doc.get("DisplayName") or doc.get("DocNumber") or "",
             doc.get("CustomerRef", {}).get("value"), doc.get("TxnDate"), int(doc.get("Active", True)),
         )  # fmt: skip
         values = (row[0].casefold(), *row[1:], json.dumps(doc), kind, ident)
@@ -244,16 +257,16 @@ class Books:
         if self.multicurrency:
             doc["CurrencyRef"] = {"value": wanted}
 
-    def _number(self, given: dict[str, Any], old: Mapping[str, Any] | None, allow_duplicates: bool) -> None:
+    def _number(self, kind: str, given: dict[str, Any], old: Mapping[str, Any] | None, allow_duplicates: bool) -> None:
         """Without custom numbers the company counts by itself, whatever is sent."""
         if not self.custom_numbers and old is None:
-            given["DocNumber"] = str(self._next("Invoice") + 979)
+            given["DocNumber"] = str(self._next(kind) + 979)
         number = given.get("DocNumber")
         check_length("DocNumber", number, 21)
         if number and self.warns_of_duplicates and not allow_duplicates:
             others = self.db.execute(
-                f"SELECT doc FROM {self.objects} WHERE kind = 'Invoice' AND name = ?",  # noqa: S608
-                (number.casefold(),),
+                f"SELECT doc FROM {self.objects} WHERE kind = ? AND name = ?",  # noqa: S608
+                (kind, number.casefold()),
             )
             docs = [json.loads(doc) for (doc,) in others]
             if any(doc["DocNumber"] == number and doc["Id"] != (old or {}).get("Id") for doc in docs):

@@ -40,7 +40,10 @@ APP = App(
     changes_after=86_400,
 )  # fmt: skip
 """The refresh token stays the same for a day; then another comes and the old one ends."""
-ENTITIES = {"customer": "Customer", "vendor": "Vendor", "invoice": "Invoice", "item": "Item", "taxcode": "TaxCode"}
+ENTITIES = {
+    "customer": "Customer", "vendor": "Vendor", "invoice": "Invoice", "item": "Item", "taxcode": "TaxCode",
+    "creditmemo": "CreditMemo", "payment": "Payment",
+}  # fmt: skip
 UNREADABLE = partial(Invalid, "2010", "Request has invalid or unsupported property", "The body is not a JSON object")
 MOST_ITEMS = 30
 
@@ -104,10 +107,17 @@ class Company(Gated):
         return [(doc["DisplayName"], (doc.get("PrimaryEmailAddr") or {}).get("Address", "")) for doc in living]
 
     def ledger(self) -> list[Entry]:
+        return self._entries("Invoice")
+
+    def credits(self) -> list[Entry]:
+        return self._entries("CreditMemo")
+
+    def _entries(self, kind: str) -> list[Entry]:
         objects = self.books.objects
         rows = self.db.execute(
             f"SELECT i.doc, c.doc FROM {objects} i JOIN {objects} c"  # noqa: S608
-            " ON c.kind = 'Customer' AND c.id = i.customer WHERE i.kind = 'Invoice' ORDER BY i.seq"
+            " ON c.kind = 'Customer' AND c.id = i.customer WHERE i.kind = ? ORDER BY i.seq",
+            (kind,),
         ).fetchall()
         entries = []
         for invoice, customer in rows:
@@ -209,7 +219,7 @@ class Company(Gated):
         match options.get("operation", ""):
             case "void" if kind == "Invoice":
                 return self.books.void(raw)
-            case "delete":
+            case "delete" if kind != "Payment":
                 return self.books.delete(kind, raw)
         allowed = "allowduplicatedocnum" in options.get("include", "")
         return self.books.save(kind, raw, allow_duplicates=allowed)

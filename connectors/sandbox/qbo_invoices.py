@@ -39,12 +39,12 @@ LINE_KINDS = {"SalesItemLineDetail", "DescriptionOnly", "SubTotalLineDetail", "D
 
 def compose(books: Books, given: Mapping[str, Any], old: Mapping[str, Any] | None) -> dict[str, Any]:
     """The whole invoice from what was sent, with the amounts as QuickBooks computes them. Raises `Invalid`."""
-    customer = _customer(books, given)
+    customer = customer_of(books, given)
     check_length("PrivateNote", given.get("PrivateNote"), 4000)
     check_length("BillEmail.Address", (given.get("BillEmail") or {}).get("Address"), 100)
     for field in ("BillAddr", "ShipAddr"):
         check_address(field, given.get(field))
-    currency = _currency(books, given, customer)
+    currency = currency_of(books, given, customer)
     method = given.get("GlobalTaxCalculation")
     if books.country != "US" and method not in {"TaxExcluded", "TaxInclusive", "NotApplicable"}:
         raise missing("GlobalTaxCalculation")
@@ -55,12 +55,11 @@ def compose(books: Books, given: Mapping[str, Any], old: Mapping[str, Any] | Non
     total = amounts if method == "TaxInclusive" else amounts + tax
     if total < 0:
         raise broken_rule("The transaction amount must not be negative")
-    today = datetime.fromtimestamp(books.clock(), UTC).date().isoformat()
     paid = Decimal(str(old["TotalAmt"])) - Decimal(str(old["Balance"])) if old else Decimal(0)
     doc = {
         "EmailStatus": "NotSet", "PrintStatus": "NeedToPrint", "LinkedTxn": [], "Deposit": 0, **given,
         "CustomerRef": {"value": customer["Id"], "name": customer["FullyQualifiedName"]},
-        "TxnDate": _day(given, "TxnDate") or today, "DueDate": _day(given, "DueDate") or today,
+        "TxnDate": day_in(books, given, "TxnDate"), "DueDate": day_in(books, given, "DueDate"),
         "Line": [*lines, {"Amount": amounts, "DetailType": "SubTotalLineDetail", "SubTotalLineDetail": {}}],
         "TxnTaxDetail": taxes, "TotalAmt": total, "Balance": total - paid,
     }  # fmt: skip
@@ -72,7 +71,8 @@ def compose(books: Books, given: Mapping[str, Any], old: Mapping[str, Any] | Non
     return doc | ({"CurrencyRef": {"value": currency}, "ExchangeRate": 1} if books.multicurrency else {})
 
 
-def _customer(books: Books, given: Mapping[str, Any]) -> dict[str, Any]:
+def customer_of(books: Books, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The customer that it names. Raises `Invalid`."""
     ident = (given.get("CustomerRef") or {}).get("value")
     if not ident:
         raise missing("CustomerRef")
@@ -84,7 +84,8 @@ def _customer(books: Books, given: Mapping[str, Any]) -> dict[str, Any]:
     return customer
 
 
-def _currency(books: Books, given: Mapping[str, Any], customer: Mapping[str, Any]) -> str:
+def currency_of(books: Books, given: Mapping[str, Any], customer: Mapping[str, Any]) -> str:
+    """The currency that it names, which must be the customer's. Raises `Invalid`."""
     wanted = (given.get("CurrencyRef") or {}).get("value")
     if not books.multicurrency:
         if wanted not in {None, books.home}:
@@ -97,11 +98,12 @@ def _currency(books: Books, given: Mapping[str, Any], customer: Mapping[str, Any
     return str(wanted)
 
 
-def _day(given: Mapping[str, Any], field: str) -> str | None:
+def day_in(books: Books, given: Mapping[str, Any], field: str) -> str:
+    """The date in this field, today's where it is left out. Raises `Invalid`."""
     value = given.get(field)
     if value is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value)):
         raise Invalid("2030", "Invalid date format", f"{field}: {value} is not a date")
-    return value
+    return value or datetime.fromtimestamp(books.clock(), UTC).date().isoformat()
 
 
 def _number(raw: Mapping[str, Any], field: str) -> Decimal | None:

@@ -23,6 +23,10 @@ FIELDS: dict[str, dict[str, str]] = {
         "Id": "id", "DocNumber": "name", "CustomerRef": "customer", "TxnDate": "day", "DueDate": "", "Balance": "",
         "TotalAmt": "",
     },
+    "CreditMemo": {
+        "Id": "id", "DocNumber": "name", "CustomerRef": "customer", "TxnDate": "day", "Balance": "",
+    },
+    "Payment": {"Id": "id", "CustomerRef": "customer", "TxnDate": "day", "TotalAmt": "", "PaymentRefNum": ""},
     "Item": {"Id": "id", "Name": "name", "Sku": "", "Type": "", "Active": "active"},
     "TaxCode": {"Id": "id", "Name": "name", "Active": "active"},
     "TaxRate": {"Id": "id", "Name": "name", "Active": "active"},

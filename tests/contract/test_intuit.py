@@ -16,8 +16,9 @@ from connectors.sandbox.faults import Fault, Faults, Scripted
 from tests.contract import orders
 from tests.contract.attempts import Try, found
 from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.test_credits import note_of
 from tests.contract.test_platforms import replies
-from tests.contract.walking import attempt, customer_id, packed
+from tests.contract.walking import attempt, customer_id, issued, packed
 from tests.kit.dripping import HostileServer
 
 NAME = "SO-1 Analytical Engines Ltd"
@@ -178,3 +179,28 @@ def test_a_job_that_is_not_valid_is_refused(company: Books, fields: dict[str, An
     with pytest.raises(Exception, match=r".") as refused:
         typed(company, DisplayName="Job", **fields)
     assert refused.value.error["code"] == code
+
+
+def test_a_credit_memo_is_the_jobs_whose_invoice_it_is(company: Books) -> None:
+    """Where each job has a balance of its own, its customer could not set it off."""
+    platform = company.connected(settings=company.subject.settings(bill_with_parent=False))
+    draft = orders.simple("SO-1")
+    note = note_of(company, issued(platform, draft), draft)
+    document = platform.credits.create(Try(note, platform.credits.plan(note))).document
+    (job,) = jobs(company).values()
+    for kind in ("Invoice", "CreditMemo", "Payment"):
+        (row,) = platform.invoices.rows(f"select * from {kind}", kind)
+        assert row["CustomerRef"]["value"] == job["Id"], kind
+    assert document.customer_id == note.customer_id != job["Id"]
+    assert platform.read(note.credited.id).due == 0
+
+
+def test_a_credit_memo_that_the_company_numbered_by_itself_is_found_by_its_job(company: Books) -> None:
+    draft = orders.simple("SO-1")
+    note = note_of(company, issued(company.platform, draft), draft)
+    company.sandbox.run(lambda: setattr(company.emulator.books, "custom_numbers", False))
+    outcome = company.platform.credits.create(Try(note, company.platform.credits.plan(note)))
+    assert "custom transaction numbers" in (outcome.difference or "")
+    hit = found(company.platform.credits, note)
+    assert hit is not None
+    assert (hit.document.id, hit.resume_at) == (outcome.document.id, None)

@@ -22,6 +22,7 @@ from connectors.sandbox import quickbooks as sandbox
 from tests.contract import orders
 from tests.contract.attempts import Try, found, look, settle
 from tests.contract.running import Books, RunningSandbox, subjects
+from tests.contract.test_credits import note_of
 from tests.contract.walking import attempt, customer_id, issued, packed
 
 
@@ -345,3 +346,52 @@ def test_an_invoice_without_an_address_has_no_link_and_cannot_be_mailed(company:
     assert company.platform.link(document.id) is None
     with pytest.raises(Rejected, match="BillEmail"):
         company.platform.send(document.id, "mail")
+
+
+# -- credit memos ------------------------------------------------------------------------------------------------------
+
+
+def credited(company: Books, draft: InvoiceDraft) -> Try[PlannedInvoice]:
+    """A first try at giving back all of the order, which has just been invoiced."""
+    note = note_of(company, issued(company.platform, draft), draft)
+    return Try(note, company.platform.credits.plan(note))
+
+
+def of_kind(company: Books, kind: str) -> list[Any]:
+    return list(company.platform.invoices.rows(f"select * from {kind}", kind))
+
+
+def test_a_credit_memo_is_set_off_by_a_payment_of_nothing_that_links_both(company: Books) -> None:
+    one = credited(company, orders.simple("SO-1"))
+    assert company.platform.credits.create(one).error is None
+    (invoice,), (memo,), (payment,) = (of_kind(company, kind) for kind in ("Invoice", "CreditMemo", "Payment"))
+    assert (payment["TotalAmt"], payment["UnappliedAmt"]) == (0, 0)
+    links = [(line["Amount"], line["LinkedTxn"][0]) for line in payment["Line"]]
+    assert links == [
+        (invoice["TotalAmt"], {"TxnId": invoice["Id"], "TxnType": "Invoice"}),
+        (invoice["TotalAmt"], {"TxnId": memo["Id"], "TxnType": "CreditMemo"}),
+    ]
+    assert invoice["LinkedTxn"] == memo["LinkedTxn"] == [{"TxnId": payment["Id"], "TxnType": "Payment"}]
+    with pytest.raises(Rejected, match="linked to others"):
+        company.platform.void(invoice["Id"], "void")
+
+
+def test_a_company_that_applies_credits_by_itself_is_not_told_to_do_it_again(company: Books) -> None:
+    switched(company, applies_credits=True)
+    one = credited(company, orders.simple("SO-1"))
+    assert company.platform.credits.create(one).error is None
+    assert len(of_kind(company, "Payment")) == 1
+    assert found(company.platform.credits, one.draft).resume_at is None
+    assert company.platform.read(one.draft.credited.id).due == 0
+
+
+def test_more_than_is_due_by_now_is_not_set_off(company: Books) -> None:
+    """Somebody has paid meanwhile: the credit memo is there, and a person says what it is for."""
+    draft = orders.simple("SO-1")
+    late = credited(company, draft)
+    other = note_of(company, late.draft.credited, draft, "C2")
+    assert company.platform.credits.create(Try(other, company.platform.credits.plan(other))).error is None
+    outcome = company.platform.credits.create(late)
+    assert type(outcome.error) is Rejected
+    assert "more than is open" in outcome.error.message
+    assert found(company.platform.credits, late.draft).resume_at == "apply"

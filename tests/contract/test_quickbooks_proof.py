@@ -189,3 +189,31 @@ def test_settings_can_be_looked_up(merchant: Merchant) -> None:
     assert "20.0% S" in [code.Name for code in TaxCode.all(qb=merchant.client)]
     assert Decimal(20) in [rate.RateValue for rate in TaxRate.all(qb=merchant.client)]
     assert "Services" in [item.Name for item in Item.where("Active = true", qb=merchant.client)]
+
+
+def test_a_credit_memo_is_set_off_by_a_payment_of_nothing(merchant: Merchant) -> None:
+    from quickbooks.objects.base import LinkedTxn, Ref
+    from quickbooks.objects.creditmemo import CreditMemo
+    from quickbooks.objects.invoice import Invoice
+    from quickbooks.objects.payment import Payment, PaymentLine
+
+    customer = merchant.customer()
+    invoice = merchant.invoice(customer).save(qb=merchant.client)
+    memo = CreditMemo()
+    memo.CustomerRef, memo.CurrencyRef, memo.Line = customer.to_ref(), Ref(), merchant.invoice(customer).Line
+    memo.CurrencyRef.value, memo.DocNumber, memo.GlobalTaxCalculation = "GBP", "SO-1001-C1", "TaxExcluded"
+    memo.TxnDate = "2026-12-01"
+    memo = memo.save(qb=merchant.client)
+    assert (memo.TotalAmt, memo.RemainingCredit) == (118.14, 118.14)
+    payment = Payment()
+    payment.TotalAmt, payment.CustomerRef, payment.CurrencyRef = 0, customer.to_ref(), memo.CurrencyRef
+    payment.TxnDate = memo.TxnDate
+    for document in (invoice, memo):
+        line, linked = PaymentLine(), LinkedTxn()
+        line.Amount, linked.TxnId, linked.TxnType = 118.14, document.Id, document.qbo_object_name
+        line.LinkedTxn.append(linked)
+        payment.Line.append(line)
+    payment.save(qb=merchant.client)
+    assert Invoice.get(invoice.Id, qb=merchant.client).Balance == 0
+    assert CreditMemo.get(memo.Id, qb=merchant.client).RemainingCredit == 0
+    assert CreditMemo.filter(DocNumber="SO-1001-C1", qb=merchant.client)[0].Id == memo.Id

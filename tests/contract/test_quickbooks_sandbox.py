@@ -211,3 +211,38 @@ def test_the_eleventh_call_in_a_second_and_the_501st_in_a_minute_are_refused(cou
 def test_a_payment_free_zero_invoice_is_not_paid(counter: Counter, ada: str) -> None:
     counter.post("invoice", invoice(Line=[line(Amount=0, detail={"UnitPrice": 0})]))
     assert [entry.status for entry in counter.emulator.ledger()] == ["issued"]
+
+
+def linking(amount: float, other: str = "58", *, kind: str = "CreditMemo", invoice: str = "58") -> dict[str, Any]:
+    ids = {"Invoice": invoice, kind: other}
+    lines = [{"Amount": amount, "LinkedTxn": [{"TxnId": i, "TxnType": kind}]} for kind, i in ids.items()]
+    return {"TotalAmt": 0, "CustomerRef": {"value": "58"}, "CurrencyRef": {"value": "GBP"}, "Line": lines}
+
+
+@pytest.mark.parametrize(
+    ("payment", "code"),
+    [
+        (linking(108.01), "6000"),
+        (linking(-1), "2240"),
+        (linking(1, "999"), "2500"),
+        (linking(1, kind="Estimate"), "2020"),
+        (linking(1, invoice="59"), "6000"),
+        ({**linking(1), "CustomerRef": {"value": "59"}}, "6000"),
+        ({**linking(1), "CurrencyRef": None}, "2020"),
+        ({**linking(1), "TotalAmt": None}, "2020"),
+        ({**linking(1), "Line": linking(1)["Line"][:1]}, "6000"),
+        ({**linking(1), "DocNumber": "P-1"}, "2010"),
+    ],
+)
+def test_a_payment_that_does_not_set_off_is_refused(counter: Counter, ada: str, payment: Any, code: str) -> None:
+    other = counter.post("customer", {"DisplayName": "Somebody Else"})["Customer"]["Id"]
+    for number, who in (("SO-1", ada), ("SO-2", other)):
+        counter.post("invoice", invoice(DocNumber=number, CustomerRef={"value": who}))
+    memo = {name: value for name, value in invoice(DocNumber="SO-1-C1").items() if name != "DueDate"}
+    assert counter.post("creditmemo", memo)["CreditMemo"]["RemainingCredit"] == 108.0
+    assert counter.code("payment", payment) == code
+    assert [row["Balance"] for row in counter.found("select * from Invoice")] == [108.0, 108.0]
+    assert counter.post("payment", linking(100))["Payment"]["UnappliedAmt"] == 0
+    assert [row["Balance"] for row in counter.found("select * from Invoice")] == [8.0, 108.0]
+    assert counter.code("creditmemo?operation=delete", {"Id": "58", "SyncToken": "1"}) == "6000"
+    assert counter.code("creditmemo", {**memo, "InvoiceRef": {"value": "999"}}) in {"2500", "6140"}

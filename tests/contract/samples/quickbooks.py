@@ -158,7 +158,7 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
 
 
 def _steal_number(emulator: Any, reference: str) -> None:
-    who = emulator.books.save("Customer", {"DisplayName": "Somebody Else Ltd"})
+    who = emulator.books.save("Customer", {"DisplayName": f"Somebody Else Ltd ({reference})"})
     detail = {"ItemRef": {"value": "1"}, "Qty": 1, "UnitPrice": 500, "TaxCodeRef": {"value": "6"}}
     line = {"DetailType": "SalesItemLineDetail", "Amount": 500, "SalesItemLineDetail": detail}
     raw = {"DocNumber": reference, "CustomerRef": {"value": who["Id"]}, "CurrencyRef": {"value": "GBP"}, "Line": [line]}
