@@ -14,7 +14,7 @@ another host, so only the id is taken from them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -33,6 +33,9 @@ INVOICES = "/v2/invoicing/invoices"
 JSON = {"Content-Type": "application/json"}
 ID = Key("PayPal-Request-Id", max_length=36, lives=timedelta(0), uuid=True)
 """Not among the facts: PayPal does not say that it heeds it for invoices, so nothing is ever repeated for its sake."""
+
+LAST_DAY = "2099-12-31"
+"""Ends a range of dates, which must have an end."""
 
 
 class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
@@ -56,7 +59,8 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         """A search may match parts of a number, and shows no memo: what has the number is read."""
         number = draft.draft.reference
-        ids = [raw["id"] for raw in self.platform.searched(number) if raw["detail"]["invoice_number"] == number]
+        found = self.platform.searched({"invoice_number": number})
+        ids = [raw["id"] for raw in found if raw["detail"]["invoice_number"] == number]
         step = "send" if self.platform.settings.issue else None
         return choosing.unfinished(draft, map(self.platform.read, ids), words.TITLE, step)
 
@@ -89,6 +93,10 @@ class PayPal(Platform):
     of more than 100 lines has several lines in one item, their texts below each other. HUF, JPY and TWD are whole
     numbers; other currencies than PayPal's are held. The app at developer.paypal.com needs the feature Invoicing.
 
+    PayPal has no credit notes (its API description knows none): after a refund of all of an order the invoice is
+    cancelled while nothing is paid on it. PayPal refuses that afterwards, in part paid or in whole, and a person is
+    told: refund the payment on PayPal, which shows on the invoice.
+
     As a partner whom PayPal has approved you bill for a merchant with your own app: name the merchant as `merchant`.
     The merchant consents on a page that you have PayPal make for each merchant (Partner Referrals, the `action_url`;
     third party, with the feature `INVOICE_READ_WRITE`), and comes back to you with the id (`merchantIdInPayPal`). There
@@ -102,8 +110,9 @@ class PayPal(Platform):
       repeated for its sake); how the refusal of a number that is taken looks (anything that names the invoice number
       counts); whether numbers are always unique; how soon a search shows what was made; how PayPal rounds, also where
       prices include tax (the draft is compared before it is sent); whether a discount comes off prices that include
-      tax in the same way; the rate limits, which are not published. An invoice dated ahead of your own day is sent by
-      PayPal on that day. A customer's phone number is not sent.
+      tax in the same way; whether a search by date takes a range that ends long after today, as is asked for to list
+      what is dated since a day (each is read then); the rate limits, which are not published. An invoice dated ahead of
+      your own day is sent by PayPal on that day. A customer's phone number is not sent.
     """
 
     facts = Facts(
@@ -119,7 +128,7 @@ class PayPal(Platform):
         quiet=timedelta(minutes=15),
         pause=timedelta(seconds=30),
         deadline=60.0,
-        can=frozenset({"draft", "issue", "link", "void"}),
+        can=frozenset({"draft", "issue", "link", "void", "list"}),
     )
     Settings = words.PayPalSettings
     Credentials = words.PayPalCredentials
@@ -172,8 +181,8 @@ class PayPal(Platform):
                 raise
             raise Uncertain(error.message, status=404, code=error.code, sample=error.sample) from None
 
-    def searched(self, number: str) -> list[Any]:
-        """Invoices of any state whose number matches, archived ones too."""
+    def searched(self, asked: Mapping[str, Any]) -> list[Any]:
+        """Invoices of any state that match, archived ones too."""
         found: list[Any] = []
         pages, page = 1, 0
         while page < pages:
@@ -182,7 +191,7 @@ class PayPal(Platform):
                 "/v2/invoicing/search-invoices",
                 {"page": str(page), "page_size": "100", "total_required": "true"},
                 JSON,
-                dump_json({"invoice_number": number, "archived": None}),
+                dump_json({**asked, "archived": None}),
             )
             rows, pages, total = self.told(answer, _page)
             found += rows
@@ -198,11 +207,17 @@ class PayPal(Platform):
     def read(self, remote_id: str) -> RemoteInvoice:
         return self._invoice(remote_id)[0]
 
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """A search shows no memo, which our key is in: what it finds is read. The list may move while it is read."""
+        asked = {"invoice_date_range": {"start": day.isoformat(), "end": LAST_DAY}}
+        ids = dict.fromkeys(str(raw["id"]) for raw in self.searched(asked))
+        return [self.read(ident) for ident in ids]
+
     def link(self, remote_id: str) -> str | None:
         return self.read(remote_id).url
 
     def void(self, remote_id: str, key: str) -> RemoteInvoice:
-        """Nobody is mailed."""
+        """Nobody is mailed. What is paid, or paid in part, is refused by PayPal (`CANNOT_CANCEL_PAID_INVOICE`)."""
         now, state = self._invoice(remote_id)
         path = f"{INVOICES}/{quote(remote_id, safe='')}"
         if now.status is Status.VOID:

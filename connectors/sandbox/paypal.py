@@ -13,6 +13,7 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -37,12 +38,25 @@ PROFILES = {
 """The e-mail addresses of each account; "" is the app's own."""
 UNREADABLE = partial(Refused, 400, "MALFORMED_REQUEST_JSON", "The request body is not a JSON object.")
 API = "/v2/invoicing"
-STATUSES = {"DRAFT": "draft", "SENT": "issued", "SCHEDULED": "issued", "PAID": "paid", "CANCELLED": "void"}
+STATUSES = {
+    **{"DRAFT": "draft", "SENT": "issued", "SCHEDULED": "issued", "PARTIALLY_PAID": "issued"},
+    **{"PAID": "paid", "MARKED_AS_PAID": "paid", "CANCELLED": "void"},
+}
+CANNOT_CANCEL = {
+    "DRAFT": ("CANNOT_CANCEL_DRAFT_INVOICE", "Draft invoice cannot be canceled."),
+    "SCHEDULED": ("CANNOT_CANCEL_SCHEDULED_INVOICE", "Cannot cancel a scheduled invoice."),
+    "CANCELLED": ("INVOICE_CANCELED_ALREADY", "Invoice is already cancelled."),
+}
+CANNOT_CANCEL_PAID = "CANNOT_CANCEL_PAID_INVOICE", "Cannot cancel a paid or partially paid invoice."
 NOTICE = {
     **{"subject": 4000, "note": 4000, "send_to_invoicer": bool, "send_to_recipient": bool},
     "additional_recipients": [254],
 }
-SEARCH = {"invoice_number": 25, "reference": 120, "memo": 500, "recipient_email": 254, "currency_code": 3}
+SEARCH = {
+    **{"invoice_number": 25, "reference": 120, "memo": 500, "recipient_email": 254, "currency_code": 3},
+    "invoice_date_range": {"start": 10, "end": 10},
+}
+PAYMENT = {"method": 20, "payment_date": 10, "note": 2000, "amount": books.MONEY}
 
 
 class PayPal(Gated):
@@ -129,6 +143,8 @@ invoicer_email = "{EMAILS[0]}"
                 return self._sent(self._one(found), books.checked(body, NOTICE))
             case "POST", ["invoicing", "invoices", found, "cancel"]:
                 return self._cancelled(self._one(found), books.checked(body, NOTICE))
+            case "POST", ["invoicing", "invoices", found, "payments"]:
+                return self._paid(self._one(found), books.checked(body, PAYMENT))
         raise Refused(404)
 
     @property
@@ -154,6 +170,7 @@ invoicer_email = "{EMAILS[0]}"
         raw = uuid4().hex[:16].upper()
         ident = "INV2-" + "-".join(raw[at : at + 4] for at in range(0, 16, 4))
         moment = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        invoice["detail"].setdefault("invoice_date", moment[:10])
         view = f"https://www.paypal.com/invoice/p/#{raw}"
         invoice["detail"]["metadata"] = {"create_time": moment, "recipient_view_url": view}
         kept = self._put({**invoice, "id": ident, "status": "DRAFT"})
@@ -173,10 +190,25 @@ invoicer_email = "{EMAILS[0]}"
 
     def _cancelled(self, invoice: Doc, told: Doc) -> Response:
         if invoice["status"] != "SENT":
-            issue = f"CANNOT_CANCEL_{invoice['status']}_INVOICE"
-            raise Refused(422, issue, f"An invoice that is {invoice['status']} cannot be cancelled.")
+            raise Refused(422, *CANNOT_CANCEL.get(invoice["status"], CANNOT_CANCEL_PAID))
         self._put({**invoice, "status": "CANCELLED"})
         return Response(204)
+
+    def _paid(self, invoice: Doc, given: Doc) -> Response:
+        """The merchant records a payment that was made elsewhere."""
+        books.required(given, "", "method")
+        due = Decimal(invoice["due_amount"]["value"])
+        amount = Decimal(given["amount"]["value"]) if "amount" in given else due
+        if invoice["status"] not in {"SENT", "PARTIALLY_PAID"}:
+            told = "Current invoice state does not support payment processing."
+            raise Refused(422, "CANNOT_PROCESS_PAYMENTS", told)
+        if amount > due:
+            told = "Payment amount is greater than the amount due."
+            raise Refused(422, "PAYMENT_AMOUNT_GREATER_THAN_AMOUNT_DUE", told, "/amount")
+        left = {**invoice["due_amount"], "value": str(due - amount)}
+        status = "MARKED_AS_PAID" if amount == due else "PARTIALLY_PAID"
+        self._put({**invoice, "status": status, "due_amount": left})
+        return Response.json(200, {"payment_id": f"EXTR-{uuid4().hex[:17].upper()}"})
 
     def _deleted(self, invoice: Doc) -> Response:
         if invoice["status"] not in {"DRAFT", "SCHEDULED"}:
@@ -187,6 +219,8 @@ invoicer_email = "{EMAILS[0]}"
     def _found(self, request: Request, body: Doc) -> Mapping[str, Any]:
         body.pop("archived", None)
         asked = books.checked(body, SEARCH)
+        if "invoice_date_range" in asked:
+            books.dated(asked["invoice_date_range"], "/invoice_date_range", "start", "end")
         page, size = int(request.query.get("page", 1)), int(request.query.get("page_size", 20))
         if not (1 <= page <= 1000 and 1 <= size <= 100):
             raise Refused(400, "INVALID_INTEGER_MAX_VALUE", "The page is too large.", "/page_size")
@@ -196,10 +230,14 @@ invoicer_email = "{EMAILS[0]}"
         return {**(counted if request.query.get("total_required") == "true" else {}), "items": rows, "links": []}
 
 
-def _matches(invoice: Doc, asked: Mapping[str, str]) -> bool:
+def _matches(invoice: Doc, asked: Mapping[str, Any]) -> bool:
     billed = invoice.get("primary_recipients", [{}])[0].get("billing_info", {})
+    dates = asked.get("invoice_date_range")
+    if dates and not dates["start"] <= invoice["detail"]["invoice_date"] <= dates["end"]:
+        return False
+    texts = {name: value for name, value in asked.items() if name != "invoice_date_range"}
     known = {**invoice["detail"], "recipient_email": billed.get("email_address", "")}
-    return all(value.casefold() in known.get(name, "").casefold() for name, value in asked.items())
+    return all(value.casefold() in known.get(name, "").casefold() for name, value in texts.items())
 
 
 def _short(invoice: Doc) -> Doc:

@@ -91,6 +91,14 @@ def required(given: Mapping[str, Any], path: str, *names: str) -> None:
             raise Refused(400, "MISSING_REQUIRED_PARAMETER", "A required field is missing.", f"{path}/{name}")
 
 
+def dated(given: Mapping[str, str], path: str, *names: str) -> None:
+    """Each of the names is there, and a date."""
+    required(given, path, *names)
+    for name in names:
+        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", given[name]):
+            raise Refused(400, "INVALID_PARAMETER_SYNTAX", "The value of a field is no date.", f"{path}/{name}")
+
+
 class Sums:
     """Adds one invoice up."""
 

@@ -70,4 +70,4 @@ def test_cin7_is_asked_until_its_total_is_there(monkeypatch: pytest.MonkeyPatch)
 def test_paypal_must_show_all_that_its_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     body = {"items": [{"id": "INV2-1", "detail": {}}], "total_items": 2}
     with pytest.raises(Unavailable, match="shows 1 of the 2 invoices"):
-        told("paypal", iter([body]), monkeypatch).searched("SO-1")
+        told("paypal", iter([body]), monkeypatch).searched({"invoice_number": "SO-1"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -163,3 +164,33 @@ def test_an_address_without_a_country_is_in_the_note(books: Books) -> None:
     body, _ = rendered(books, draft.model_copy(update={"billing_address": place}))
     assert body["detail"]["note"] == "Billing address: 12 Engine Row, London, N1 7AA"
     assert "address" not in body["primary_recipients"][0]["billing_info"]
+
+
+@pytest.mark.parametrize(("paid", "status"), [("50.00", Status.ISSUED), ("108.00", Status.PAID)])
+def test_what_is_paid_or_partly_paid_cannot_be_cancelled(books: Books, paid: str, status: Status) -> None:
+    document = issued(books.platform, orders.simple("SO-1"))
+    payment = {"method": "BANK_TRANSFER", "amount": {"currency_code": "GBP", "value": paid}}
+    books.sandbox.run(partial(call, books.emulator, f"invoices/{document.id}/payments", payment))
+    with pytest.raises(Rejected, match="CANNOT_CANCEL_PAID_INVOICE Cannot cancel a paid or partially paid invoice"):
+        books.platform.void(document.id, "v")
+    now = books.platform.read(document.id)
+    assert (now.status, now.due) == (status, Decimal(108) - Decimal(paid))
+    payment["amount"] = {"currency_code": "GBP", "value": "108.01"}
+    with pytest.raises(AssertionError, match=r"GREATER_THAN_AMOUNT_DUE|CANNOT_PROCESS_PAYMENTS"):
+        books.sandbox.run(partial(call, books.emulator, f"invoices/{document.id}/payments", payment))
+
+
+def test_a_list_holds_what_is_dated_since_that_day_in_any_state(books: Books) -> None:
+    """The day itself too; with the key, which a search does not show. A draft that was deleted is gone."""
+    drafting = books.connected(settings=books.subject.settings(issue=False))
+    dated = {"SO-1": date(2026, 1, 31), "SO-2": date(2026, 2, 1), "SO-3": date(2026, 2, 2), "SO-4": date(2026, 2, 2)}
+    drafts = [orders.simple(name).model_copy(update={"issued_on": day, "due_on": day}) for name, day in dated.items()]
+    sent, draft = issued(books.platform, drafts[1]), issued(drafting, drafts[2])
+    issued(books.platform, drafts[0])
+    drafting.void(issued(drafting, drafts[3]).id, "v")
+    listed = {one.id: (one.status, one.key) for one in books.platform.since(date(2026, 2, 1))}
+    assert listed == {sent.id: (Status.ISSUED, sent.key), draft.id: (Status.DRAFT, draft.key)}
+    with pytest.raises(AssertionError, match="MISSING_REQUIRED_PARAMETER"):
+        books.sandbox.run(
+            partial(call, books.emulator, "search-invoices", {"invoice_date_range": {"start": "2026-02-01"}})
+        )

@@ -52,11 +52,11 @@ def test_a_partner_bills_for_a_merchant_named_by_id_or_by_email(books: Books, me
 def test_books_are_apart_and_the_same_number_is_free_in_each(books: Books) -> None:
     made = issued(books.platform, orders.simple("SO-1"))
     own = acting_for(books, None)
-    assert own.searched("SO-1") == []
+    assert own.searched({"invoice_number": "SO-1"}) == []
     with pytest.raises(Rejected, match="INVALID_RESOURCE_ID"):
         own.read(made.id)
     assert issued(own, orders.simple("SO-1")).id != made.id
-    assert [one["id"] for one in books.platform.searched("SO-1")] == [made.id]
+    assert [one["id"] for one in books.platform.searched({"invoice_number": "SO-1"})] == [made.id]
     assert len(books.entries("SO-1")) == 2
 
 
