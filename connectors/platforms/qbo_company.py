@@ -2,8 +2,8 @@
 
 Sources: developer.intuit.com, API reference (Invoice, Customer, Batch, CreditMemo, Payment), "Basic field definitions"
 (requestid), "Query operations and syntax", "API call limits and throttles", "Manage sales tax" for US and non-US
-locales; error bodies as published in issue threads of Intuit's and others' SDKs. Our reference is the DocNumber, which has 21 characters and
-needs custom transaction numbers to be on; PrivateNote ends in our business key.
+locales; error bodies as published in issue threads of Intuit's and others' SDKs. Our reference is the DocNumber,
+which has 21 characters and needs custom transaction numbers to be on; PrivateNote ends in our business key.
 
 Not documented, and so assumed cautiously: how long a requestid is remembered (ten minutes are relied on; a request
 takes at most two) and what it answers to another body (the answer is compared with what was sent); how soon a query

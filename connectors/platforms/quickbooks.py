@@ -36,7 +36,7 @@ class QuickBooks(Company):
       US is kept, and whether negative lines are always taken (the total is compared); whether duplicate numbers
       are refused in every company; 10 or 30 documents a batch; how a backslash in a name is looked for (it
       becomes a slash); emoji in names; whether `InvoiceRef` of a credit memo is kept outside India; what becomes of a
-      credit memo whose invoice is voided (here that is refused); whether numbers of credit memos are unique;
+      credit memo whose invoice is voided (the emulator refuses that); whether numbers of credit memos are unique;
       whether the refresh token's old value lives on after it changed.
     """
 
