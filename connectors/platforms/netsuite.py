@@ -2,7 +2,8 @@
 
 Sources: Oracle's NetSuite help (docs.oracle.com): error handling, batch operations (100 records), sending an
 asynchronous request using an idempotency key, OAuth 2.0 client credentials (request token structure), concurrency
-governance, SuiteQL; field names from the REST API Browser 2026.1.
+governance, SuiteQL, credit memo (article_164460021767: POST /creditMemo, its sublist Apply); field names from the REST
+API Browser 2026.1 (`creditMemo-applyElement`: apply, doc, amount; a credit memo's status is A, B or V).
 
 Traps: without `X-NetSuite-PropertyNameValidation: Error` a mistyped field is dropped with a warning; a PUT may add the
 lines a second time, so only POST is used; the idempotency header is ignored unless the call is asynchronous, and a
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, ClassVar, Self
 from urllib.parse import quote, urlencode
 
@@ -30,7 +31,7 @@ from connectors.platforms import netsuite_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import Request, posted
 from connectors.platforms.facts import Facts, Key, Reference, Refusal
-from connectors.platforms.netsuite_documents import RECORD, STRICT, Customers, Invoices, rows
+from connectors.platforms.netsuite_documents import RECORD, STRICT, CreditNotes, Customers, Invoices, rows
 
 TOKEN = "/services/rest/auth/oauth2/v1/token"  # noqa: S105 - a path
 LISTED = 100
@@ -78,7 +79,11 @@ class NetSuite(Platform):
     A customer is found by its external id, else by e-mail address among those of the order's currency (a customer has
     one currency here); else it is made, a person under a name like "Ada Lovelace (C-9)". Needed: the features REST Web
     Services, SuiteTax, SuiteAnalytics Workbook and OAuth 2.0 (or TBA), and a role with Invoice, Customers, Items and
-    REST Web Services. Currencies of three decimals are refused. NetSuite cannot void through REST: make a credit memo.
+    REST Web Services. Currencies of three decimals are refused. NetSuite cannot void through REST.
+
+    What was refunded becomes a credit memo, posted and applied to its invoice by one call, as far as that is due; the
+    rest stays the customer's credit. It carries its own reference and key in the same fields; the role needs Credit
+    Memo for it.
 
     How many calls NetSuite takes at once belongs to the account and is shared by all its integrations: the standard
     service tier takes 5, each SuiteCloud Plus licence adds 10, and an administrator may reserve some for one
@@ -89,9 +94,10 @@ class NetSuite(Platform):
     - **Open:** nothing has met a live account. Not documented, and so to be tried first: stating tax by
       `taxDetailsOverride`; how long an idempotency key lives (an hour is assumed) and what other bytes under it do; the
       longest external id (ours have 53 characters); the error for an external id that exists (after any refusal it is
-      looked up); `externalid` and the amounts as columns of SuiteQL; whether each later save of a mailed invoice mails
-      it again; the scope claim as an array; how many decimals a currency may have; the lengths of *PO/Check Number* (an
-      order number of more than 45 characters is shortened) and of the memo.
+      looked up); `externalid` and the amounts as columns of SuiteQL; that a new credit memo is applied by `doc` and
+      `amount` alone (the sublist also has line ids); whether each later save of a mailed invoice mails it again; the
+      scope claim as an array; how many decimals a currency may have; the lengths of *PO/Check Number* (an order number
+      of more than 45 characters is shortened) and of the memo.
     """
 
     facts = Facts(
@@ -109,12 +115,13 @@ class NetSuite(Platform):
         bulk=100,
         one_currency=True,
         deadline=60.0,
-        can=frozenset({"issue", "mail", "link"}),
+        can=frozenset({"issue", "mail", "link", "credit", "list"}),
     )
     Settings = words.NetSuiteSettings
     Credentials = NetSuiteCredentials
     Customers = Customers
     Invoices = Invoices
+    Credits = CreditNotes
     headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json"}
     refusals = (
         Refusal(Throttled, None, "CONCURRENCY_LIMIT_EXCEEDED"),
@@ -172,8 +179,10 @@ class NetSuite(Platform):
         return "; ".join(str(one["detail"]) for one in details), details[0].get("o:errorCode")
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        answer = self.ask(f"{RECORD}/invoice/{quote(remote_id, safe='')}")
-        return self.told(answer, lambda raw: words.read_invoice(raw, self.settings))
+        return Invoices(self).read(remote_id)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        return Invoices(self).shown_where(f"t.trandate >= TO_DATE('{day.isoformat()}', 'YYYY-MM-DD')")
 
     def send(self, remote_id: str, key: str) -> None:
         """NetSuite mails its own template to the invoice's e-mail address when it is saved with this mark."""

@@ -1,4 +1,4 @@
-"""Customers and invoices in NetSuite: one by one at once, or many invoices as a job that is asked after.
+"""Customers, invoices and credit memos in NetSuite: one by one at once, or many invoices as a job that is asked after.
 
 A record's external id is made of our key and is unique for its kind, so nothing is made twice. Records are looked for
 by SuiteQL (many in one question), and what it does not show is asked for by its external id before it counts as not
@@ -115,6 +115,12 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
     bulk = 100
     calls = 2
     kind, prefix = "invoice", "inv"
+    type: ClassVar[str] = "CustInvc"
+    """The kind of transaction, as SuiteQL knows it."""
+
+    def record(self, draft: PlannedInvoice) -> dict[str, Any]:
+        """What is posted. Raises `Rejected` for what NetSuite cannot do."""
+        return words.invoice(draft, self.platform.settings)
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         order = draft.draft
@@ -123,7 +129,7 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
             remarks.append("amounts are shown without tax")
         if order.discount:
             remarks.append("the order's discount is spread over its lines")
-        return self.post(words.invoice(draft, self.platform.settings), issues=True, remark="; ".join(remarks))
+        return self.post(self.record(draft), issues=True, remark="; ".join(remarks))
 
     def pack(self, plans: Sequence[Plan]) -> Request:
         body = '{"items":[' + ",".join(plan[0].body for plan in plans) + "]}"
@@ -131,7 +137,11 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         ident = located(answer)
-        return ident, self.platform.read(ident)
+        return ident, self.read(ident)
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        answer = self.platform.ask(f"{RECORD}/{self.kind}/{quote(remote_id, safe='')}")
+        return self.platform.told(answer, self._read)
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:
         """The code of "this external id exists" is not documented: after any refusal it is looked whether it does.
@@ -143,9 +153,9 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
         return None
 
     def _exists(self, external_id: str) -> bool:
-        with afterwards("the invoice was refused, but it could not be seen whether it is there already"):
+        with afterwards(f"the {self.kind} was refused, but it could not be seen whether it is there already"):
             try:
-                answer = self.platform.ask(f"{RECORD}/invoice/eid:{external_id}")
+                answer = self.platform.ask(f"{RECORD}/{self.kind}/eid:{external_id}")
             except Rejected:
                 return False  # it is not there, or a person must act in any case: the refusal stands as it is
             return self.platform.told(answer, lambda raw: bool(raw["id"]))
@@ -158,11 +168,12 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
     def _known(self, drafts: Sequence[PlannedInvoice]) -> list[RemoteInvoice]:
         ours = words.one_of([self.external_id(draft) for draft in drafts])
         theirs = words.one_of([draft.draft.reference for draft in drafts])
-        return self._shown(f"(t.externalid IN {ours} OR t.otherrefnum IN {theirs})")
+        return self.shown_where(f"(t.externalid IN {ours} OR t.otherrefnum IN {theirs})")
 
-    def _shown(self, condition: str) -> list[RemoteInvoice]:
-        """Invoices, each once."""
-        shown = rows(self.platform, f"{words.INVOICES} AND {condition}", words.found_invoice)
+    def shown_where(self, condition: str) -> list[RemoteInvoice]:
+        """Documents of this kind that SuiteQL shows, each once. Raises the errors of a read."""
+        question = f"{words.DOCUMENTS}'{self.type}' AND {condition} ORDER BY t.id"
+        shown = rows(self.platform, question, words.found_invoice)
         return list({one.id: one for one in shown}.values())
 
     def _found(self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
@@ -183,7 +194,7 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
         if self.platform.told(self.platform.ask(job), lambda body: body["completed"]) is not True:
             raise Uncertain(f"NetSuite has not finished {job.rpartition('/')[2]}, a job of {len(drafts)} invoices")
         ours = words.one_of([self.external_id(draft) for draft in drafts])
-        shown = {one.key: one for one in self._shown(f"t.externalid IN {ours}")}
+        shown = {one.key: one for one in self.shown_where(f"t.externalid IN {ours}")}
         tasks = self._tasks(job) if any(draft.key not in shown for draft in drafts) else []
         return [
             Outcome(shown[draft.key], sample=answer.sample)
@@ -218,6 +229,16 @@ class Invoices(Records[PlannedInvoice, RemoteInvoice]):
         return Outcome(
             error=Uncertain("the job is finished, but the invoice is not there", sample=sample), sample=sample
         )
+
+
+class CreditNotes(Invoices):
+    """Credit memos, one a call, applied to their invoice by the call that creates them."""
+
+    bulk = 1
+    kind, prefix, type = "creditMemo", "note", "CustCred"
+
+    def record(self, draft: PlannedInvoice) -> dict[str, Any]:
+        return words.credit_note(draft, self.platform.settings)
 
 
 def rows(platform: Platform, question: str, read: Callable[[Mapping[str, Any]], T]) -> list[T]:

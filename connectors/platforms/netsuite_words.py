@@ -1,9 +1,9 @@
 """NetSuite in its own words: settings, customers and invoices as REST records, records as our documents.
 
-Field names are those of Oracle's REST API Browser 2026.1 (records `customer` and `invoice`). With SuiteTax amounts are
-net, and the tax of a line comes from a tax engine unless the record states it (`taxDetailsOverride`, a
-`taxDetailsReference` a line, `taxDetails`); here it is stated, so no rounding can differ. The columns of SuiteQL are
-those of the Records Catalog in lower case; it answers every value as a text.
+Field names are those of Oracle's REST API Browser 2026.1 (records `customer`, `invoice` and `creditMemo`). With
+SuiteTax amounts are net, and the tax of a line comes from a tax engine unless the record states it
+(`taxDetailsOverride`, a `taxDetailsReference` a line, `taxDetails`); here it is stated, so no rounding can differ. The
+columns of SuiteQL are those of the Records Catalog in lower case; it answers every value as a text.
 
 The schema browser gives no lengths. 45 for otherRefNum and 999 for memo are not verified; what we make stays within
 them. What a shop wrote is sent as it is, and NetSuite says no to what is too long (companyName and addressee hold 83,
@@ -21,6 +21,7 @@ from pydantic import Field
 
 from connectors.model import Address, InvoiceDraft, Party, RemoteInvoice, Status
 from connectors.platforms.base import PostedAtOnce
+from connectors.platforms.crediting import invoice_of, set_off
 from connectors.platforms.currencies import configured, in_decimals
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
 from connectors.platforms.rows import Row, coded, spread, told
@@ -39,10 +40,10 @@ STATUSES = {
     "E": Status.VOID,
     "V": Status.VOID,
 }
-"""Open, Paid In Full, Pending Approval, Rejected by an approver, Voided."""
-INVOICES = (
+"""Open, Paid In Full (of a credit memo: Fully Applied), Pending Approval, Rejected by an approver, Voided."""
+DOCUMENTS = (
     "SELECT t.id, t.externalid, t.tranid, t.otherrefnum, t.memo, t.status, t.entity, t.foreigntotal,"
-    " t.foreignamountunpaid, c.symbol FROM transaction t JOIN currency c ON c.id = t.currency WHERE t.type = 'CustInvc'"
+    " t.foreignamountunpaid, c.symbol FROM transaction t JOIN currency c ON c.id = t.currency WHERE t.type = "
 )
 CUSTOMERS = "SELECT id, externalid, companyname, email, currency FROM customer WHERE isinactive = 'F'"
 
@@ -118,19 +119,39 @@ def _ref(ident: str | None) -> dict[str, str] | None:
 
 def invoice(planned: PlannedInvoice, settings: NetSuiteSettings) -> dict[str, Any]:
     """An invoice record whose tax is stated line by line. Raises `Rejected` for what NetSuite cannot do."""
+    more = {
+        "customForm": _ref(settings.custom_form),
+        "dueDate": planned.draft.due_on.isoformat(),
+        "terms": _ref(settings.terms),
+    }
+    return without_empty({**_document("inv", planned, settings), **more})
+
+
+def credit_note(planned: PlannedInvoice, settings: NetSuiteSettings) -> dict[str, Any]:
+    """A credit memo record, as `invoice`, that is applied to what is still due of its invoice, and to nothing else."""
+    amount = set_off(planned)
+    applied = {"apply": True, "doc": _ref(invoice_of(planned).id), "amount": amount}
+    return without_empty(
+        {
+            **_document("note", planned, settings),
+            "autoApply": False,
+            "apply": {"items": [applied]} if amount else None,
+        }
+    )
+
+
+def _document(kind: str, planned: PlannedInvoice, settings: NetSuiteSettings) -> dict[str, Any]:
+    """What invoices and credit memos share."""
     draft = planned.draft
     found = spread(draft)
     ship_to = draft.shipping_address or draft.billing_address
     return without_empty(
         {
-            "externalId": external_id("inv", draft.key),
+            "externalId": external_id(kind, draft.key),
             "entity": _ref(planned.customer_id),
             "subsidiary": _ref(settings.subsidiary),
-            "customForm": _ref(settings.custom_form),
             "currency": _ref(currency(draft.currency, settings, f"order {draft.order_ref}")),
             "tranDate": draft.issued_on.isoformat(),
-            "dueDate": draft.due_on.isoformat(),
-            "terms": _ref(settings.terms),
             "otherRefNum": fits("the reference", draft.reference, REFERENCE, TITLE),
             "memo": marked(draft, MEMO, TITLE),
             "email": draft.customer.email,
@@ -174,7 +195,7 @@ def _tax(row: Row, mark: str, draft: InvoiceDraft, settings: NetSuiteSettings) -
 
 
 def read_invoice(raw: Mapping[str, Any], settings: NetSuiteSettings) -> RemoteInvoice:
-    """An invoice record of the record service, which names its currency by id; a label is only that."""
+    """An invoice or credit memo record of the record service, which names its currency by id; a label is only that."""
     codes = {ident: code for code, ident in settings.currencies.items()}
     money = raw["currency"]
     return RemoteInvoice(
@@ -193,7 +214,8 @@ def read_invoice(raw: Mapping[str, Any], settings: NetSuiteSettings) -> RemoteIn
 
 
 def found_invoice(row: Mapping[str, Any]) -> RemoteInvoice:
-    """An invoice as a row of `INVOICES`, which leaves out what is empty."""
+    """An invoice or credit memo as a row of `DOCUMENTS`, which leaves out what is empty. The sign of a credit memo's
+    total there is not documented: here it is positive."""
     unpaid = row.get("foreignamountunpaid")
     return RemoteInvoice(
         id=str(row["id"]),
@@ -202,7 +224,7 @@ def found_invoice(row: Mapping[str, Any]) -> RemoteInvoice:
         key=key_in(row.get("memo")),
         status=STATUSES[row["status"]],
         currency=row["symbol"],
-        total=Decimal(str(row["foreigntotal"])),
+        total=abs(Decimal(str(row["foreigntotal"]))),
         due=None if unpaid is None else Decimal(str(unpaid)),
         customer_id=str(row["entity"]),
     )

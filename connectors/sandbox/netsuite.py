@@ -77,7 +77,7 @@ subsidiary = "3"
 
     def setup(self) -> None:
         super().setup()
-        self.records = Records(self.db)
+        self.records = Records(self.db, self.clock)
 
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -99,7 +99,10 @@ subsidiary = "3"
         return self.records.customers()
 
     def ledger(self) -> list[Entry]:
-        return self.records.ledger()
+        return self.records.ledger("invoice")
+
+    def credits(self) -> list[Entry]:
+        return self.records.ledger("creditMemo")
 
     # -- the door --------------------------------------------------------------------------------------------------
 
@@ -160,7 +163,7 @@ subsidiary = "3"
                 return self._suiteql(request)
             case "GET", ["async", "v1", "job", ident, *rest]:
                 return self._job(ident, rest)
-            case "POST", ["record", "v1", ("customer" | "invoice") as kind]:
+            case "POST", ["record", "v1", ("customer" | "invoice" | "creditMemo") as kind]:
                 return self._create(request, kind)
             case "GET", ["record", "v1", kind]:
                 items = [{"links": [], "id": doc["id"]} for doc in self.shelf.all(kind)]
@@ -177,11 +180,16 @@ subsidiary = "3"
             detail = "The record instance does not exist. Provide a valid record instance ID."
             return problem(404, "Not Found", detail, "NONEXISTENT_ID")
         if request.method == "DELETE":
+            self.records.untied(kind, found["id"])
             self.shelf.drop(kind, found["id"])
             return Response(204)
         if request.method == "PATCH":
             return self._change(kind, found, request.json())
-        hidden = set() if request.query.get("expandSubResources") == "true" else {"item", "taxDetails", "addressBook"}
+        hidden = (
+            set()
+            if request.query.get("expandSubResources") == "true"
+            else {"item", "taxDetails", "addressBook", "apply"}
+        )
         link = {"href": f"/services/rest/record/v1/{kind}/{found['id']}"}
         paid = {"paymentlink": f"https://{ACCOUNT}.app.netsuite.com/pay/{found['id']}"} if kind == "invoice" else {}
         shown = {name: {"links": [link]} if name in hidden else value for name, value in found.items()}

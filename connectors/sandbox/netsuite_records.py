@@ -1,15 +1,18 @@
-"""The records of an emulated NetSuite: customers and invoices as the record service checks them, and SuiteQL.
+"""The records of an emulated NetSuite: customers, invoices and credit memos as the record service checks them; SuiteQL.
 
 Field names from Oracle's REST API Browser 2026.1, messages as published in integrators' logs ("You have entered an
 Invalid Field Value 53384 for the following field: customer."), lengths from the SuiteTalk schema browser. With
 `taxDetailsOverride` tax is what the record states; else a tax engine, here: 20 % in Great Britain, half up a line.
+A credit memo is applied to invoices by its sublist `apply`; what is due falls, and one of which nothing is left is of
+the status B. The sign of its total in SuiteQL is not documented: here it is that of saved searches, negative.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +31,12 @@ FIELDS: dict[str, set[str]] = {
         "memo", "email", "toBeEmailed", "billingAddress", "shippingAddress", "taxDetailsOverride", "item", "taxDetails",
         "location", "shipMethod", "shippingCost", "discountItem", "discountRate",
     },
+    "creditMemo": {
+        "externalId", "entity", "subsidiary", "customForm", "currency", "tranDate", "otherRefNum", "memo", "email",
+        "toBeEmailed", "billingAddress", "shippingAddress", "taxDetailsOverride", "item", "taxDetails", "location",
+        "autoApply", "apply", "createdFrom",
+    },
+    "apply": {"apply", "applyDate", "doc", "amount", "line"},
     "item": {"item", "description", "quantity", "rate", "amount", "location", "taxDetailsReference"},
     "taxDetails": {"taxDetailsReference", "taxType", "taxCode", "taxBasis", "taxRate", "taxAmount"},
 }  # fmt: skip
@@ -58,7 +67,7 @@ COLUMNS = {
     "transaction": {
         "id": "id", "externalid": "externalId", "tranid": "tranId", "otherrefnum": "otherRefNum", "memo": "memo",
         "status": "status.id", "entity": "entity.id", "currency": "currency.id", "foreigntotal": "total",
-        "foreignamountunpaid": "amountRemaining", "type": "type",
+        "foreignamountunpaid": "unpaid", "type": "type", "trandate": "tranDate",
     },
     "customer": {
         "id": "id", "externalid": "externalId", "companyname": "companyName", "email": "email",
@@ -70,7 +79,13 @@ COLUMNS = {
     "term": {"id": "id", "name": "name"},
     "location": {"id": "id", "name": "name"},
 }  # fmt: skip
-PLACES = {"isInactive": "coalesce(json_extract(doc, '$.isInactive'), 'F')"}
+PLACES = {
+    "isInactive": "coalesce(json_extract(doc, '$.isInactive'), 'F')",
+    "total": "json_extract(doc, '$.total') * CASE kind WHEN 'creditMemo' THEN -1 ELSE 1 END",
+    "unpaid": "CASE kind WHEN 'invoice' THEN json_extract(doc, '$.amountRemaining') END",
+}
+MADE = {"customer": 8420, "invoice": 90210, "creditMemo": 95500}
+"""The first id of each kind of record that can be made."""
 
 
 def problem(status: int, title: str, detail: str, code: str) -> Response:
@@ -94,20 +109,21 @@ def wrong(value: object, field: str) -> Refused:
 
 
 class Records:
-    """Customers, invoices and the lists that they refer to."""
+    """Customers, invoices, credit memos and the lists that they refer to. `clock` gives Unix seconds."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.db, self.shelf = db, Shelf(db, "netsuite")
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self.db, self.clock, self.shelf = db, clock, Shelf(db, "netsuite")
+        db.create_function("TO_DATE", 2, _to_date, deterministic=True)
         for kind, docs in STANDING.items():
             for doc in docs:
                 if self.shelf.get(kind, doc["id"]) is None:
                     self.shelf.put(kind, doc["id"], doc)
         for table, columns in COLUMNS.items():
             shown = (f"{PLACES.get(path, _at(path))} AS {name}" for name, path in columns.items())
-            kind = "invoice" if table == "transaction" else table
+            kinds = "'invoice', 'creditMemo'" if table == "transaction" else f"'{table}'"
             self.db.execute(
                 f"CREATE VIEW IF NOT EXISTS netsuite_q_{table} AS SELECT {', '.join(shown)}"  # noqa: S608
-                f" FROM netsuite_documents WHERE kind = '{kind}'"
+                f" FROM netsuite_documents WHERE kind IN ({kinds})"
             )
 
     def by_external_id(self, kind: str, external_id: str) -> Doc | None:
@@ -119,10 +135,8 @@ class Records:
         external_id = doc.get("externalId")
         if external_id and self.by_external_id(kind, external_id):
             raise Refused("Error while accessing a resource. This record already exists.")
-        made = self._invoice(doc) if kind == "invoice" else self._customer(doc)
-        ident = str({"customer": 8420, "invoice": 90210}[kind] + self.shelf.count(kind))
-        if kind == "invoice":
-            made["tranId"] = f"INV{3307 + self.shelf.count(kind)}"
+        made = self._customer(doc) if kind == "customer" else self._transaction(kind, doc)
+        ident = str(MADE[kind] + self.shelf.count(kind))
         self.shelf.put(kind, ident, {**made, "id": ident})
         return ident
 
@@ -142,8 +156,8 @@ class Records:
             is_ref = isinstance(value, dict) and set(value) == {"id"}
             if is_ref and name in REFS and self.shelf.get(REFS[name], str(value["id"])) is None:
                 raise wrong(value["id"], name)
-        for name in ("item", "taxDetails"):
-            if kind == "invoice" and name in doc:
+        for name in ("item", "taxDetails", "apply"):
+            if kind in {"invoice", "creditMemo"} and name in doc:
                 doc[name] = {"items": [self._checked(name, line, strict) for line in doc[name]["items"]]}
         return doc
 
@@ -154,7 +168,47 @@ class Records:
             raise Refused("Error while accessing a resource. Please enter value(s) for: Primary Subsidiary")
         return {"currency": {"id": "2"}, **doc, "entityId": doc.get("companyName")}
 
-    def _invoice(self, doc: Doc) -> Doc:
+    def _transaction(self, kind: str, doc: Doc) -> Doc:
+        """An invoice, or a credit memo that is applied at once."""
+        today = datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
+        made = {"tranDate": today, **self._summed(doc)}
+        if kind == "invoice":
+            return {**made, "type": "CustInvc", "tranId": f"INV{3307 + self.shelf.count(kind)}"}
+        applied = total(self._applied(made, line) for line in (doc.get("apply") or {"items": []})["items"])
+        left = made["total"] - applied
+        if left < 0:
+            raise Refused(
+                "Error while accessing a resource. You cannot apply more than your total payments and credits."
+            )
+        status = {"id": "A", "refName": "Open"} if left else {"id": "B", "refName": "Fully Applied"}
+        state = {"status": status, "applied": applied, "amountRemaining": left}
+        return {**made, **state, "type": "CustCred", "tranId": f"CM{120 + self.shelf.count(kind)}"}
+
+    def _applied(self, memo: Doc, line: Doc) -> Decimal:
+        """What a line of the sublist takes off an invoice. Raises `Refused`."""
+        if not line.get("apply"):
+            return Decimal(0)
+        invoice = self.shelf.get("invoice", str((line.get("doc") or {}).get("id")))
+        fits = invoice and all(invoice[name]["id"] == memo[name]["id"] for name in ("entity", "currency"))
+        if not invoice or not fits or invoice["status"]["id"] != "A":
+            raise wrong((line.get("doc") or {}).get("id"), "doc")
+        due, amount = exact(invoice["amountRemaining"]), exact(line.get("amount"))
+        if not 0 < amount <= due:
+            raise wrong(amount, "amount")
+        paid = {} if amount < due else {"status": {"id": "B", "refName": "Paid In Full"}}
+        changed = {"amountRemaining": due - amount, "amountPaid": exact(invoice["amountPaid"]) + amount}
+        self.shelf.put("invoice", invoice["id"], {**invoice, **changed, **paid})
+        return amount
+
+    def untied(self, kind: str, ident: str) -> None:
+        """Raises `Refused` for an invoice to which a credit memo is applied: it cannot be deleted."""
+        lines = (
+            line for memo in self.shelf.all("creditMemo") for line in (memo.get("apply") or {"items": []})["items"]
+        )
+        if kind == "invoice" and any(line.get("apply") and line["doc"]["id"] == ident for line in lines):
+            raise Refused("Error while accessing a resource. This record cannot be deleted: it has dependent records.")
+
+    def _summed(self, doc: Doc) -> Doc:
         if not doc.get("entity"):
             raise Refused("Error while accessing a resource. Please enter value(s) for: Customer")
         customer = self.shelf.get("customer", str(doc["entity"]["id"])) or {}
@@ -183,7 +237,7 @@ class Records:
         return {
             "currency": {**money, "refName": symbol}, "subtotal": net, "taxTotal": tax, "total": net + tax,
             "amountPaid": Decimal("0.0"), "amountRemaining": net + tax, "status": {"id": "A", "refName": "Open"},
-            "entity": {**doc["entity"], "refName": customer.get("companyName")}, "type": "CustInvc",
+            "entity": {**doc["entity"], "refName": customer.get("companyName")},
         }  # fmt: skip
 
     def _stated(self, doc: Doc, lines: list[Doc]) -> Decimal:
@@ -230,8 +284,8 @@ class Records:
         living = [doc for doc in self.shelf.all("customer") if not doc.get("isInactive")]
         return [(doc.get("companyName") or doc["lastName"], doc.get("email", "")) for doc in living]
 
-    def ledger(self) -> list[Entry]:
-        return [self._entry(doc) for doc in self.shelf.all("invoice")]
+    def ledger(self, kind: str) -> list[Entry]:
+        return [self._entry(doc) for doc in self.shelf.all(kind)]
 
     def _entry(self, doc: Doc) -> Entry:
         customer = self.shelf.get("customer", doc["entity"]["id"]) or {}
@@ -248,6 +302,13 @@ class Records:
 
 def _at(path: str) -> str:
     return f"json_extract(doc, '$.{path}')"
+
+
+def _to_date(text: str, form: str) -> str:
+    """Of SuiteQL's function the one form that is emulated."""
+    if form != "YYYY-MM-DD":
+        raise ValueError(form)
+    return date.fromisoformat(text).isoformat()
 
 
 def _text(value: object) -> str:

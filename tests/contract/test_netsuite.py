@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from pydantic import ValidationError
 
 from connectors.errors import Duplicate, Rejected, Unauthorized, Uncertain
 from connectors.http import Http
+from connectors.model import RemoteInvoice
+from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.netsuite import NetSuite, NetSuiteCredentials
 from connectors.sandbox import netsuite as sandbox
 from tests.contract import orders
@@ -181,6 +184,55 @@ def test_a_refusal_is_not_believed_where_it_cannot_be_looked_whether_the_invoice
     finally:
         server.close()
     assert type(outcome.error) is Uncertain
+
+
+def credited(books: Books) -> tuple[RemoteInvoice, PlannedInvoice]:
+    """An invoice, and a note to be made of one of its lines."""
+    invoice = issued(books.platform, orders.ORDERS["two lines, discount, shipping"]())
+    part = orders.draft("SO-1001", [orders.line(orders.TAG)])
+    part = part.model_copy(update={"reference": "SO-1001-C1", "key": f"{part.key}/credit/C1"})
+    return invoice, PlannedInvoice(draft=part, customer_id=str(invoice.customer_id), credited=invoice)
+
+
+def test_a_credit_memo_is_applied_to_its_invoice_and_to_nothing_else(netsuite: Books) -> None:
+    other = issued(netsuite.platform, orders.simple("SO-9"))
+    invoice, note = credited(netsuite)
+    outcome = netsuite.platform.credits.create(Try(note, netsuite.platform.credits.plan(note)))
+    assert outcome.error is None, outcome.error
+    (memo,) = netsuite.sandbox.run(lambda: netsuite.emulator.shelf.all("creditMemo"))
+    (line,) = memo["apply"]["items"]
+    assert (line["doc"]["id"], memo["autoApply"], memo["status"]["refName"]) == (invoice.id, False, "Fully Applied")
+    assert netsuite.platform.read(invoice.id).due == invoice.total - note.draft.total
+    assert netsuite.platform.read(other.id).due == other.total
+    refused = netsuite.sandbox.run(lambda: raised(lambda: netsuite.emulator.records.untied("invoice", invoice.id)))
+    assert "dependent records" in str(refused)
+
+
+def test_a_memo_of_more_than_is_due_by_now_is_refused_and_leaves_nothing(netsuite: Books) -> None:
+    """Somebody was quicker: it is planned anew, from what is due then."""
+    invoice, note = credited(netsuite)
+    late = Try(note, netsuite.platform.credits.plan(note))
+    found_then = netsuite.sandbox.run(lambda: netsuite.emulator.shelf.get("invoice", invoice.id))
+    netsuite.sandbox.run(
+        lambda: netsuite.emulator.shelf.put("invoice", invoice.id, {**found_then, "amountRemaining": 1.5})
+    )
+    outcome = netsuite.platform.credits.create(late)
+    assert type(outcome.error) is Rejected
+    assert "amount" in outcome.error.message
+    assert netsuite.credits() == []
+    again = note.model_copy(update={"credited": netsuite.platform.read(invoice.id)})
+    outcome = netsuite.platform.credits.create(Try(again, netsuite.platform.credits.plan(again)))
+    assert outcome.error is None, outcome.error
+    assert outcome.document is not None
+    assert (outcome.document.due, netsuite.platform.read(invoice.id).due) == (note.draft.total - Decimal("1.5"), 0)
+
+
+def raised(act: Callable[[], object]) -> Exception | None:
+    try:
+        act()
+    except Exception as error:
+        return error
+    return None
 
 
 class HiddenRows:
