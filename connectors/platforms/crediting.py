@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import ClassVar
 
 from connectors.errors import ConnectorError, Rejected
 from connectors.model import RemoteInvoice, Status
@@ -23,13 +24,27 @@ def set_off(note: PlannedInvoice) -> Decimal:
     return note.draft.total if due is None else max(Decimal(0), min(due, note.draft.total))
 
 
-def not_set_off(note: PlannedInvoice, hit: Hit[RemoteInvoice] | None, step: str | None) -> Hit[RemoteInvoice] | None:
-    """What a look-up found of a credit note, to be resumed at `step`, which sets it off, where it is ours and issued,
-    nothing of it is used yet (`due` is what remains of it) and something is due. None leaves that to a person."""
-    if hit is None or hit.resume_at or hit.document.key != note.key or hit.document.status is not Status.ISSUED:
-        return hit
-    waits = hit.document.due == hit.document.total and set_off(note)
-    return Hit(hit.document, step) if waits else hit
+class SetOffLast(Documents[PlannedInvoice, RemoteInvoice]):
+    """Credit notes whose last call sets them off against their invoice: stands before the class that makes them. Of a
+    note `due` is what remains of it."""
+
+    last: ClassVar[str]
+    """The step that sets off."""
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """One of ours that is final, and of which nothing is used though something is due, lacks its last step."""
+        hit = super().look(draft)
+        if hit is None or hit.resume_at:
+            return hit
+        note = hit.document
+        unused = note.key == draft.key and note.status is Status.ISSUED and note.due == note.total
+        waits = unused and any(request.step == self.last for request in self.plan(draft))
+        return Hit(note, self.last) if waits else hit
+
+    @staticmethod
+    def issued(document: RemoteInvoice) -> bool:
+        """One that is final is not complete by that; only a look-up says whether it is."""
+        return False
 
 
 class Voids(Documents[PlannedInvoice, RemoteInvoice]):

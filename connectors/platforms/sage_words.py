@@ -1,4 +1,4 @@
-"""Our drafts in Sage's words, as pure functions: settings, contacts, invoices and their lines."""
+"""Our drafts in Sage's words, as pure functions: settings, contacts, invoices, credit notes and their lines."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ class SageSettings(PlatformSettings):
         dict[Amount, str],
         Field(min_length=1, description='rate to id of GET /tax_rates: {"20": "GB_STANDARD", "0": "GB_ZERO"}'),
     ]
+    allocations: Annotated[
+        bool, Field(description="false where your Sage lets no program allocate: you set credit notes off yourself")
+    ] = True
 
 
 def contact_reference(draft: CustomerDraft) -> str:
@@ -65,6 +68,22 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SageSettings) -> tu
 
     Every tax is stated as the order has it, so totals are sums of what was sent; only the tax on shipping is Sage's
     own, and where that would not be the order's, shipping is a line like the others."""
+    head = {"due_date": draft.due_on.isoformat()}
+    return _document(head, "invoice_lines", draft, customer_id, settings)
+
+
+def credit_note(
+    draft: InvoiceDraft, customer_id: str, invoice_number: str | None, settings: SageSettings
+) -> tuple[dict[str, Any], str]:
+    """A draft for POST /sales_credit_notes, as `invoice`. The terms are what is printed on it, so they name the invoice
+    that it belongs to, for which there is no field."""
+    head = {"terms_and_conditions": f"Credit for invoice {invoice_number}" if invoice_number else None}
+    return _document(head, "credit_note_lines", draft, customer_id, settings)
+
+
+def _document(
+    head: Raw, lines: str, draft: InvoiceDraft, customer_id: str, settings: SageSettings
+) -> tuple[dict[str, Any], str]:
     in_decimals(2, draft.currency, f"order {draft.order_ref}", TITLE)
     found = rows.spread(draft)
     header = [row for row in found if row.kind == "shipping" and _computed(row, draft) == row.tax]
@@ -73,21 +92,21 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SageSettings) -> tu
     if any(row.kind == "shipping" and row not in header for row in found):
         said.append("shipping is a line, so that its tax is the order's")
     fields: dict[str, Any] = {
+        **head,
         "contact_id": customer_id,
         "date": draft.issued_on.isoformat(),
-        "due_date": draft.due_on.isoformat(),
         "reference": texts.fits(f"order {draft.order_ref}: its reference", draft.reference, LONGEST, TITLE),
         "currency_id": draft.currency,
         "status_id": "DRAFT",
         "main_address": texts.placed(draft.billing_address, ADDRESS),
         "delivery_address": texts.placed(draft.shipping_address, ADDRESS),
-        "invoice_lines": [_line(row, draft, settings) for row in found if row not in header],
+        lines: [_line(row, draft, settings) for row in found if row not in header],
         "notes": texts.marked(draft, 1000, TITLE),
     }
     for row in header:
         rate = rows.coded(settings.tax, row.rate, draft, TITLE)
         fields |= {"shipping_net_amount": row.net, "shipping_tax_rate_id": rate}
-    return {"sales_invoice": texts.without_empty(fields)}, "; ".join(said)
+    return texts.without_empty(fields), "; ".join(said)
 
 
 def _computed(row: rows.Row, draft: InvoiceDraft) -> Decimal:

@@ -25,7 +25,7 @@ from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import zoho_books_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform, choices
-from connectors.platforms.crediting import invoice_of, not_set_off, set_off
+from connectors.platforms.crediting import SetOffLast, invoice_of, set_off
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -138,12 +138,13 @@ class Invoices(Numbered):
         return words.invoice(draft.draft, draft.customer_id, self.platform.settings)
 
 
-class CreditNotes(Numbered):
+class CreditNotes(SetOffLast, Numbered):
     """A draft, compared, then opened and applied to its invoice as far as that is due."""
 
     calls = 3
     kind = "creditnote"
     final_as = "open"
+    last = "apply"
 
     def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
         number = invoice_of(draft).number
@@ -155,14 +156,6 @@ class CreditNotes(Numbered):
             return made
         against = {"invoice_id": invoice_of(draft).id, "amount_applied": amount}
         return *made, posted("apply", f"{API}/creditnotes/{{draft}}/invoices", {"invoices": [against]})
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        return not_set_off(draft, super().look(draft), "apply" if self.platform.settings.issue else None)
-
-    @staticmethod
-    def issued(document: RemoteInvoice) -> bool:
-        """One that is open is not complete: it has yet to be applied, and only a look-up says so."""
-        return False
 
 
 class ZohoBooks(Platform):

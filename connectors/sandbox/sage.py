@@ -20,7 +20,7 @@ from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.pages import paged
 from connectors.sandbox.replays import Replays
-from connectors.sandbox.sage_books import LEDGER_ACCOUNTS, TAX_RATES, Books, Refused
+from connectors.sandbox.sage_books import KINDS, LEDGER_ACCOUNTS, TAX_RATES, Books, Refused
 from connectors.sandbox.shelf import Doc
 
 BUSINESS = "0d40342d0287cd6b13555c54afca6c90"
@@ -36,13 +36,15 @@ APP = App(
     pkce=True,
 )
 API = "/v3.1/"
-SINGLE = {"sales_invoices": "sales_invoice", "contacts": "contact"}
+SINGLE = {"sales_invoices": "sales_invoice", "sales_credit_notes": "sales_credit_note", "contacts": "contact"}
 SEARCHED = {
-    "sales_invoices": ("reference", "displayed_as", "contact.displayed_as"),
+    **dict.fromkeys(("sales_invoices", "sales_credit_notes"), ("reference", "displayed_as", "contact.displayed_as")),
     "contacts": ("reference", "displayed_as", "main_contact_person.email"),
 }
+DATED = {"search", "contact_id", "status_id", "from_date", "to_date", "updated_or_created_since"}
 PARAMETERS = {
-    "sales_invoices": {"search", "contact_id", "status_id", "from_date", "to_date", "updated_or_created_since"},
+    "sales_invoices": DATED,
+    "sales_credit_notes": DATED,
     "contacts": {"search", "email", "contact_type_id", "updated_or_created_since"},
     "tax_rates": set[str](),
     "ledger_accounts": {"visible_in", "search"},
@@ -77,7 +79,9 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
     # -- what the frame asks ---------------------------------------------------------------------------------------
 
     def creates(self, request: Request) -> bool:
-        known = (f"{API}sales_invoices", f"{API}contacts")
+        known = tuple(
+            API + name for name in ("sales_invoices", "sales_credit_notes", "contact_allocations", "contacts")
+        )
         return request.method in {"POST", "PUT", "DELETE"} and request.path.startswith(known)
 
     def too_many(self, retry_after: float) -> Response:
@@ -91,13 +95,14 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
         return [(one["name"], str(_at(one, "main_contact_person.email") or "")) for one in living]
 
     def ledger(self) -> list[Entry]:
-        return [self._entry(found) for found in self.shelf.all("sales_invoice")]
+        return [self._entry(found, "sales_invoice") for found in self.shelf.all("sales_invoice")]
 
-    def _entry(self, found: Doc) -> Entry:
-        state = found["status"]["id"]
-        lines = [
-            f"{line['description']} × {line['quantity']} @ {line['unit_price']}" for line in found["invoice_lines"]
-        ]
+    def credits(self) -> list[Entry]:
+        return [self._entry(found, "sales_credit_note") for found in self.shelf.all("sales_credit_note")]
+
+    def _entry(self, found: Doc, name: str) -> Entry:
+        state, rows = found["status"]["id"], found[KINDS[name].lines]
+        lines = [f"{line['description']} × {line['quantity']} @ {line['unit_price']}" for line in rows]
         shipping = [f"Shipping × 1 @ {found['shipping_net_amount']}"] if float(found["shipping_net_amount"]) else []
         return Entry(
             id=found["id"],
@@ -150,16 +155,20 @@ tax = {{ "20" = "GB_STANDARD", "5" = "GB_LOWER", "0" = "GB_ZERO" }}
             case "GET", ["sales_invoices", ident] if request.headers.get("accept") == "application/pdf":
                 found = self.books.need("sales_invoice", ident)
                 return Response.pdf(found["displayed_as"], found["reference"])
-            case "GET", ["sales_invoices" | "contacts" as kind, ident]:
+            case "GET", [kind, ident] if kind in SINGLE:
                 return Response.json(200, self.books.need(SINGLE[kind], ident))
             case "POST", ["contacts"]:
                 return Response.json(201, self.books.add_contact(_named(body, "contact")))
             case "POST", ["sales_invoices"]:
                 return Response.json(201, self.books.add_invoice(_named(body, "sales_invoice")))
-            case "POST", ["sales_invoices", ident, "release"]:
-                return Response.json(200, self.books.release(ident))
-            case "DELETE", ["sales_invoices", ident]:
-                self.books.void(ident, body.get("void_reason"))
+            case "POST", ["sales_credit_notes"]:
+                return Response.json(201, self.books.add("sales_credit_note", _named(body, "sales_credit_note")))
+            case "POST", ["contact_allocations"]:
+                return Response.json(201, self.books.allocate(_named(body, "contact_allocation")))
+            case "POST", ["sales_invoices" | "sales_credit_notes" as kind, ident, "release"]:
+                return Response.json(200, self.books.release(ident, SINGLE[kind]))
+            case "DELETE", ["sales_invoices" | "sales_credit_notes" as kind, ident]:
+                self.books.void(ident, body.get("void_reason"), SINGLE[kind])
                 return Response(204)
         raise Refused("Record not found", code="RecordNotFound", status=404)
 
@@ -193,6 +202,7 @@ def _wanted(kind: str, doc: Doc, query: Mapping[str, str]) -> bool:
     return (
         (not words or any(query.get("search", "").lower() in word for word in words))
         and query.get("contact_id") in {None, _at(doc, "contact.id")}
+        and query.get("status_id") in {None, _at(doc, "status.id")}
         and query.get("from_date", "") <= str(doc.get("date", "")) <= query.get("to_date", "9999-12-31")
         and query.get("email", email).lower() == email
         and ("contact_type_id" not in query or query["contact_type_id"] in kinds)

@@ -1,8 +1,9 @@
-"""What Sage refuses of contacts and sales invoices, and the amounts it makes of them.
+"""What Sage refuses of contacts, sales invoices, credit notes and allocations, and the amounts it makes of them.
 
-Fields and required fields as in the schemas made of Sage's v3.1 specification; amounts as the guide "invoicing" has
-them: a line's net is quantity × price − discount to two decimals, its tax is the one that was sent, shipping is taxed
-by its rate. Awkward where nothing is documented: a reference has 25 characters, a contact has one currency.
+Fields and required fields as in the schemas made of Sage's v3.1 specification; amounts, statuses and allocations as the
+guide "invoicing" has them: a line's net is quantity × price − discount to two decimals, its tax is the one that was
+sent, shipping is taxed by its rate; of a draft nothing is outstanding; the amounts of an allocation sum to zero.
+Awkward where nothing is documented: a reference has 25 characters, a contact has one currency.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from connectors.sandbox.base import Refusal, Response
@@ -34,10 +35,31 @@ INVOICE = {
     "status_id", "main_address", "delivery_address", "invoice_lines", "shipping_net_amount", "shipping_tax_rate_id",
     "shipping_tax_amount", "sent", "idempotency_id",
 }  # fmt: skip
+NOTE = {
+    "contact_id", "date", "original_invoice_date", "reference", "notes", "terms_and_conditions", "currency_id",
+    "exchange_rate", "status_id", "main_address", "delivery_address", "credit_note_lines", "shipping_net_amount",
+    "shipping_tax_rate_id", "shipping_tax_amount", "sent", "idempotency_id",
+}  # fmt: skip
+ALLOCATION = {"transaction_type_id", "contact_id", "date", "allocated_artefacts", "idempotency_id"}
 LINE = {
     "description", "ledger_account_id", "product_id", "service_id", "quantity", "unit_price", "discount_amount",
     "discount_percentage", "tax_rate_id", "tax_amount", "unit_price_includes_tax",
 }  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """What differs between invoices and credit notes."""
+
+    fields: set[str]
+    lines: str
+    number: str
+    prefix: str
+
+
+KINDS = {
+    "sales_invoice": Kind(INVOICE, "invoice_lines", "invoice_number", "SI-"),
+    "sales_credit_note": Kind(NOTE, "credit_note_lines", "credit_note_number", "SCN-"),
+}
 STATES = {"DRAFT": "Draft", "UNPAID": "Unpaid", "PART_PAID": "Part Paid", "PAID": "Paid", "VOID": "Void"}
 
 
@@ -78,7 +100,12 @@ class Books:
         return self.shelf.put("contact", ident, doc)
 
     def add_invoice(self, raw: Mapping[str, Any]) -> Doc:
-        known(raw, INVOICE, "sales_invoice")
+        return self.add("sales_invoice", {**raw, "due_date": _day(raw, "due_date")})
+
+    def add(self, name: str, raw: Mapping[str, Any]) -> Doc:
+        """An invoice or a credit note: released at once, unless it is to be a draft."""
+        kind = KINDS[name]
+        known(raw, kind.fields, name)
         contact = self.shelf.get("contact", str(raw.get("contact_id")))
         if contact is None or contact["contact_types"] != [{"id": "CUSTOMER"}]:
             raise Refused("can't find customer", "contact_id")
@@ -87,40 +114,66 @@ class Books:
             raise Refused("must be the currency of the contact", "currency_id")
         if len(str(raw.get("reference") or "")) > 25 or raw.get("status_id", "DRAFT") != "DRAFT":
             raise Refused("is invalid", "reference" if "status_id" not in raw else "status_id")
-        lines = [_line(number, line) for number, line in enumerate(raw.get("invoice_lines") or ())]
+        lines = [_line(f"{kind.lines}[{number}]", line) for number, line in enumerate(raw.get(kind.lines) or ())]
         if not lines:
-            raise Refused("can't be blank", "invoice_lines")
+            raise Refused("can't be blank", kind.lines)
         ident = uuid4().hex
         doc = {
-            "id": ident, "displayed_as": "SI-DRAFT", "$path": f"/sales_invoices/{ident}",
-            "invoice_number_prefix": "SI-", "invoice_number": "DRAFT", "reference": raw.get("reference"),
-            "notes": raw.get("notes"), "status": state("DRAFT"), "currency": currency, "sent": False,
-            "contact": {name: contact[name] for name in ("id", "displayed_as", "$path")},
-            "date": _day(raw, "date"), "due_date": _day(raw, "due_date"), "invoice_lines": lines, "total_paid": "0.0",
-            "void_reason": None, **_totals(lines, raw),
+            "id": ident, "displayed_as": f"{kind.prefix}DRAFT", "$path": f"/{name}s/{ident}",
+            f"{kind.number}_prefix": kind.prefix, kind.number: "DRAFT", "reference": raw.get("reference"),
+            "notes": raw.get("notes"), "terms_and_conditions": raw.get("terms_and_conditions"), "currency": currency,
+            "status": state("DRAFT"), "sent": False, "date": _day(raw, "date"), "due_date": raw.get("due_date"),
+            "contact": {field: contact[field] for field in ("id", "displayed_as", "$path")}, kind.lines: lines,
+            "total_paid": "0.0", "void_reason": None, **_totals(lines, raw, name),
         }  # fmt: skip
-        made = self.shelf.put("sales_invoice", ident, doc)
-        return made if raw.get("status_id") == "DRAFT" else self.release(ident)
+        made = self.shelf.put(name, ident, doc)
+        return made if raw.get("status_id") == "DRAFT" else self.release(ident, name)
 
-    def release(self, ident: str) -> Doc:
-        doc = self.need("sales_invoice", ident)
+    def release(self, ident: str, name: str = "sales_invoice") -> Doc:
+        doc, kind = self.need(name, ident), KINDS[name]
         if doc["status"]["id"] != "DRAFT":
             raise Refused("Only drafts can be released", "status_id")
-        number = str((self.shelf.get("last", "number") or {"number": 103})["number"] + 1)
-        self.shelf.put("last", "number", {"number": int(number)})
-        doc |= {"invoice_number": number, "displayed_as": f"SI-{number}", "status": state("UNPAID")}
-        return self.shelf.put("sales_invoice", ident, doc)
+        number = str((self.shelf.get("last", kind.number) or {"number": 103})["number"] + 1)
+        self.shelf.put("last", kind.number, {"number": int(number)})
+        doc |= {kind.number: number, "displayed_as": f"{kind.prefix}{number}", "status": state("UNPAID")}
+        return self.shelf.put(name, ident, doc | {"outstanding_amount": doc["total_amount"]})
 
-    def void(self, ident: str, reason: Any) -> None:
-        doc = self.need("sales_invoice", ident)
+    def void(self, ident: str, reason: Any, name: str = "sales_invoice") -> None:
+        doc = self.need(name, ident)
         if doc["status"]["id"] == "DRAFT":
-            return self.shelf.drop("sales_invoice", ident)
+            return self.shelf.drop(name, ident)
         if doc["status"]["id"] in {"PAID", "PART_PAID"}:
-            raise Refused("Payments are allocated to this invoice")
+            raise Refused("There are payments or allocations")
         if not reason:
             raise Refused("can't be blank", "void_reason")
-        self.shelf.put("sales_invoice", ident, {**doc, "status": state("VOID"), "void_reason": reason})
+        self.shelf.put(name, ident, {**doc, "status": state("VOID"), "void_reason": reason})
         return None
+
+    def allocate(self, raw: Mapping[str, Any]) -> Doc:
+        """Sets credit notes (negative) off against invoices (positive) of one customer, none for more than it has."""
+        known(raw, ALLOCATION, "contact_allocation")
+        if raw.get("transaction_type_id") != "CUSTOMER_ALLOCATION":
+            raise Refused("is invalid", "transaction_type_id")
+        contact = self.shelf.need("contact", str(raw.get("contact_id")), Refused("can't find contact", "contact_id"))
+        parts = raw.get("allocated_artefacts") or []
+        if len(parts) < 2 or total(_money(part, "amount", "allocated_artefacts") for part in parts):
+            raise Refused("The amounts must sum to zero", "allocated_artefacts")
+        for part in parts:
+            self._take(str(part.get("artefact_id")), _money(part, "amount", "allocated_artefacts"), contact["id"])
+        ident = uuid4().hex
+        doc = {"id": ident, "displayed_as": "Allocation", "$path": f"/contact_allocations/{ident}", **raw}
+        return self.shelf.put("contact_allocation", ident, doc)
+
+    def _take(self, ident: str, amount: Decimal, contact: str) -> None:
+        name = "sales_invoice" if amount > 0 else "sales_credit_note"
+        doc = self.shelf.need(name, ident, Refused("can't find artefact", "allocated_artefacts"))
+        if doc["contact"]["id"] != contact or doc["status"]["id"] not in {"UNPAID", "PART_PAID"}:
+            raise Refused("The artefact cannot be allocated", "allocated_artefacts")
+        left = exact(doc["outstanding_amount"]) - abs(amount)
+        if left < 0 or not amount:
+            raise Refused("is more than what is outstanding", "allocated_artefacts")
+        paid = {"outstanding_amount": left, "total_paid": exact(doc["total_paid"]) + abs(amount)}
+        self.shelf.put(name, ident, {**doc, **_texts(paid), "status": state("PART_PAID" if left else "PAID")})
 
 
 def known(raw: Any, fields: set[str], source: str) -> None:
@@ -158,8 +211,7 @@ def _money(raw: Mapping[str, Any], name: str, source: str) -> Decimal:
     return amount
 
 
-def _line(number: int, raw: Any) -> Doc:
-    source = f"invoice_lines[{number}]"
+def _line(source: str, raw: Any) -> Doc:
     known(raw, LINE, source)
     for name in ("description", "ledger_account_id", "unit_price", "quantity", "tax_rate_id"):
         if raw.get(name) in (None, ""):
@@ -181,8 +233,8 @@ def _line(number: int, raw: Any) -> Doc:
     return {"id": uuid4().hex, **kept, "discount_amount": f"{off}", "tax_rate": rate, **_texts(shown)}
 
 
-def _totals(lines: list[Doc], raw: Mapping[str, Any]) -> dict[str, str]:
-    shipping = _money(raw, "shipping_net_amount", "sales_invoice")
+def _totals(lines: list[Doc], raw: Mapping[str, Any], name: str) -> dict[str, str]:
+    shipping = _money(raw, "shipping_net_amount", name)
     if shipping and raw.get("shipping_tax_rate_id") not in TAX_RATES:
         raise Refused("is invalid", "shipping_tax_rate_id")
     tax = half_up(shipping * exact(TAX_RATES.get(str(raw.get("shipping_tax_rate_id")), "0")) / 100)
@@ -190,7 +242,7 @@ def _totals(lines: list[Doc], raw: Mapping[str, Any]) -> dict[str, str]:
     taxes = tax + total(exact(line["tax_amount"]) for line in lines)
     sums = {
         "shipping_net_amount": shipping, "shipping_tax_amount": tax, "net_amount": nets, "tax_amount": taxes,
-        "total_amount": nets + taxes, "outstanding_amount": nets + taxes,
+        "total_amount": nets + taxes, "outstanding_amount": Decimal(0),
     }  # fmt: skip
     return _texts(sums)
 

@@ -1,4 +1,4 @@
-"""What is Sage's own: tokens of five minutes, whose business answers, shipping, drafts, contacts."""
+"""What is Sage's own: tokens of five minutes, whose business answers, shipping, drafts, contacts, allocations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from connectors.errors import Rejected, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
-from connectors.model import Status
+from connectors.model import RemoteInvoice, Status
 from connectors.platforms.documents import PlannedInvoice
 from connectors.sandbox import sage as sandbox
 from tests.contract import orders
@@ -192,3 +192,49 @@ def test_a_business_that_the_consent_does_not_reach_is_named(sage: Books) -> Non
             sage.subject.at(server.url).whoami()
     finally:
         server.close()
+
+
+def note_of(invoice: RemoteInvoice, reference: str = "SO-1-C1") -> PlannedInvoice:
+    """One plaque of the order as a credit note of its invoice."""
+    draft = orders.draft(reference, [orders.line({**orders.PLAQUE, "quantity": "1"})])
+    return PlannedInvoice(draft=draft, customer_id=str(invoice.customer_id), credited=invoice)
+
+
+def credited(platform: Any, note: PlannedInvoice) -> Any:
+    return platform.credits.create(Try(note, platform.credits.plan(note)))
+
+
+def test_an_allocation_takes_from_the_note_what_it_gives_the_invoice(sage: Books) -> None:
+    invoice = issued(sage.platform, orders.simple("SO-1"))
+    note = note_of(invoice)
+    made = credited(sage.platform, note).document
+    (allocation,) = sage.sandbox.run(lambda: sage.emulator.shelf.all("contact_allocation"))
+    parts = {part["artefact_id"]: part["amount"] for part in allocation["allocated_artefacts"]}
+    assert parts == {invoice.id: note.draft.total, made.id: -note.draft.total}
+    raw = sage.sandbox.run(lambda: sage.emulator.shelf.get("sales_credit_note", made.id))
+    assert (raw["displayed_as"], raw["status"]["id"]) == ("SCN-104", "PAID")
+    assert raw["terms_and_conditions"] == f"Credit for invoice {invoice.number}"
+    with pytest.raises(Rejected, match="allocations"):
+        sage.platform.void(invoice.id, "v")
+
+
+def test_more_than_is_due_is_not_allocated(sage: Books) -> None:
+    """The invoice was read as due; meanwhile another note has settled it."""
+    invoice = issued(sage.platform, orders.simple("SO-1"))
+    late = note_of(invoice, "SO-1-C2")
+    whole = PlannedInvoice(draft=orders.simple("SO-1-C1"), customer_id=str(invoice.customer_id), credited=invoice)
+    assert credited(sage.platform, whole).error is None
+    assert isinstance(credited(sage.platform, late).error, Rejected)
+    assert [entry.status for entry in sage.credits()] == ["paid", "issued"]
+
+
+def test_where_sage_lets_no_program_allocate_a_released_note_is_complete(sage: Books) -> None:
+    platform = sage.connected(settings=sage.subject.settings(allocations=False))
+    note = note_of(issued(platform, orders.simple("SO-1")))
+    assert credited(platform, note).error is None
+    hit = found(platform.credits, note)
+    assert hit is not None
+    assert (hit.document.status, hit.resume_at) == (Status.ISSUED, None)
+    allocating = found(sage.platform.credits, note)
+    assert allocating is not None
+    assert allocating.resume_at == "allocate"

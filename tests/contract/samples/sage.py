@@ -69,7 +69,7 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
 
 
 def _steal_number(emulator: Any, reference: str) -> None:
-    who = emulator.books.add_contact({"name": "Somebody Else Ltd", "contact_type_ids": ["CUSTOMER"]})
+    who = emulator.books.add_contact({"name": f"Somebody Else Ltd ({reference})", "contact_type_ids": ["CUSTOMER"]})
     line = {
         "description": "Typed in by hand", "ledger_account_id": next(iter(sandbox.LEDGER_ACCOUNTS)), "quantity": 1,
         "unit_price": 500, "tax_rate_id": "GB_ZERO",
