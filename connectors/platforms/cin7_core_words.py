@@ -90,6 +90,16 @@ def document(raw: Raw) -> RemoteInvoice:
     )
 
 
+def is_sale(row: Raw) -> bool:
+    """Whether a row of the list of sales is one; credit notes without a sale are among them."""
+    return "Credit Note" not in (row.get("Type") or "")
+
+
+def dated(row: Raw) -> str:
+    """The day of a row of the list of sales, as YYYY-MM-DD: its invoice's, else its order's."""
+    return str(row.get("InvoiceDate") or row["OrderDate"])[:10]
+
+
 def customer(raw: Raw, draft: CustomerDraft) -> RemoteCustomer:
     """As it is; with the draft's whole key where its comments end in that key or its short form."""
     emails = [person.get("Email") for person in raw.get("Contacts") or []]

@@ -51,6 +51,8 @@ STATIC: dict[str, tuple[str, list[Doc]]] = {
     ),
 }
 SEARCHED = ("Status", "Customer", "CustomerReference")
+SALE_LIST = {"Page", "Limit", "Search", "ExternalID"}
+"""Of its parameters those that are served; none is the date of an invoice."""
 PRODUCT_IDS = ", ".join(f'"{sku}" = "{ident}"' for sku, (ident, _, _) in PRODUCTS.items())
 
 
@@ -79,7 +81,7 @@ shipping = "Shipping"
         super().__init__(database, clock)
 
     def setup(self) -> None:
-        self.books = Books(self.db)
+        self.books = Books(self.db, self.clock)
 
     def creates(self, request: Request) -> bool:
         return request.method == "POST"
@@ -157,12 +159,16 @@ shipping = "Shipping"
 
     def _sales(self, query: Mapping[str, str]) -> Iterable[Doc]:
         """By `ExternalID` exactly; by a part of some fields."""
+        if unknown := set(query) - SALE_LIST:
+            raise Refused(f"Unknown parameter {sorted(unknown)}")
         part = query.get("Search", "").casefold()
         for doc in self.books.shelf.all("sale"):
             texts = [str(doc.get(name) or "") for name in SEARCHED]
             if query.get("ExternalID", doc["ExternalID"]) == doc["ExternalID"] and part in "\n".join(texts).casefold():
                 shown = ("Status", "Customer", "CustomerID", "CustomerReference", "ExternalID", "Type")
-                yield {"SaleID": doc["ID"], **{name: doc[name] for name in shown}}
+                dates = [one["InvoiceDate"] for one in doc["Invoices"] if one.get("InvoiceDate")]
+                found = {"InvoiceDate": dates[0] if dates else None, "OrderDate": doc["SaleOrderDate"]}
+                yield {"SaleID": doc["ID"], **found, **{name: doc[name] for name in shown}}
 
     def _page(self, name: str, rows: Iterable[Doc], query: Mapping[str, str]) -> Doc:
         page = paged(rows, query, ("Page", "Limit"), 100, 1000, Refused("Limit must be from 1 to 1000"))

@@ -8,7 +8,8 @@ totals "for validation" (checked here without tax, exactly). Refusing unknown fi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
@@ -90,8 +91,8 @@ def number(raw: Mapping[str, Any], field: str) -> Decimal:
 class Books:
     """One company."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.shelf = Shelf(db, "cin7_core")
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self.shelf, self.clock = Shelf(db, "cin7_core"), clock
 
     def add_customer(self, raw: Mapping[str, Any]) -> Doc:
         checked(raw, CUSTOMER, *REQUIRED)
@@ -123,7 +124,9 @@ class Books:
             raise Refused("Customer was not found")
         ident = str(uuid4())
         task = {"TaskID": str(uuid4()), "Status": "NOT AVAILABLE", "Lines": [], "AdditionalCharges": []}
-        doc = {"CustomerReference": "", "ExternalID": None, **raw, "ID": ident, "Customer": customer["Name"]}
+        today = f"{datetime.fromtimestamp(self.clock(), UTC):%Y-%m-%d}T00:00:00"
+        doc = {"CustomerReference": "", "ExternalID": None, "SaleOrderDate": today, **raw, "ID": ident}
+        doc["Customer"] = customer["Name"]
         doc |= {"BaseCurrency": BASE_CURRENCY, "CustomerCurrency": customer["Currency"], "Type": "Simple Sale"}
         quote = "AUTHORISED" if raw.get("SkipQuote") is True else "NOT AVAILABLE"
         doc |= {"Status": "ESTIMATED", "Quote": {"Status": quote}, "Invoices": [task]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -149,6 +150,20 @@ def test_an_address_without_a_street_is_told_in_a_note() -> None:
 def test_who_orders_in_two_currencies_is_two_customers(company: Books) -> None:
     pounds = customer_id(company.platform, orders.simple("SO-1"))
     assert issued(company.platform, orders.simple("SO-2", currency="EUR")).customer_id != pounds
+
+
+def test_a_sale_that_is_not_invoiced_yet_is_listed_as_a_draft_and_credit_notes_are_not(company: Books) -> None:
+    one = attempt(company.platform, orders.simple("SO-1"))
+    company.platform.invoices.create(Try(one.draft, one.plan[:2]))
+    invoiced = issued(company.platform, orders.simple("SO-2"))
+
+    def note() -> None:
+        sale = company.emulator.books.sale(invoiced.id)
+        company.emulator.books.shelf.put("sale", "note", {**sale, "ID": "note", "Type": "Simple Credit Note"})
+
+    company.sandbox.run(note)
+    listed = {document.reference: document.status for document in company.platform.since(date(2026, 11, 1))}
+    assert listed == {"SO-1": Status.DRAFT, "SO-2": Status.ISSUED}
 
 
 def test_a_customer_with_a_long_key_is_found_again(company: Books) -> None:

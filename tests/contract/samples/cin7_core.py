@@ -109,7 +109,12 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
 
 def _steal_number(emulator: Any, reference: str) -> None:
     books = emulator.books
-    customer = {"Name": "Somebody Else Ltd", "Status": "Active", "Currency": "GBP", "PaymentTerm": "14 days"}
+    customer = {
+        "Name": f"Somebody Else Ltd ({reference})",
+        "Status": "Active",
+        "Currency": "GBP",
+        "PaymentTerm": "14 days",
+    }
     customer |= {"AccountReceivable": "610", "RevenueAccount": "200", "TaxRule": "Zero Rated Income"}
     head = {"CustomerID": books.add_customer(customer)["ID"], "Location": "Main Warehouse", "CurrencyRate": 1}
     sale = books.add_sale({**head, "SkipQuote": True, "CustomerReference": reference})
