@@ -356,6 +356,8 @@ class InvoiceDraft(Model):
     shipping: Charge | None = None
     tax_total: Amount
     total: Amount
+    came_back: dict[Ref, Amount] = Field(default_factory=dict)
+    """Of a credit note: how much of which line (by its ref) came back."""
 
 
 class Status(StrEnum):

@@ -11,6 +11,8 @@ from typing import Any
 
 from connectors.model import Event, EventType, Order, Shipment
 from tasks.placing import Handled, Placed
+from tasks.reasons import Held, Nothing, Waits
+from tasks.refunding import Refunding
 from tasks.routing import NoRoute, accounts_for
 from tasks.splitting import Quantities, TooMuch, added, in_words, part_of, remaining
 from worker import runtime, testpoints
@@ -19,25 +21,18 @@ from worker.intending import intent_of
 from worker.store import brakes
 from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change
-from worker.store.matching import name_of
+from worker.store.matching import invoiced, name_of, park
 from worker.store.orders import Decision, Known, cancel, fingerprint, notice, record_decisions
 from worker.store.parts import load_parts, record_parts
-from worker.store.stopping import stop_invoices
+from worker.store.stopping import Stopped, stop_invoices
 
 log = logging.getLogger(__name__)
 WHOLE_ORDER = {EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED, EventType.JOB_COMPLETED}
-CANCELLED = "cancelled"
+KNOWN_CANCELLED = "cancelled"
 """In the place of the last change that was told: it is known that the order was cancelled after its invoice."""
+GIVES_BACK = {EventType.ORDER_CANCELLED, EventType.REFUND_CREATED}
 REST = "rest"
 """The part that holds whatever no shipment held."""
-
-
-class Held(Exception):
-    """A person must decide; the sentence says why."""
-
-
-class Nothing(Exception):
-    """Nothing is due; the words say why, for the trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class Part:
 class Deciding:
     """What is due on the events of one batch, whose orders are locked."""
 
-    def __init__(self, connection: Any, found: Placed) -> None:
+    def __init__(self, connection: Any, found: Placed, batch: Sequence[Handled]) -> None:
         self._orders = found.orders
         self.decided: dict[str, Decision] = {}
         self.intents: list[Intent] = []
@@ -72,6 +67,18 @@ class Deciding:
         self._this_hour: dict[str, int] = {}
         self._counted: Counter[str] = Counter()
         self._braked: set[str] = set()
+        asked = [each for each in batch if each.event and each.event.type in GIVES_BACK and each.job.id in found.orders]
+        self._refunding = Refunding(connection, {found.orders[each.job.id].id for each in asked})
+        self._waiting: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.names: list[tuple[str, str]] = []
+        """(shop, name) of the orders that are invoiced now: who waits for that wakes."""
+
+    @property
+    def due(self) -> list[tuple[str, str, str]]:
+        """Tenant, account (`shop/name`) and order of what is new: to be rung for."""
+        invoices = [(one.tenant, f"{one.shop}/{one.account}", one.order.ref) for one in self.intents]
+        notes = [(one.tenant, f"{one.shop}/{one.account}", one.label) for one in self._refunding.credited]
+        return [*(invoices if self.created else ()), *notes]
 
     def flush(self) -> None:
         """Creates the invoices that are due so far."""
@@ -92,6 +99,8 @@ class Deciding:
                     "the brake holds the orders of a shop", extra={"shop": shop, "invoices": self._this_hour[shop]}
                 )
         cancel(self._connection, self._cancelled)
+        park(self._connection, self._waiting)
+        self._refunding.record()
 
     def decide(self, each: Handled) -> Change:
         """What becomes of an event; what is due on it is added to `intents`."""
@@ -103,15 +112,20 @@ class Deciding:
             detail |= self._due(each, each.event, order)
         except Nothing as reason:
             return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail | {"effect": str(reason)})
+        except Waits as reason:
+            self._waiting[each.job.id] = each.job.shop, (invoiced(order.id),)
+            return Change(each.job.id, "waiting", "handle", order_id=order.id, reason=str(reason), detail=detail)
         except (Held, NoRoute, TooMuch) as reason:
             return Change(each.job.id, "held", "handle", order_id=order.id, reason=str(reason), detail=detail)
         return Change(each.job.id, "done", "handle", order_id=order.id, detail=detail)
 
     def _due(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
-        """Adds what is due, and says what that is. Raises `Nothing`, `Held`, `NoRoute` or `TooMuch`."""
+        """Adds what is due, and says what that is. Raises `Nothing`, `Waits`, `Held`, `NoRoute` or `TooMuch`."""
         assert each.row is not None
         if event.type is EventType.ORDER_CANCELLED:
-            self._cancel(event, order)
+            return self._cancel(each, event, order)
+        if event.type is EventType.REFUND_CREATED:
+            return self._refund(each, event, order)
         self._notice_change(each, order)
         shop = runtime.config().shop[each.row.shop]
         if not _triggers(event.type, shop.trigger):
@@ -122,6 +136,7 @@ class Deciding:
         part = self._part(each, order, decision)
         self._brake(each, event, order, part, len(decision.accounts))
         self._take(order, decision, part)
+        self.names.append((each.row.shop, invoiced(order.id)))
         for name in decision.accounts:
             ref = accounts()[each.row.shop, name]
             self.intents.append(
@@ -238,23 +253,52 @@ class Deciding:
         self._noticed[order.id] = now
         raise Held(_changed(order, decision) + " The invoice is left as it is; correct it on the platform")
 
-    def _cancel(self, event: Event, order: Known) -> None:
-        """What was not sent yet is stopped; for what was, a person is told."""
+    def _cancel(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
+        """What was not sent yet is stopped; what was is given back, or a person is told."""
         self._cancelled[order.id] = event.occurred_at
-        ref = order.order.ref
-        if order.decision is None and order.id not in self.decided:
+        if not self._invoiced(order):
             raise Nothing("cancelled before anything was due: nothing will be invoiced")
-        self.flush()  # what this batch has made due a moment ago is stopped, too
-        reason = f"order {ref} was cancelled in the shop before its invoice was sent"
-        if sent := stop_invoices(self._connection, order.id, reason):
-            if self._noticed.get(order.id, order.noticed_as) == CANCELLED:  # each save of a cancelled order says so
-                raise Nothing("that it was cancelled is known")
-            self._noticed[order.id] = CANCELLED
-            raise Held(
-                f"order {ref} was cancelled in the shop after its invoice was made ({', '.join(sent)}): credit or void"
-                " it on the platform"
+        stopped = self._stop(order, f"order {order.order.ref} was cancelled in the shop before its invoice was sent")
+        if not stopped.others:
+            raise Nothing("cancelled before its invoice was sent: that is held")
+        try:
+            return self._refunding.cancelled(each, order, stopped.ids)
+        except Held:
+            if self._noticed.get(order.id, order.noticed_as) == KNOWN_CANCELLED:
+                # each save of a cancelled order says so
+                raise Nothing("that it was cancelled is known") from None
+            self._noticed[order.id] = KNOWN_CANCELLED
+            raise
+
+    def _refund(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
+        """What was given back is credited; before its invoice is sent, an order given back as a whole is stopped."""
+        assert event.refund is not None
+        money = f"{event.refund.total} {order.order.currency}"
+        if not self._invoiced(order):
+            if event.refund.total >= order.order.total:
+                self._cancelled[order.id] = event.occurred_at
+                raise Nothing(f"{money} were refunded before anything was due: nothing will be invoiced")
+            raise Waits(
+                f"{money} of order {order.order.ref} were refunded before it was invoiced; that is credited once it is"
             )
-        raise Nothing("cancelled before its invoice was sent: that is held")
+        if self._refunding.whole(order, event.refund):
+            stopped = self._stop(order, f"order {order.order.ref} was refunded as a whole before its invoice was sent")
+            if not stopped.others:
+                raise Nothing(f"{money} were refunded before its invoice was sent: that is held")
+        return self._refunding.refunded(each, event, order)
+
+    def _invoiced(self, order: Known) -> bool:
+        """Whether anything was made due on it, here or before; then its invoices are known to whoever credits."""
+        if order.id in self.decided:
+            self.flush()  # what this batch has made due a moment ago is stopped or credited, too
+            self._refunding.reload(order.id)
+        return order.decision is not None or order.id in self.decided
+
+    def _stop(self, order: Known, reason: str) -> Stopped:
+        stopped = stop_invoices(self._connection, order.id, reason)
+        if stopped.ids:
+            self._refunding.reload(order.id)
+        return stopped
 
     def _refuse_cancelled(self, event: Event, order: Known) -> None:
         """Whoever completes it by hand knows what they do."""
@@ -308,11 +352,11 @@ def _total(fingerprinted: str) -> str:
     return " ".join(fingerprinted.split(" ")[:2])
 
 
-def rings(intents: Sequence[Intent]) -> dict[str, tuple[list[str], list[str]]]:
+def rings(due: Sequence[tuple[str, str, str]]) -> dict[str, tuple[list[str], list[str]]]:
     """By tenant, the accounts and orders to ring for."""
     found: dict[str, tuple[list[str], list[str]]] = {}
-    for intent in intents:
-        names, labels = found.setdefault(intent.tenant, ([], []))
-        names.append(f"{intent.shop}/{intent.account}")
-        labels.append(intent.order.ref)
+    for tenant, account, label in due:
+        names, labels = found.setdefault(tenant, ([], []))
+        names.append(account)
+        labels.append(label)
     return found

@@ -142,7 +142,7 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
     held = {each.job.id: each.job for each in batch}
     with runtime.store().write() as connection:
         found = placed(connection, batch)
-        deciding = Deciding(connection, found)
+        deciding = Deciding(connection, found, batch)
         changes = [deciding.decide(each) for each in batch if each.job.id in found.orders]
         changes += [*found.unplaced, *_untold(connection, batch)]
         deciding.record()
@@ -150,7 +150,7 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
         questions.point(connection, pointing)
         testpoints.point("events_before_commit")
         mine = jobs.settle(connection, held, changes, owner=owner, actor=runtime.process_name())
-        woken = wake(connection, found.names)
+        woken = wake(connection, [*found.names, *deciding.names])
     testpoints.point("events_after_commit")
     for tenant in sorted(set(pointing.values())):
         bells.ring_sources(tenant)
@@ -160,7 +160,7 @@ def _record(batch: Sequence[Handled], owner: str) -> tuple[Counter[str], Rings]:
     counts = Counter(change.state for change in changes)
     counts["invoices_due"] = len(deciding.created)
     counts["woken"] = woken
-    return counts, rings(deciding.intents) if deciding.created else {}
+    return counts, rings(deciding.due)
 
 
 def _untold(connection: Any, batch: Sequence[Handled]) -> list[Change]:

@@ -34,7 +34,9 @@ GROUP = 10
 """Mails between two commits, and the most that a crash leaves in doubt."""
 MARGIN = 1.0
 """Seconds of lease that must remain beyond a mail's own deadline."""
-WITHHELD = frozenset(("void", "credited", "mismatch", "doubled"))
+WITHHELD = frozenset(("mismatch", "doubled"))
+GIVEN_BACK = frozenset(("void", "credited"))
+"""Of an invoice that was given back before its mail went out, nobody is told."""
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 
@@ -101,6 +103,10 @@ class Mailing:
         """Each notice with its message; what cannot be written is refused at once."""
         ready = []
         for work in self._works:
+            if work.purpose == "invoice" and work.invoice_state in GIVEN_BACK:
+                said = {"effect": f"its invoice {work.number} was given back meanwhile ({work.invoice_state})"}
+                self._told.append(Told(Change(work.id, "done", "withheld", detail=said)))
+                continue
             try:
                 ready.append((work, _message(work, settings)))
             except Rejected as error:
@@ -248,7 +254,9 @@ def _message(work: NoticeWork, settings: Email) -> Message:
         raise Rejected(f"its invoice {work.number} is {work.invoice_state}")
     if not work.email:
         raise Rejected("the customer has no e-mail address")
-    mail = invoice_mail.render(work.draft, number=work.number, sender=sender_name(settings.sender), pay_url=work.url)
+    mail = invoice_mail.render(
+        work.draft, number=work.number, sender=sender_name(settings.sender), pay_url=work.url, purpose=work.purpose
+    )
     return Message(
         to=work.email,
         to_name=work.draft.customer.name or work.draft.customer.company or "",

@@ -69,12 +69,12 @@ def placed(connection: Any, batch: Sequence[Handled]) -> Placed:
     pointers = {job_id: each.pointer for job_id, each in pointing.items() if each.pointer is not None}
     matches = dict(zip(pointers, find_orders(connection, list(pointers.values())), strict=True))
     meant = load_orders(connection, {match.order_id for match in matches.values() if isinstance(match, Match)})
-    waiting: dict[str, Pointer] = {}
+    waiting: dict[str, tuple[str, tuple[str, ...]]] = {}
     for job_id, match in matches.items():
         if isinstance(match, Match):
             found.orders[job_id] = meant[match.order_id]
         elif match is None:
-            waiting[job_id] = pointers[job_id]
+            waiting[job_id] = pointers[job_id].shop, pointers[job_id].names
             found.unplaced.append(_waits(pointing[job_id]))
         else:
             found.unplaced.append(Change(job_id, "held", "match", reason=str(match)))

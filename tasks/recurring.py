@@ -13,7 +13,7 @@ from worker.accounts import accounts
 from worker.app import DISPATCH, SEAL, celery
 from worker.leases import LeaseWatch, longest
 from worker.sources import askable
-from worker.store import jobs, matching, questions
+from worker.store import credits, jobs, matching, questions
 from worker.store.inbox import Inbox
 from worker.store.seal import seal as seal_trail
 
@@ -30,7 +30,7 @@ _watch = LeaseWatch()
 @runtime.turn()
 def dispatch() -> dict[str, int]:
     """Finds, in SQL, everything due and unclaimed, and rings; frees the leases of workers that are gone."""
-    counts: Counter[str] = Counter(freed=_free(), woken=_wake(), questions=_asking())
+    counts: Counter[str] = Counter(freed=_free(), woken=_wake(), questions=_asking(), credits=_credits())
     late = Inbox(runtime.inbox()).untaken(EVENTS_A_RING * 4, jobs.now() - _period())
     for start in range(0, len(late), EVENTS_A_RING):
         counts["events"] += bells.ring_events(late[start : start + EVENTS_A_RING])
@@ -73,6 +73,15 @@ def _wake() -> int:
             return 0
     with runtime.store().write() as connection:
         return matching.wake_missed(connection, since)
+
+
+def _credits() -> int:
+    """Credit notes that waited for their invoice, which has been issued meanwhile."""
+    with runtime.store().read() as connection:
+        if not credits.waiting(connection):
+            return 0
+    with runtime.store().write() as connection:
+        return credits.release(connection)
 
 
 @runtime.with_config

@@ -1,4 +1,4 @@
-"""Who is told that an invoice exists: its customer by mail, and the shop that its order comes from."""
+"""Who is told of an invoice, and of what was given back: its customer by mail, and the shop of its order."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SHOP = "shop"
 """The channel to the shop itself."""
 
 
-def tell(connection: Any, works: Sequence[Work]) -> tuple[bool, set[str]]:
-    """Creates the notices of these invoices, once each. Returns whether mails are due, and for which sources
-    (`shop/source`) something is."""
-    mails = [one for work in works for one in _mail(work)]
-    shops = _shops(connection, works)
+def tell(connection: Any, works: Sequence[tuple[Work, str]]) -> tuple[bool, set[str]]:
+    """Creates the notices of these invoices and credit notes, each with what it is to be told as (invoice, credit,
+    void), once each. Returns whether mails are due, and for which sources (`shop/source`) something is."""
+    mails = [one for work, purpose in works for one in _mail(work, purpose)]
+    shops = _shops(connection, [work for work, _ in works])
     new = intend(connection, [*mails, *shops])
     return bool(new and mails), {one.tenant for one in shops} if new else set()
 
 
-def _mail(work: Work) -> list[Wanted]:
+def _mail(work: Work, purpose: str) -> list[Wanted]:
     draft = work.invoice
     email = runtime.config().shop[work.job.shop].notify.email
     if draft is None or email is None or not draft.customer.email:
         return []
     job = work.job
-    return [Wanted(job.id, job.shop, job.account, job.order_id or "", job.label)]
+    return [Wanted(job.id, job.shop, job.account, job.order_id or "", job.label, purpose=purpose)]
 
 
 def _shops(connection: Any, works: Sequence[Work]) -> list[Wanted]:

@@ -16,16 +16,18 @@ from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized,
 from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoice
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
+from tasks.giving_back import ways_of
 from tasks.telling import tell
 from tasks.verdict import Policy, Verdict, shadowed, verdict
 from tasks.voiding import voided
 from worker import bells, credentials, limits, logs, metrics, runtime, testpoints
 from worker.accounts import accounts, platform_of
 from worker.app import actor
+from worker.config_sections import AccountRef
 from worker.leases import lease
 from worker.limits import Permits
+from worker.store import credits, jobs
 from worker.store import documents as store
-from worker.store import jobs
 from worker.store.documents import Progress, Work
 from worker.store.engine import StoreError
 from worker.store.intents import SHADOW
@@ -34,6 +36,8 @@ from worker.store.jobs import Change, Job
 log = logging.getLogger(__name__)
 GOOD = {"issued", "done", "shadow"}
 BAD = {"held", "mismatch", "doubled"}
+CLAIMED = {"customer": ("customer",), "invoice": ("invoice", "credit")}
+"""Kinds of rows that one claim takes together."""
 
 
 def failed_completely(counts: Counter[str]) -> bool:
@@ -59,7 +63,7 @@ class Turn:
         self.leased_at = time.monotonic()
         with runtime.store().write() as connection:
             held = jobs.claim(
-                connection, queue="invoices." + self.tenant.partition(":")[0], kinds=(kind,), tenant=self.tenant,
+                connection, queue="invoices." + self.tenant.partition(":")[0], kinds=CLAIMED[kind], tenant=self.tenant,
                 limit=limit, owner=self.owner, lease=self.lease, actor=self.actor, turn=time.monotonic_ns() // 1000,
             )  # fmt: skip
             held = self._whole_bulks(connection, held)
@@ -89,7 +93,6 @@ class Turn:
             self._settle([_held(work, reason) for work in works], works)
             return
         platform = platform_of(*account)
-        documents: Documents[Any, Any] = platform.customers if kind == "customer" else platform.invoices
         ref = accounts()[account]
         timing = runtime.config().billhook.timing
         quiet = ref.account.quiet_seconds
@@ -102,9 +105,20 @@ class Turn:
         )
         shadow = [work for work in works if isinstance(work.draft, PlannedInvoice) and work.draft.customer_id == SHADOW]
         if shadow:
-            self._settle([shadowed(work) for work in self._planned(documents, shadow)], shadow)
+            self._settle([shadowed(work) for work in self._planned(platform.invoices, shadow)], shadow)
             apart = {work.id for work in shadow}
             works = [work for work in works if work.id not in apart]
+        notes = [work for work in works if work.job.kind == "credit"]
+        works = [work for work in works if work.job.kind != "credit"]
+        self._carry(platform.customers if kind == "customer" else platform.invoices, works, policy, ref)
+        if notes:
+            ways = ways_of(platform, notes, policy, ref.account.refund, self.permits)
+            self._settle(ways.settled, notes)
+            for documents, some in ways.open:
+                self._carry(documents, some, policy, ref)
+
+    def _carry(self, documents: Documents[Any, Any], works: Sequence[Work], policy: Policy, ref: AccountRef) -> None:
+        """Settles what is uncertain of documents of one kind, and sends the rest."""
         replays, rest = self._replays(documents, works, policy)
         fresh = self._looked_up(documents, rest, policy, ref.account.find_first)
         planned = self._planned(documents, fresh)
@@ -314,7 +328,9 @@ class Turn:
             done = [said.change.id for said in ours if said.change.state == "done"]
             store.mark_doubled(connection, [held[said.change.id] for said in issued], self.actor)
             released = store.release_waiting(connection, done)
-            mails, sources = tell(connection, [works[said.change.id] for said in issued if said.tell])
+            given_back = {c.id: c.state for c in (said.change for said in ours) if held[c.id].kind == "credit"}
+            credits.close(connection, {i: state for i, state in given_back.items() if state in GOOD}, self.actor)
+            mails, sources = tell(connection, [(works[said.change.id], said.tell) for said in ours if said.tell])
             for said in verdicts:
                 if said.change.id not in mine and said.progress.remote_id:
                     store.store_sighting(connection, held[said.change.id], said.progress.remote_id, self.actor)

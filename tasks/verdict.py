@@ -59,8 +59,9 @@ class Policy:
 class Verdict:
     change: Change
     progress: Progress
-    tell: bool = False
-    """The invoice is final: its customer is told. A draft is for a person to approve first."""
+    tell: str = ""
+    """Who is concerned is told, of an invoice, a credit note, or an invoice that is void (invoice, credit, void). A
+    draft is for a person to approve first."""
 
 
 def verdict(
@@ -98,6 +99,8 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
             work.id, made, work.replays, remote_id=document.id, number=document.number, url=document.url,
             total=document.total,
         )  # fmt: skip
+        if work.job.kind == "credit" and document.id == work.credited_id:
+            return Verdict(_change(work, "done", "void", outcome, None, detail), progress, tell="void")
         if not outcome.voided and (reason := _not_as_it_should_be(work, document)):
             return Verdict(_change(work, "held", "found", outcome, reason, detail), progress)
     if outcome.difference:
@@ -105,7 +108,8 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
         return Verdict(_change(work, "mismatch", "compare", outcome, reason, detail), progress)
     state = "issued" if isinstance(work.draft, PlannedInvoice) else "done"
     change = _change(work, state, "found" if work.found == "found" else "create", outcome, None, detail)
-    return Verdict(change, progress, tell=isinstance(document, RemoteInvoice) and document.status is not Status.DRAFT)
+    final = isinstance(document, RemoteInvoice) and document.status is not Status.DRAFT
+    return Verdict(change, progress, tell=work.job.kind if final else "")
 
 
 def shadowed(work: Work) -> Verdict:

@@ -15,6 +15,8 @@ def voided(documents: Documents[Any, Any], work: Work, outcome: Outcome[Any]) ->
     person, and what does not carry our key is not ours to void. Voiding twice is voiding once: killed after the call,
     the row is uncertain, and what the look-up then finds is a voided one."""
     document = outcome.document
+    if work.job.kind == "credit":  # a person looks at a credit note that does not agree
+        return outcome
     if not isinstance(document, RemoteInvoice) or document.status is not Status.ISSUED:
         return outcome
     if not outcome.difference or outcome.error is not None or document.key != work.draft.key:

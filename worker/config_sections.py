@@ -37,6 +37,9 @@ class Account(BaseModel):
     """The id there of one customer for all orders; None: each order's own."""
     mismatch: Literal["keep", "void"] = "keep"
     """What becomes of an invoice that does not agree with its order, where the platform made it final at once."""
+    refund: Literal["credit", "void", "hold"] = "credit"
+    """How a refund is given back: by a credit note, where the platform has them, else a whole unpaid invoice is voided;
+    void: the other way round; hold: by a person."""
     bulk: int | None = Field(default=None, ge=1)
     """At most so many documents in one call, where that is fewer than the platform takes."""
     limits: bool = True

@@ -1,4 +1,6 @@
-"""The mail that brings a customer an invoice: subject, plain text and HTML from one set of facts.
+"""The mail that brings a customer an invoice or a credit note, or says that an invoice is cancelled.
+
+Subject, plain text and HTML come from one set of facts.
 
 Amounts are shown exactly as they are, with the currency's own number of decimals, never rounded.
 """
@@ -48,12 +50,38 @@ def day(value: date) -> str:
     return f"{value.day} {value:%B %Y}"
 
 
-def render(draft: InvoiceDraft, *, number: str, sender: str, pay_url: str | None) -> Rendered:
-    """The mail about an issued invoice. `sender` is the shop's name; a `pay_url` that is not http(s) is left out."""
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What differs between the mails; `opening` names the `order` and the `number`."""
+
+    title: str
+    opening: str
+    to_pay: bool = False
+
+
+WORDS = {
+    "invoice": Words("Invoice {number}", "thank you for your order {order}. Here is your invoice.", to_pay=True),
+    "credit": Words("Credit note {number}", "this credit note is for what was given back of your order {order}."),
+    "void": Words(
+        "Invoice {number} is cancelled",
+        "your order {order} was given back, so invoice {number} is cancelled. There is nothing to pay.",
+    ),
+}
+"""By purpose."""
+
+
+def render(draft: InvoiceDraft, *, number: str, sender: str, pay_url: str | None, purpose: str = "invoice") -> Rendered:
+    """The mail about an issued invoice, or with another `purpose` (invoice, credit, void) about what was given back of
+    one. `sender` is the shop's name; a `pay_url` that is not http(s) is left out."""
+    words = WORDS[purpose]
+    named = {"number": one_line(number), "order": one_line(draft.order_ref)}
     facts: dict[str, Any] = {
+        "title": words.title.format(**named),
+        "opening": words.opening.format(**named),
+        "label": words.title.partition(" {")[0],
+        "to_pay": words.to_pay,
         "name": one_line(draft.customer.name or draft.customer.company or ""),
-        "number": one_line(number),
-        "order": one_line(draft.order_ref),
+        "number": named["number"],
         "sender": one_line(sender),
         "issued": day(draft.issued_on),
         "due": day(draft.due_on),
@@ -61,9 +89,9 @@ def render(draft: InvoiceDraft, *, number: str, sender: str, pay_url: str | None
         "taxes": _taxes(draft),
         "tax_included": draft.tax_included,
         "total": money(draft.total, draft.currency),
-        "pay_url": pay_url if pay_url and urlsplit(pay_url).scheme in ("http", "https") else None,
+        "pay_url": pay_url if words.to_pay and pay_url and urlsplit(pay_url).scheme in ("http", "https") else None,
     }
-    subject = f"Invoice {facts['number']} from {facts['sender']}"
+    subject = f"{facts['title']}{': ' if purpose == 'void' else ' from '}{facts['sender']}"
     return Rendered(subject, _template("invoice.txt").render(facts), _template("invoice.html").render(facts))
 
 

@@ -58,11 +58,13 @@ class Posted:
     account: str
     """What the merchant calls the books that the invoice is in."""
     part: str
-    """"order", or which part of it was invoiced."""
+    """"order", or which part of it was invoiced; of what was given back the refund."""
     number: str | None
     url: str | None
     total: Decimal
     currency: str
+    kind: str = "invoice"
+    """invoice, credit (a credit note), void (the invoice of that number was voided)."""
 
 
 class Api:

@@ -20,13 +20,16 @@ _UNTOLD = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def key(posted: Posted) -> str:
-    """`invoice_<account>`; for a part of an order `part_<account>_<digest of the part's name>`.
+    """`invoice_<account>`; for a part of an order `part_<account>_<digest of the part's name>`, for what was given back
+    `back_…` likewise.
 
     Two accounts or parts never share one: the digest has a fixed length, and a part's name may be anything.
     """
     account = posted.account
     if len(account) > 40 or _UNTOLD.search(account):
         account = digest(account.encode())[:40]
+    if posted.kind != "invoice":
+        return f"back_{account}_{digest(posted.part.encode())[:12]}"
     if posted.part == _WHOLE:
         return f"invoice_{account}"
     return f"part_{account}_{digest(posted.part.encode())[:12]}"
@@ -42,6 +45,7 @@ def note(posted: Posted) -> str:
         "currency": posted.currency,
         "account": posted.account,
         "part": posted.part,
+        "kind": None if posted.kind == "invoice" else posted.kind,
     }
     return orjson.dumps({name: value for name, value in said.items() if value is not None}).decode()
 

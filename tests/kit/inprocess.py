@@ -17,6 +17,7 @@ import pytest
 from connectors.sandbox.server import Hosted
 from tasks import create_invoices as creating
 from tasks import handle_events as handling
+from tasks import recurring
 from tests.kit.inside import configured_by
 from tests.kit.scene import FINAL, Clocks, Scene
 from worker import accounts, testpoints
@@ -64,6 +65,7 @@ class InProcess(Scene):
         with self.store.write() as connection:
             waiting = jobs_table.update().where(jobs_table.c.due_at.is_not(None))
             connection.execute(waiting.values(due_at=jobs.now() - timedelta(seconds=1)))
+        recurring._credits()
         counts: Counter[str] = Counter()
         for tenant in sorted({ref.tenant for ref in accounts.accounts().values()}):
             counts += creating._once(tenant) or Counter()

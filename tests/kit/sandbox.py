@@ -61,6 +61,10 @@ class SandboxServer:
         """Every invoice in the books, drafts and voided ones too."""
         return self.ask(slug, lambda hosted: hosted.emulator.ledger())
 
+    def credits(self, slug: str) -> list[Entry]:
+        """Every credit note in the books."""
+        return self.ask(slug, lambda hosted: hosted.emulator.credits())
+
     def report(self, slug: str) -> dict[str, Any]:
         """Calls, faults injected, refused for quota, most in flight at once."""
         return self.ask(slug, Hosted.report)

@@ -69,8 +69,8 @@ def test_a_cancellation_that_comes_first_holds_what_comes_later(tell: MakeTale) 
     assert tale.states_of_events == ["done", "held"]
 
 
-def test_cancelled_after_its_invoice_is_told_to_a_person(tell: MakeTale) -> None:
-    tale = tell()
+def test_cancelled_after_its_invoice_is_told_to_a_person_who_wants_to_give_back_by_hand(tell: MakeTale) -> None:
+    tale = tell(account='refund = "hold"')
     tale.hears(order_event(1), cancelled())
     assert tale.books == {"SO-1": "111.54"}
     assert tale.states_of_events == ["done", "held"]

@@ -147,7 +147,7 @@ class TestShopify:
         assert tale.states_of_events == ["done", "done", "done", "held"]
 
     def test_saves_of_an_order_that_was_cancelled_after_its_invoice_are_held_once(self, tell: MakeTale) -> None:
-        tale = tell(sources=WEB)
+        tale = tell(sources=WEB, account='refund = "hold"')
         gone = {"cancelled_at": "2026-11-23T09:00:00Z", "updated_at": "2026-11-23T09:00:00Z"}
         edited = gone | {"updated_at": "2026-11-23T10:00:00Z", "note": "sorry"}
         tale.gets("web", fulfilled(), *(shopify("orders/cancelled", shopify_order(**each)) for each in (gone, edited)))

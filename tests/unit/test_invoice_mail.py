@@ -102,3 +102,23 @@ def test_line_breaks_in_names_stay_in_their_line():
 
 def test_a_customer_without_a_name_is_greeted_all_the_same():
     assert mail(customer=Party(email="ada@example.com")).text.startswith("Hello,\n")
+
+
+def test_a_credit_note_says_that_it_is_one_and_asks_for_nothing():
+    rendered = render(
+        draft(), number="CN-7", sender="Engines & Sons", pay_url="https://pay.example.com/7", purpose="credit"
+    )
+    assert rendered.subject == "Credit note CN-7 from Engines & Sons"
+    for part in (rendered.text, shown(rendered.html)):
+        for fact in ("given back of your order SO-1001", "CN-7", "22 November 2026", "Courier", "GBP 111.54"):
+            assert fact in part, fact
+        assert "Due" not in part
+        assert "pay" not in part.casefold()
+
+
+def test_of_a_void_invoice_the_customer_is_told_that_nothing_is_to_be_paid():
+    rendered = render(draft(), number="INV-7", sender="Engines & Sons", pay_url="https://x.example.com", purpose="void")
+    assert rendered.subject == "Invoice INV-7 is cancelled: Engines & Sons"
+    for part in (rendered.text, shown(rendered.html)):
+        assert "invoice INV-7 is cancelled. There is nothing to pay." in part
+        assert "Due" not in part

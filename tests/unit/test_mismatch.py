@@ -20,7 +20,9 @@ def test_only_a_document_with_our_key_is_ever_voided(key: str | None, calls: lis
         return document.model_copy(update={"status": Status.VOID})
 
     documents: Any = SimpleNamespace(platform=SimpleNamespace(void=void))
-    work: Any = SimpleNamespace(draft=SimpleNamespace(key="ours"), step_key=lambda step: step)
+    work: Any = SimpleNamespace(
+        draft=SimpleNamespace(key="ours"), step_key=lambda step: step, job=SimpleNamespace(kind="invoice")
+    )
     outcome = voided(documents, work, Outcome(document, difference="+0.01 GBP"))
     assert asked == calls
     assert outcome.document is not None

@@ -1,4 +1,4 @@
-"""Customers and invoices on their way to a platform: what was sent, under which key, and what came of it."""
+"""Customers, invoices and credit notes on their way to a platform: what was sent, under which key, what came of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A claimed customer or invoice with everything its next call needs."""
+    """A claimed customer, invoice or credit note with everything its next call needs."""
 
     job: Job
     draft: CustomerDraft | PlannedInvoice
@@ -45,6 +45,8 @@ class Work:
     """What a look-up of this turn found of it."""
     found: str | None = None
     """What the look-up of this turn said, for the trail."""
+    credited_id: str | None = None
+    """Of a credit note: the remote id of its invoice."""
 
     @property
     def id(self) -> str:
@@ -63,13 +65,17 @@ def load_work(connection: Connection, claimed: Sequence[Job]) -> list[Work]:
     """The claimed rows with their drafts, in the same order, in one query."""
     if not claimed:
         return []
-    customer = documents.alias("customer")
+    customer, credited = documents.alias("customer"), documents.alias("credited")
     query = (
-        select(documents, customer.c.remote_id.label("customer_remote_id"))
+        select(
+            documents,
+            customer.c.remote_id.label("customer_remote_id"),
+            credited.c.remote_id.label("credited_remote_id"),
+        )
         .select_from(
-            documents.outerjoin(invoices, invoices.c.id == documents.c.id).outerjoin(
-                customer, customer.c.id == invoices.c.customer_id
-            )
+            documents.outerjoin(invoices, invoices.c.id == documents.c.id)
+            .outerjoin(customer, customer.c.id == invoices.c.customer_id)
+            .outerjoin(credited, credited.c.id == invoices.c.credits)
         )
         .where(among(connection, documents.c.id, [job.id for job in claimed]))
     )
@@ -79,7 +85,7 @@ def load_work(connection: Connection, claimed: Sequence[Job]) -> list[Work]:
 
 def _work(job: Job, row: Any) -> Work:
     draft: CustomerDraft | PlannedInvoice
-    if job.kind == "invoice":
+    if job.kind in ("invoice", "credit"):
         invoice = InvoiceDraft.model_validate_json(row.draft)
         draft = PlannedInvoice(draft=invoice, customer_id=row.customer_remote_id)
     else:
@@ -95,6 +101,7 @@ def _work(job: Job, row: Any) -> Work:
         last_possible_send=row.last_possible_send,
         bulk_id=row.bulk_id,
         bulk_limit=row.bulk_limit,
+        credited_id=row.credited_remote_id,
     )
 
 

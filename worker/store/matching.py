@@ -167,16 +167,22 @@ def _candidates(
     return found
 
 
-def park(connection: Connection, waiting: Mapping[str, Pointer]) -> None:
-    """Notes under which names these events (by job id) wait. They wake when an order of such a name is told."""
+def invoiced(order_id: str) -> str:
+    """The name under which an event waits for the first invoice of an order (our id)."""
+    return f"invoiced:{order_id}"
+
+
+def park(connection: Connection, waiting: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+    """Notes under which names of which shop these events (by job id) wait. They wake when an order of such a name is
+    told."""
     if not waiting:
         return
     connection.execute(delete(awaited).where(among(connection, awaited.c.job_id, list(waiting))))
     at = now()
     rows = [
-        {"job_id": job_id, "shop": pointer.shop, "name": name, "since": at}
-        for job_id, pointer in waiting.items()
-        for name in pointer.names
+        {"job_id": job_id, "shop": shop, "name": name, "since": at}
+        for job_id, (shop, names) in waiting.items()
+        for name in names
     ]
     insert_rows(connection, awaited, rows)
 

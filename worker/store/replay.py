@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from worker.store.schema import audit, jobs
 
-JOB_KINDS = ("event", "customer", "invoice", "notice", "question")
+JOB_KINDS = ("event", "customer", "invoice", "credit", "notice", "question")
 
 
 class Differs(Exception):

@@ -37,9 +37,9 @@ def put_back(
 ) -> list[PutBack]:
     """Makes held rows due again, those that match everything given, with one trail entry each, in one commit.
 
-    What was surely never sent is rendered anew from the draft, under the same generation. A customer or an invoice
-    that may have been sent becomes uncertain, and keeps its bytes until a look-up says that it is not there. A
-    notice is sent again: nobody can look it up, and a person has decided. Nothing is rung, `dispatch` does.
+    What was surely never sent is rendered anew from the draft, under the same generation. A customer, an invoice or a
+    credit note that may have been sent becomes uncertain, and keeps its bytes until a look-up says that it is not
+    there. A notice is sent again: nobody can look it up, and a person has decided. Nothing is rung, `dispatch` does.
 
     Args:
         actor: who asked, as the trail shall say it ("staff:ada").
@@ -64,7 +64,7 @@ def _rehome(connection: Connection, ids: list[str], tenants: Mapping[tuple[str, 
         connection.execute(
             update(jobs)
             .where(jobs.c.id.in_(ids), jobs.c.shop == shop, jobs.c.account == account, jobs.c.tenant != tenant)
-            .where(jobs.c.kind.in_(("customer", "invoice")))
+            .where(jobs.c.kind.in_(("customer", "invoice", "credit")))
             .values(tenant=tenant)
         )
 
@@ -100,7 +100,7 @@ def _held(connection: Connection, conditions: list[ColumnElement[bool]]) -> Sequ
     """Ids of the held rows, locked, and whether something of each may have been sent."""
     sent = or_(documents.c.first_sent_at.is_not(None), jobs.c.unsure)
     query = (
-        select(jobs.c.id, and_(jobs.c.kind.in_(("customer", "invoice")), sent).label("sent"))
+        select(jobs.c.id, and_(jobs.c.kind.in_(("customer", "invoice", "credit")), sent).label("sent"))
         .outerjoin(documents, documents.c.id == jobs.c.id)
         .where(jobs.c.state == "held", *conditions)
         .order_by(jobs.c.changed_at, jobs.c.id)

@@ -204,13 +204,14 @@ jobs = Table(
     Index("jobs_order", "order_id"),
     Index("jobs_state", "state", "kind", "changed_at"),
 )
-"""`kind`: event, customer, invoice, notice, question (to a source: what was missed?). `unsure`: something may have been
-done; survives a claim. `seq`: the running number of the subject's trail. `waits_for`: the customer job without which
-nothing is due."""
+"""`kind`: event, customer, invoice, credit, notice, question (to a source: what was missed?). `unsure`: something may
+have been done; survives a claim. `seq`: the running number of the subject's trail. `waits_for`: the job without which
+nothing is due: an invoice's customer, a credit note's invoice."""
 for _name, _columns, _where in (
     ("jobs_due", (jobs.c.queue, jobs.c.tenant, jobs.c.shop, jobs.c.due_at), "due_at IS NOT NULL"),
     ("jobs_leased", (jobs.c.lease_owner,), "lease_owner IS NOT NULL"),
     ("jobs_waiting", (jobs.c.waits_for,), "waits_for IS NOT NULL"),
+    ("jobs_crediting", (jobs.c.waits_for,), "waits_for IS NOT NULL AND kind = 'credit'"),
 ):
     Index(_name, *_columns, sqlite_where=text(_where), postgresql_where=text(_where))
 
@@ -262,11 +263,14 @@ invoices = Table(
     Column("event_at", Utc, nullable=False),
     Column("remote_total", Exact),
     Column("issued_at", Utc),
+    Column("credits", Text),
     UniqueConstraint("shop", "account", "order_id", "part", "kind", "revision", name="one_invoice"),
     UniqueConstraint("tenant", "reference", name="one_reference"),
     Index("invoices_order", "order_id"),
 )
-"""At most one for ever: `one_invoice`. `customer_id` is the customer's job. `event_at`: when its event was accepted."""
+"""At most one for ever: `one_invoice`. `kind`: invoice or credit; `part`: of an invoice "order" or a shipment, of a
+credit note the refund; `credits`: of a credit note the invoice (its id here). `customer_id` is the customer's job.
+`event_at`: when its event was accepted."""
 
 bulks = Table(
     "bulks",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, select, update
 
 from worker.store.jobs import now
@@ -11,11 +13,16 @@ from worker.store.trail import Entry, append
 ACTOR = "handle_events"
 
 
-def stop_invoices(connection: Connection, order_id: str, reason: str) -> list[str]:
-    """Holds the order's invoices that were surely never sent and that no worker has.
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Invoices (by id) that nobody sends any more, and what is to be said of the others: "xero: issued"."""
 
-    Returns what is to be said of the others: "xero: issued".
-    """
+    ids: frozenset[str]
+    others: tuple[str, ...]
+
+
+def stop_invoices(connection: Connection, order_id: str, reason: str) -> Stopped:
+    """Holds the order's invoices that were surely never sent and that no worker has."""
     of_order = (jobs.c.order_id == order_id) & (jobs.c.kind == "invoice")
     untouched = select(documents.c.id).where(documents.c.first_sent_at.is_(None))
     query = (
@@ -30,6 +37,6 @@ def stop_invoices(connection: Connection, order_id: str, reason: str) -> list[st
     append(
         connection, (Entry(r.shop, order_id, f"invoice:{r.id}", r.seq, "cancel", "held", ACTOR, told) for r in stopped)
     )
-    ids = {row.id for row in stopped}
+    ids = frozenset(row.id for row in stopped)
     others = connection.execute(select(jobs.c.id, jobs.c.account, jobs.c.state).where(of_order)).all()
-    return [f"{row.account}: {row.state}" for row in others if row.id not in ids]
+    return Stopped(ids, tuple(f"{row.account}: {row.state}" for row in others if row.id not in ids))

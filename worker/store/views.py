@@ -137,7 +137,7 @@ def _add_timelines(connection: Connection, answers: list[Answer]) -> None:
     for answer in answers:
         for kind in ("event", "invoice", "notice", "customer"):
             for job in answer[f"{kind}s"]:
-                subjects[f"{kind}:{job['id']}"].append(answer)
+                subjects[f"{job.get('kind', kind)}:{job['id']}"].append(answer)
     by_id = {answer["id"]: answer for answer in answers}
     told = _entries(connection, or_(audit.c.order_id.in_(list(by_id)), audit.c.subject.in_(list(subjects))))
     for answer in answers:

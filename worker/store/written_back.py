@@ -1,4 +1,4 @@
-"""What the shop that an order comes from is told of its invoice."""
+"""What the shop that an order comes from is told of its invoice, and of what was given back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from worker.store.rows import among
-from worker.store.schema import documents, invoices, notices, orders
+from worker.store.schema import documents, invoices, jobs, notices, orders
 
 
 def sources_of(connection: Connection, order_ids: Iterable[str]) -> dict[str, str]:
@@ -22,8 +22,9 @@ def posted(connection: Connection, notice_id: str) -> dict[str, Any]:
     query = (
         select(
             orders.c.source_id, invoices.c.account, invoices.c.part, invoices.c.total, invoices.c.currency,
-            invoices.c.reference, documents.c.remote_number, documents.c.remote_url,
+            invoices.c.reference, invoices.c.kind, documents.c.remote_number, documents.c.remote_url, jobs.c.state,
         )
+        .join(jobs, jobs.c.id == notices.c.invoice_id)
         .join(invoices, invoices.c.id == notices.c.invoice_id)
         .join(documents, documents.c.id == notices.c.invoice_id)
         .join(orders, orders.c.id == invoices.c.order_id)
@@ -34,6 +35,7 @@ def posted(connection: Connection, notice_id: str) -> dict[str, Any]:
         "order_id": row.source_id,
         "account": row.account,
         "part": row.part,
+        "kind": "void" if row.kind == "credit" and row.state == "done" else row.kind,
         "number": row.remote_number or row.reference,
         "url": row.remote_url,
         "total": row.total,

@@ -1,0 +1,175 @@
+"""Credit notes that refunds and cancellations make due, on the invoices that an order has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.model import Event, InvoiceDraft, Refund
+from tasks.crediting import Given, all_of, given_back
+from tasks.placing import Handled
+from tasks.reasons import Held, Nothing
+from tasks.splitting import added
+from worker import runtime
+from worker.accounts import accounts
+from worker.store.credits import Invoiced, Note, load_invoiced, record_notes
+from worker.store.jobs import now
+from worker.store.orders import Known
+
+CANCELLED = "cancelled"
+"""The part of a credit note that gives a cancelled order back; no shop calls a refund so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What is to be given back of which invoice, and for what."""
+
+    invoice: Invoiced
+    part: str
+    what: Given
+
+
+class Refunding:
+    """The credit notes of one batch, whose orders are locked."""
+
+    def __init__(self, connection: Any, order_ids: Iterable[str]) -> None:
+        """`order_ids`: of the orders that are to be asked about; their invoices are read at once."""
+        self._connection = connection
+        self._known = load_invoiced(connection, order_ids)
+        self._notes: list[Note] = []
+        self.credited: list[Invoiced] = []
+        """Invoices that have got a credit note."""
+
+    def record(self) -> None:
+        """Creates what is due so far."""
+        record_notes(self._connection, self._notes)
+        self.credited += [note.invoice for note in self._notes]
+        self._notes = []
+
+    def reload(self, order_id: str) -> None:
+        """Invoices of the order have come to be, or have changed, in this batch."""
+        self.record()
+        self._known |= load_invoiced(self._connection, [order_id])
+
+    def refunded(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
+        """Adds the credit notes for what was given back, and says what they are. Raises `Nothing`, `Held`,
+        `TooMuch`."""
+        assert event.refund is not None
+        refund, part = event.refund, f"refund:{each.job.account}:{event.refund.ref}"
+        money = f"{refund.total} {order.order.currency}"
+        by_account: dict[str, list[Invoiced]] = {}
+        for invoice in self._invoices(order):
+            by_account.setdefault(invoice.account, []).append(invoice)
+        due = []
+        for invoices in by_account.values():
+            if any(part in invoice.notes for invoice in invoices):
+                continue
+            living = [invoice for invoice in invoices if invoice.left > 0]
+            if not living:
+                self._refuse_another_sum(order, invoices, money)
+                continue
+            invoice = _meant(order, living, refund)
+            _refuse(order, invoice, f"{money} were refunded")
+            due.append(_Due(invoice, part, given_back(invoice.draft, list(invoice.notes.values()), refund)))
+        if not due:
+            raise Nothing(f"{money} were refunded: that is credited already")
+        return self._add(each, order, due, refund.reason)
+
+    @staticmethod
+    def _refuse_another_sum(order: Known, invoices: Sequence[Invoiced], money: str) -> None:
+        """A cancelled order's invoice was credited as a whole: raises `Held` where the shop gave back another sum."""
+        for invoice in invoices:
+            note = invoice.notes.get(CANCELLED)
+            if note is not None and f"{note.total} {note.currency}" != money:
+                raise Held(
+                    f"order {order.order.ref} was cancelled, and {note.total} {note.currency} of invoice"
+                    f" {invoice.reference} were credited; but the shop says now that {money} were refunded. Put it"
+                    " right on the platform"
+                )
+
+    def cancelled(self, each: Handled, order: Known, stopped: frozenset[str]) -> dict[str, Any]:
+        """Adds credit notes for whatever is left of the order's invoices, but for those `stopped`. Raises `Nothing`,
+        `Held`."""
+        due = []
+        for invoice in self._invoices(order):
+            if invoice.id in stopped or invoice.left <= 0:
+                continue
+            _refuse(order, invoice, "it was cancelled in the shop after its invoice was made")
+            if invoice.notes:
+                raise Held(
+                    f"order {order.order.ref} was cancelled after a part of its invoice {invoice.reference} was given"
+                    f" back; whether the remaining {invoice.left} {invoice.draft.currency} are owed nobody says. If"
+                    " not, credit them on the platform"
+                )
+            due.append(_Due(invoice, CANCELLED, all_of(invoice.draft)))
+        if not due:
+            raise Nothing("cancelled: nothing of it is left to be given back")
+        return self._add(each, order, due, None)
+
+    def whole(self, order: Known, refund: Refund) -> bool:
+        """Whether the refund gives back each invoice of the order as a whole."""
+        invoices = self._invoices(order)
+        return all(not one.notes and one.draft.total == refund.total for one in invoices) and bool(invoices)
+
+    def _invoices(self, order: Known) -> list[Invoiced]:
+        """Those that exist, or will; in shadow mode nothing was sent."""
+        return [invoice for invoice in self._known.get(order.id, ()) if invoice.state != "shadow"]
+
+    def _add(self, each: Handled, order: Known, due: Sequence[_Due], reason: str | None) -> dict[str, Any]:
+        assert each.row is not None
+        for one in due:
+            invoice = one.invoice
+            note = Note(
+                invoice=invoice,
+                part=one.part,
+                draft=_draft(invoice, one.what),
+                identity=(order.source, order.order.id),
+                number=len(invoice.notes) + 1,
+                longest=accounts()[invoice.shop, invoice.account].facts.reference.max_length,
+                accepted_at=each.row.received_at,
+            )
+            self._notes.append(note)
+            invoice.notes[one.part] = note.draft
+        told = [f"{one.what.order.total} {one.what.order.currency} of {one.invoice.reference}" for one in due]
+        return {"credited": told} | ({"reason": reason} if reason else {})
+
+
+def _draft(invoice: Invoiced, what: Given) -> InvoiceDraft:
+    today = now().astimezone(ZoneInfo(runtime.config().shop[invoice.shop].timezone)).date()
+    order = what.order
+    return invoice.draft.model_copy(
+        update={
+            "issued_on": today, "due_on": today, "lines": order.lines, "discount": order.discount,
+            "shipping": order.shipping, "tax_total": order.tax_total(), "total": order.total,
+            "came_back": dict(what.came_back),
+        }
+    )  # fmt: skip
+
+
+def _meant(order: Known, invoices: Sequence[Invoiced], refund: Refund) -> Invoiced:
+    """Of several invoices of one account (one a shipment) the one that holds what came back. Raises `Held`."""
+    if len(invoices) == 1:
+        return invoices[0]
+    wanted = added({line.ref: line.quantity} for line in refund.lines if line.quantity)
+    for invoice in invoices:
+        parts = added({line.ref: line.quantity} for line in invoice.draft.lines)
+        back = added(note.came_back for note in invoice.notes.values())
+        enough = all(parts.get(ref, 0) - back.get(ref, 0) >= quantity for ref, quantity in wanted.items())
+        if enough and invoice.left >= refund.total:
+            return invoice
+    names = ", ".join(invoice.reference for invoice in invoices)
+    raise Held(
+        f"order {order.order.ref}: {refund.total} {order.order.currency} were refunded, and no single one of its"
+        f" invoices ({names}) holds all of it: credit it on the platform"
+    )
+
+
+def _refuse(order: Known, invoice: Invoiced, what: str) -> None:
+    """What a person must give back. Raises `Held`."""
+    ref = accounts().get((invoice.shop, invoice.account))
+    if ref is None:
+        raise Held(f"order {order.order.ref}: {what}, but account {invoice.account} no longer exists")
+    if ref.account.refund == "hold" or invoice.state in ("mismatch", "doubled"):
+        raise Held(f"order {order.order.ref}: {what} ({invoice.account}: {invoice.state}): credit or void it there")
