@@ -3,7 +3,8 @@
 Sources: the live metadata of `/b1s/v2` (gregorwolf/sap-business-one-odata-cap), SAP's archived Service Layer SDK
 (login, error bodies), learning.sap.com "Performing Batch Operations in Service Layer API" (atomic change sets),
 B1SLayer (both cookies, boundary without quotes, Content-ID, both shapes of errors). `CompanyService_GetAdminInfo` is a
-function there.
+function there. `POST /InternalReconciliations` with one row of a credit note and one of its invoice, by `TransNum`: the
+names are those of the metadata (InternalReconciliationOpenTransRow), the values those of integrators' published code.
 
 Traps: a session is two cookies, and without ROUTEID the next node does not know it; an idle session ends with code 301;
 a page has 20 rows whatever `$top` says; an error stands inside the batch's 202; a cancellation is an invoice too, of
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -29,7 +30,8 @@ from connectors.platforms import sap_business_one_words as words
 from connectors.platforms.base import Choice, Platform
 from connectors.platforms.documents import JSON, Request
 from connectors.platforms.facts import Facts, Reference, Refusal
-from connectors.platforms.sap_business_one_documents import API, Customers, Invoices, listed, said
+from connectors.platforms.sap_business_one_documents import API, CreditNotes, Customers, Invoices, listed, said
+from connectors.platforms.texts import literal
 
 
 class SapBusinessOneCredentials(Model):
@@ -69,9 +71,16 @@ class SapBusinessOne(Platform):
     e-mail address among those billed in the order's currency or in all; else it is made under a code of its own
     (*BH* and 13 letters). Business One mails nothing and gives no PDF here; cancelling makes a cancellation document.
 
+    What was refunded becomes a credit note that refers to its invoice (*referenced document*), made together with the
+    row of its key too, and then reconciled with it as far as that is due; the rest stays the customer's credit. Its
+    lines are not copied from the invoice's. In a foreign currency the reconciliation is a person's: it depends on the
+    rates of both days, so the note is held until it is done.
+
     - **Proved with:** the emulator; the names of all fields against the published metadata of `/b1s/v2`.
     - **Open:** nothing has met a live company. Not documented, and so to be tried on a test company first: that a
-      change set holds a user table's row and a document together; the status of the batch's answer; what an invoice
+      change set holds a user table's row and a document together; the status of the batch's answer; that a
+      reconciliation shows in what is paid of both documents (*PaidToDate*); that the user field of invoices is one of
+      credit notes too; what an invoice
       that needs approval is answered with (it is read anew, and held); how your company rounds (half up where
       `rounding` says; another total is a mismatch); the currency `##` of a new customer; the name of the cancelling
       action; that a user field holds 254 characters; how long a line's description may be (the first 100 characters
@@ -92,12 +101,13 @@ class SapBusinessOne(Platform):
         bulk=20,
         pause=timedelta(seconds=5),
         deadline=60.0,
-        can=frozenset({"issue", "void"}),
+        can=frozenset({"issue", "void", "credit", "list"}),
     )
     Settings = words.SapBusinessOneSettings
     Credentials = SapBusinessOneCredentials
     Customers = Customers
     Invoices = Invoices
+    Credits = CreditNotes
     refusals = (
         Refusal(Duplicate, None, "-2035"),
         Refusal(Unavailable, 400, "-2039"),  # somebody else changed the same data: undone as a whole
@@ -129,12 +139,14 @@ class SapBusinessOne(Platform):
         return said(answer.json())
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        answer = self.ask(_path(remote_id))
-        return self.told(answer, lambda raw: words.read_invoice(raw, self.settings))
+        return Invoices(self).read(remote_id)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        return Invoices(self).listed([f"DocDate ge {literal(day.isoformat())}"])
 
     def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Only while it is open and nothing is paid; a cancellation document stands beside it then."""
-        self.execute(Request(step="void", path=f"{_path(found.id)}/Cancel", headers=JSON))
+        self.execute(Request(step="void", path=f"{API}/Invoices({quote(found.id, safe='')})/Cancel", headers=JSON))
         return self.read(found.id)
 
     def whoami(self) -> str:
@@ -157,10 +169,6 @@ class SapBusinessOne(Platform):
             pairs = listed(self, collection, query, _named(ident, name))
             found += [Choice(setting=setting, value=value, title=title) for value, title in pairs]
         return found
-
-
-def _path(remote_id: str) -> str:
-    return f"{API}/Invoices({quote(remote_id, safe='')})"
 
 
 def _tax_group(raw: Mapping[str, Any]) -> Choice:

@@ -1,18 +1,22 @@
-"""Customers and invoices in SAP Business One: lists page by page, change sets of an invoice and its key's row."""
+"""Customers, invoices and credit notes in SAP Business One: lists page by page, change sets of a document and its
+key's row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote
 
 from connectors.errors import ConnectorError, Rejected, Throttled, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice
+from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import sap_business_one_batch as batch
 from connectors.platforms import sap_business_one_words as words
 from connectors.platforms.base import Platform
+from connectors.platforms.crediting import invoice_of
 from connectors.platforms.documents import (
+    JSON,
     CustomerDraft,
     Documents,
     Hit,
@@ -21,6 +25,7 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    later,
     posted,
 )
 from connectors.platforms.groups import grouped
@@ -68,15 +73,28 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     bulk = 20
     calls = 2
+    collection: ClassVar[str] = "Invoices"
+
+    def fields(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
+        """What is posted, and what the trail should say of it. Raises `Rejected` for what Business One cannot do."""
+        return words.invoice(draft, self.platform.settings)
+
+    def row(self, draft: PlannedInvoice) -> str:
+        """The code of the row of its key."""
+        return words.row_code(draft.key)
 
     def plan(self, draft: PlannedInvoice) -> Plan:
-        fields, remark = words.invoice(draft, self.platform.settings)
-        code = words.row_code(draft.key)
+        fields, remark = self.fields(draft)
+        code = self.row(draft)
         key = dump_json({"Code": code, "Name": code})
-        body = batch.change_set([(f"{API}/U_BILLHOOK_KEY", key), (f"{API}/Invoices", dump_json(fields))])
+        body = batch.change_set([(f"{API}/U_BILLHOOK_KEY", key), (f"{API}/{self.collection}", dump_json(fields))])
         return (
             Request(step="create", path=f"{API}/$batch", headers=batch.HEADERS, body=body, issues=True, remark=remark),
         )
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        answer = self.platform.ask(f"{API}/{self.collection}({quote(remote_id, safe='')})")
+        return self.platform.told(answer, lambda raw: words.read_invoice(raw, self.platform.settings))
 
     def pack(self, plans: Sequence[Plan]) -> Request:
         return plans[0][0].model_copy(update={"body": batch.joined([plan[0].body for plan in plans])})
@@ -92,7 +110,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     @staticmethod
     def _not_there(answer: Answer) -> Uncertain:
-        text = f"{words.TITLE} answered with an invoice that is not there: it may wait for approval"
+        text = f"{words.TITLE} answered with a document that is not there: it may wait for approval"
         return Uncertain(text, status=answer.status, sample=answer.sample)
 
     def _made(self, answers: Sequence[batch.Part]) -> RemoteInvoice:
@@ -112,7 +130,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def _confirmed(self, documents: Sequence[RemoteInvoice]) -> dict[str, RemoteInvoice]:
         """Those that are there, by key, read anew: what an approval procedure keeps back was answered, but is none."""
-        found = self._listed([f"DocEntry eq {one.id}" for one in documents])
+        found = self.listed([f"DocEntry eq {one.id}" for one in documents])
         return {one.key: one for one in found if one.key}
 
     def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
@@ -140,13 +158,13 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
     def _shown(self, drafts: Sequence[PlannedInvoice]) -> list[RemoteInvoice]:
         fields = [("U_BillhookRef", draft.key) for draft in drafts]
         fields += [("NumAtCard", draft.draft.reference) for draft in drafts]
-        return self._listed([f"{name} eq {literal(value)}" for name, value in fields])
+        return self.listed([f"{name} eq {literal(value)}" for name, value in fields])
 
-    def _listed(self, conditions: Sequence[str]) -> list[RemoteInvoice]:
-        """Invoices that meet one of the conditions; not the cancellations of others."""
+    def listed(self, conditions: Sequence[str]) -> list[RemoteInvoice]:
+        """Documents that meet one of the conditions; not the cancellations of others. Raises the errors of a read."""
         query = {"$filter": f"CancelStatus ne 'csCancellation' and ({' or '.join(conditions)})"}
         settings = self.platform.settings
-        return listed(self.platform, "Invoices", query, lambda raw: words.read_invoice(raw, settings))
+        return listed(self.platform, self.collection, query, lambda raw: words.read_invoice(raw, settings))
 
     def _found(self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
         """Nothing is there only where the key has no row either."""
@@ -156,20 +174,71 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
             if hit is None or hit.key != draft.key:
                 raise Rejected(
                     f"order {draft.draft.order_ref}: its key is in the table BILLHOOK_KEY of {words.TITLE}, but "
-                    "its invoice is not there. It may wait for approval as a draft: approve it and retry; or "
-                    f"delete the row {words.row_code(draft.key)} where there is no such draft"
+                    "its document is not there. It may wait for approval as a draft: approve it and retry; or "
+                    f"delete the row {self.row(draft)} where there is no such draft"
                 )
         return Hit(hit) if hit else None
 
     def _keyed(self, draft: PlannedInvoice) -> bool:
         """Whether the key has its row. Raises the errors of a read, so also where there is no such table."""
         try:
-            answer = self.platform.ask(f"{API}/U_BILLHOOK_KEY({literal(words.row_code(draft.key))})")
+            answer = self.platform.ask(f"{API}/U_BILLHOOK_KEY({literal(self.row(draft))})")
         except Rejected as error:
             if error.status == 404 and error.code == "-2028":
                 return False
             raise
         return self.platform.told(answer, lambda raw: bool(raw["Code"]))
+
+
+class CreditNotes(Invoices):
+    """Credit notes, one a call, each in a change set with the row of its key; then reconciled with their invoice.
+
+    A reconciliation names journal entries, so two steps read their numbers. Made twice it would be refused: of one of
+    the two nothing is open any more.
+    """
+
+    bulk = 1
+    calls = 5
+    collection = "CreditNotes"
+
+    def fields(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
+        return words.credit_note(draft, self.platform.settings)
+
+    def row(self, draft: PlannedInvoice) -> str:
+        return words.row_code(f"{self.collection} {draft.key}")  # no invoice is asked about it
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        made, fields = super().plan(draft), words.reconciliation(draft)
+        if fields is None:
+            return made
+        entries = {"entry": f"{API}/CreditNotes({{create}})", "against": f"{API}/Invoices({invoice_of(draft).id})"}
+        query = {"$select": "TransNum,DocTotalFc"}
+        reads = (Request(step=step, method="GET", path=path, query=query) for step, path in entries.items())
+        body = dump_json(fields)
+        for step in ("create", *entries):
+            body = body.replace(f'"{later(step)}"', later(step))  # they are numbers
+        path = f"{API}/InternalReconciliations"
+        return (*made, *reads, Request(step="reconcile", path=path, headers=JSON, body=body))
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        if request.step == "create":
+            return super().made(request, answer)
+        raw = answer.json()
+        if request.step == "reconcile":
+            return str(raw["ReconNum"]), None
+        if raw.get("DocTotalFc"):
+            raise Rejected(
+                f"the credit note is posted, but {words.TITLE} sets off a foreign currency by the rates of both days: "
+                "reconcile it with its invoice there, then retry"
+            )
+        return str(int(raw["TransNum"])), None
+
+    def _found(self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
+        hit = super()._found(draft, shown)
+        if hit is None or hit.document.key != draft.key or hit.document.status is not Status.ISSUED:
+            return hit
+        waits = hit.document.due == hit.document.total and len(self.plan(draft)) > 1
+        return Hit(hit.document, "entry" if waits else None)
 
 
 def listed(

@@ -1,4 +1,5 @@
-"""SAP Business One in its own words: settings, customers and invoices of the Service Layer, answers as our documents.
+"""SAP Business One in its own words: settings, customers, invoices and credit notes of the Service Layer, answers as
+our documents.
 
 Names are those of the live metadata of `/b1s/v2` as published (gregorwolf/sap-business-one-odata-cap, SAPB1.edmx).
 Amounts in a foreign currency stand in fields of their own (`DocTotalFc`), which are 0 in the company's own. Tax is
@@ -22,8 +23,9 @@ from pydantic import Field
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PostedAtOnce
+from connectors.platforms.crediting import invoice_of, set_off
 from connectors.platforms.currencies import configured
-from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer
+from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
 from connectors.platforms.rows import ONE, Rounding, Row, coded, rounded_off, spread, told, without_tax
 from connectors.platforms.texts import fits, placed, without_empty
 
@@ -106,6 +108,45 @@ def _extension(draft: InvoiceDraft) -> dict[str, Any]:
 
 def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[dict[str, Any], str]:
     """An invoice, and what the trail should say of it. Raises `Rejected` for what Business One cannot do."""
+    fields, remark = _document(planned, settings)
+    more = {"PaymentGroupCode": settings.payment_terms, "Series": settings.series}
+    return without_empty({**fields, **more}), remark
+
+
+def credit_note(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[dict[str, Any], str]:
+    """As `invoice`, and the invoice that it refers to. Lines are its own, not copied from the invoice's: Business One
+    takes back no more of a line than its quantity, and what is given back may be an amount alone."""
+    credited = invoice_of(planned)
+    fields, remark = _document(planned, settings)
+    return {
+        **fields,
+        "DocumentReferences": [{"RefDocEntr": int(credited.id), "RefObjType": "rot_SalesInvoice"}],
+    }, remark
+
+
+def reconciliation(planned: PlannedInvoice) -> dict[str, Any] | None:
+    """What takes the credit note, once it is made, off its invoice: both by the numbers of their journal entries, which
+    the steps `entry` and `against` have read. None where nothing is due any more."""
+    amount, invoice = set_off(planned), invoice_of(planned)
+    if not amount:
+        return None
+    sides = (("codCredit", "14", later("create"), "entry"), ("codDebit", "13", int(invoice.id), "against"))
+    rows = [
+        {
+            "Selected": "tYES", "ShortName": planned.customer_id, "CreditOrDebit": side, "ReconcileAmount": amount,
+            "SrcObjTyp": kind, "SrcObjAbs": number, "TransId": later(entry), "TransRowId": 0,
+        }
+        for side, kind, number, entry in sides
+    ]  # fmt: skip
+    return {
+        "ReconDate": planned.draft.issued_on.isoformat(),
+        "CardOrAccount": "coaCard",
+        "InternalReconciliationOpenTransRows": rows,
+    }
+
+
+def _document(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[dict[str, Any], str]:
+    """What invoices and credit notes share."""
     draft = planned.draft
     found = without_tax(spread(draft))
     off = rounded_off(draft, found, settings.rounding, TITLE)
@@ -127,8 +168,6 @@ def invoice(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tuple[
         "NumAtCard": fits("the reference", draft.reference, REFERENCE, TITLE),
         "U_BillhookRef": fits("Billhook's key of this order", draft.key, KEY, TITLE),
         "Comments": f"Order {draft.order_ref}",
-        "PaymentGroupCode": settings.payment_terms,
-        "Series": settings.series,
         "AddressExtension": _extension(draft),
         "DocumentLines": lines,
         "DocumentAdditionalExpenses": shipping,

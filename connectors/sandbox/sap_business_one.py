@@ -8,12 +8,14 @@ that fails answers once and leaves nothing behind. No rate limit is published: "
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
 from connectors.sandbox.base import Emulator, Entry, Request, Response
-from connectors.sandbox.sap_business_one_books import KEYS, STANDING, Books, Refused
+from connectors.sandbox.sap_business_one_books import KEYS, STANDING, Books
+from connectors.sandbox.sap_business_one_matching import Refused
 from connectors.sandbox.savepoint import savepoint
 from connectors.sandbox.shelf import Doc
 
@@ -42,7 +44,7 @@ freight = 1
 """
 
     def setup(self) -> None:
-        self.books = Books(self.db)
+        self.books = Books(self.db, self.clock)
         self.shelf = self.books.shelf
         if not self.shelf.get("session", SESSION):
             self._open(SESSION)
@@ -72,7 +74,10 @@ freight = 1
         return [(one.get("CardName", ""), one.get("EmailAddress", "")) for one in partners]
 
     def ledger(self) -> list[Entry]:
-        return self.books.ledger()
+        return self.books.ledger("Invoices")
+
+    def credits(self) -> list[Entry]:
+        return self.books.ledger("CreditNotes")
 
     # -- the door --------------------------------------------------------------------------------------------------
 
@@ -117,7 +122,8 @@ freight = 1
         if method == "POST" and ident is None and collection in KEYS:
             return self._created(collection, request.json())
         if method == "GET" and ident is not None:
-            return Response.json(200, self.books.one(collection, ident.replace("''", "'")))
+            doc = self.books.one(collection, ident.replace("''", "'"))
+            return Response.json(200, _selected(doc, request.query))
         if method == "GET":
             return self._list(collection, request)
         raise Refused(405, -1, "Method not allowed")
@@ -132,8 +138,7 @@ freight = 1
         size = int((re.search(r"maxpagesize=(\d+)", request.headers.get("prefer", "")) or [0, PAGE])[1])
         start = int(query.get("$skip", 0))
         shown = docs[start : start + min(size, int(query.get("$top", size)))]
-        names = query["$select"].split(",") if "$select" in query else None
-        value = [{name: doc.get(name) for name in names} if names else doc for doc in shown]
+        value = [_selected(doc, query) for doc in shown]
         body = {"@odata.context": f"{API}/$metadata#{collection}", "value": value}
         more = {"@odata.nextLink": f"{collection}?$skip={start + len(shown)}"} if start + len(shown) < len(docs) else {}
         return Response.json(200, {**body, **more})
@@ -178,6 +183,11 @@ freight = 1
         method, path, _ = first.split(" ")
         body = rest.partition("\r\n\r\n")[2].encode()
         return self._route(method, path, Request(method, path, {}, body))
+
+
+def _selected(doc: Doc, query: Mapping[str, str]) -> Doc:
+    """What `$select` asks for, else all of it."""
+    return {name: doc.get(name) for name in query["$select"].split(",")} if "$select" in query else doc
 
 
 def _pieces(text: str, boundary: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The books of an emulated SAP Business One company: business partners, invoices, keys; lists with filters.
+"""The books of an emulated SAP Business One company: business partners, invoices, credit notes, keys; lists.
 
 Property names from the live metadata of `/b1s/v2` (gregorwolf/sap-business-one-odata-cap). The company's own currency
 is GBP; totals of a foreign one stand in the `…Fc` fields and need a rate. Tax: by a line's group, half up, on each line
@@ -9,11 +9,14 @@ Texts of refusals as published by integrators, as far as they are ("This entry a
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from connectors.sandbox.base import Entry, Refusal, Response
+from connectors.sandbox.base import Entry
 from connectors.sandbox.odata import matching
+from connectors.sandbox.sap_business_one_matching import Refused, reconcile
 from connectors.sandbox.shelf import Doc, Shelf
 from connectors.sandbox.sums import exact, half_up, total
 
@@ -29,12 +32,19 @@ FIELDS: dict[str, set[str]] = {
                  "Comments", "DiscountPercent", "PaymentGroupCode", "Series", "AddressExtension", "DocumentLines",
                  "DocumentAdditionalExpenses"},
     "U_BILLHOOK_KEY": {"Code", "Name"},
+    "InternalReconciliations": {"ReconDate", "CardOrAccount", "InternalReconciliationOpenTransRows"},
+    "InternalReconciliationOpenTransRows": {"Selected", "ShortName", "TransId", "TransRowId", "SrcObjTyp", "SrcObjAbs",
+                                            "CreditOrDebit", "ReconcileAmount", "CashDiscount"},
+    "DocumentReferences": {"RefDocEntr", "RefObjType", "Remark"},
     "DocumentLines": {"ItemCode", "ItemDescription", "ItemDetails", "FreeText", "Quantity", "UnitPrice", "VatGroup",
                       "WarehouseCode"},
     "DocumentAdditionalExpenses": {"ExpenseCode", "LineTotal", "VatGroup", "Remarks"},
     "BPAddresses": {"AddressName", "AddressType", *PLACE},
     "AddressExtension": {prefix + name for prefix in ("BillTo", "ShipTo") for name in PLACE},
 }  # fmt: skip
+FIELDS["CreditNotes"] = {*FIELDS["Invoices"], "DocumentReferences"}
+FIRST = {"Invoices": 4711, "CreditNotes": 880}
+"""The first DocEntry of each kind of document."""
 LENGTHS = {"CardCode": 15, "CardName": 100, "EmailAddress": 100, "NumAtCard": 100, "U_BillhookRef": 254, "Code": 50,
            "ItemDescription": 100, "Comments": 254, "Remarks": 100}  # fmt: skip
 STANDING: dict[str, list[Doc]] = {
@@ -55,22 +65,15 @@ STANDING: dict[str, list[Doc]] = {
         for code, name in (("WEB", "Web sale"), ("PLQ-BR", "Brass plaque"), ("TAG-ST", "Steel tag"))
     ],
 }  # fmt: skip
-KEYS = {"Invoices": "DocEntry", "BusinessPartners": "CardCode", "U_BILLHOOK_KEY": "Code"}
-
-
-class Refused(Refusal):
-    """The Service Layer says no: status, code and words."""
-
-    def __init__(self, status: int, code: int, text: str) -> None:
-        error = {"code": str(code), "message": text, "details": []}
-        super().__init__(Response.json(status, {"error": error}), text)
+KEYS = {"Invoices": "DocEntry", "CreditNotes": "DocEntry", "BusinessPartners": "CardCode", "U_BILLHOOK_KEY": "Code",
+        "InternalReconciliations": "ReconNum"}  # fmt: skip
 
 
 class Books:
-    """One company database."""
+    """One company database. `clock` gives Unix seconds."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.shelf = Shelf(db, "sap_business_one")
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self.clock, self.shelf = clock, Shelf(db, "sap_business_one")
         self.rounding = "line"
 
     def one(self, collection: str, ident: str) -> Doc:
@@ -81,6 +84,10 @@ class Books:
         _checked(collection, raw)
         if collection == "Invoices":
             return self._invoice(raw)
+        if collection == "CreditNotes":
+            return self._document("CreditNotes", raw)
+        if collection == "InternalReconciliations":
+            return reconcile(self.shelf, raw)
         ident = raw.get(KEYS[collection])
         if not ident:
             raise Refused(400, -5002, f"{KEYS[collection]} is missing")
@@ -91,6 +98,14 @@ class Books:
         return self.shelf.put(collection, ident, {"Currency": LOCAL, **raw})
 
     def _invoice(self, raw: Doc) -> Doc:
+        return self._document("Invoices", raw)
+
+    def _document(self, collection: str, raw: Doc) -> Doc:
+        for other in raw.get("DocumentReferences", []):
+            if other.get("RefObjType") != "rot_SalesInvoice" or not self.shelf.get(
+                "Invoices", str(other["RefDocEntr"])
+            ):
+                raise Refused(400, -5002, "Referenced document does not exist  [RIN21.RefDocEntr]")
         partner = self.shelf.get("BusinessPartners", str(raw.get("CardCode")))
         if partner is None or partner["CardType"] != "cCustomer":
             raise Refused(400, -5002, f"Invalid BP code '{raw.get('CardCode')}'  [OINV.CardCode]")
@@ -103,15 +118,19 @@ class Books:
         extras = [_expense(extra) for extra in raw.get("DocumentAdditionalExpenses", [])]
         tax = self._tax([*lines, *extras])
         amount = total(part["LineTotal"] for part in [*lines, *extras]) + tax
-        entry = 4711 + self.shelf.count("Invoices")
+        entry = FIRST[collection] + self.shelf.count(collection)
+        standing = {
+            "DocDate": datetime.fromtimestamp(self.clock(), UTC).date().isoformat(),
+            "TransNum": 20_000 + sum(map(self.shelf.count, FIRST)),
+        }
         sums = {"DocTotal": half_up(amount * RATES[code]), "VatSum": half_up(tax * RATES[code]), "PaidToDate": 0}
         foreign = {"DocTotalFc": amount, "VatSumFc": tax} if code != LOCAL else {"DocTotalFc": 0, "VatSumFc": 0}
         doc = {
-            **raw, "DocEntry": entry, "DocNum": entry + 95_527, "DocCurrency": code, "DocumentLines": lines,
+            **standing, **raw, "DocEntry": entry, "DocNum": entry + 95_527, "DocCurrency": code, "DocumentLines": lines,
             "DocumentAdditionalExpenses": extras, **sums, **foreign, "PaidToDateFC": 0, "DocumentStatus": "bost_Open",
             "CancelStatus": "csNo",
         }  # fmt: skip
-        return self.shelf.put("Invoices", str(entry), doc)
+        return self.shelf.put(collection, str(entry), doc)
 
     def _tax(self, parts: list[Doc]) -> Decimal:
         """Of each part, or of all parts of a tax group together."""
@@ -148,12 +167,12 @@ class Books:
         def wrong(said: str) -> Refused:
             return Refused(400, -1, f"Query string error: {condition}")
 
-        meets = matching(condition, same, wrong, operators={"eq", "ne"})
+        meets = matching(condition, same, wrong, operators={"eq", "ne", "ge"})
         return [doc for doc in docs if meets(doc)]
 
-    def ledger(self) -> list[Entry]:
-        """Invoices; not the documents that cancel others."""
-        docs = [doc for doc in self.shelf.all("Invoices") if doc["CancelStatus"] != "csCancellation"]
+    def ledger(self, collection: str) -> list[Entry]:
+        """Invoices or credit notes; not the documents that cancel others."""
+        docs = [doc for doc in self.shelf.all(collection) if doc["CancelStatus"] != "csCancellation"]
         return [self._entry(doc) for doc in docs]
 
     def _entry(self, doc: Doc) -> Entry:

@@ -10,7 +10,9 @@ import pytest
 
 from connectors.errors import ConnectorError, Duplicate, Rejected, Throttled, Unauthorized, Unavailable, Uncertain
 from connectors.http import Http
+from connectors.model import RemoteInvoice, Status
 from connectors.platforms import sap_business_one_batch as batch
+from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.sap_business_one import SapBusinessOne, SapBusinessOneCredentials
 from connectors.sandbox import sap_business_one as sandbox
 from tests.contract import orders
@@ -182,6 +184,86 @@ def test_a_cancelled_invoice_is_voided_and_its_cancellation_is_nobodys_invoice(c
     assert hit is not None
     assert hit.document.id == document.id
     assert len(company.ledger()) == 1
+
+
+def note_of(company: Books, invoice: RemoteInvoice, currency: str = "GBP") -> PlannedInvoice:
+    """A note of one of its lines, from what the invoice is now."""
+    part = orders.draft("SO-1001", [orders.line(orders.TAG)], currency=currency)
+    part = part.model_copy(update={"reference": "SO-1001-C1", "key": f"{part.key}/credit/C1"})
+    read = company.platform.read(invoice.id)
+    return PlannedInvoice(draft=part, customer_id=str(read.customer_id), credited=read)
+
+
+def paid(company: Books, invoice_id: str, amount: str) -> None:
+    """As the merchant's bookkeeper does it."""
+
+    def pay() -> None:
+        doc = company.emulator.books.one("Invoices", invoice_id)
+        company.emulator.shelf.put("Invoices", invoice_id, {**doc, "PaidToDate": Decimal(amount)})
+
+    company.sandbox.run(pay)
+
+
+def test_a_credit_note_refers_to_its_invoice_and_is_reconciled_with_it_by_their_journal_entries(company: Books) -> None:
+    invoice = issued(company.platform, orders.ORDERS["two lines, discount, shipping"]())
+    note = note_of(company, invoice)
+    made = company.platform.credits.create(Try(note, company.platform.credits.plan(note)))
+    assert made.error is None, made.error
+    assert made.document is not None
+    held = company.sandbox.run(lambda: company.emulator.books.one("CreditNotes", made.document.id))
+    assert held["DocumentReferences"] == [{"RefDocEntr": int(invoice.id), "RefObjType": "rot_SalesInvoice"}]
+    (matched,) = company.sandbox.run(lambda: company.emulator.shelf.all("InternalReconciliations"))
+    rows = matched["InternalReconciliationRows"]
+    assert [(row["CreditOrDebit"], str(row["SrcObjAbs"])) for row in rows] == [
+        ("codCredit", made.document.id), ("codDebit", invoice.id),
+    ]  # fmt: skip
+    assert company.platform.read(invoice.id).due == invoice.total - note.draft.total
+    assert company.platform.credits.read(made.document.id).status is Status.PAID
+    with pytest.raises(Rejected, match="not supported"):
+        company.platform.void(invoice.id, "void")
+    again = company.platform.credits.create(Try(note, company.platform.credits.plan(note), generation=2))
+    assert type(again.error) is Duplicate, "its key has its row"
+
+
+def test_what_was_paid_between_the_note_and_its_reconciliation_is_not_taken_off_twice(company: Books) -> None:
+    """More than is due is refused; from what is due then it is carried on."""
+    invoice = issued(company.platform, orders.simple("SO-1001"))
+    note = note_of(company, invoice)
+
+    def pay(step: str) -> None:
+        if step == "reconcile":
+            paid(company, invoice.id, "106.50")
+
+    outcome = company.platform.credits.create(Try(note, company.platform.credits.plan(note), on_begin=pay))
+    assert type(outcome.error) is Rejected
+    assert "open amount" in outcome.error.message
+    fresh = note_of(company, invoice)
+    hit = found(company.platform.credits, fresh)
+    assert hit is not None
+    assert hit.resume_at == "entry"
+    rest = Try(fresh, company.platform.credits.plan(fresh), made={"create": hit.document.id}, document=hit.document)
+    assert company.platform.credits.create(rest).error is None
+    left = note.draft.total - Decimal("1.50")
+    assert (company.platform.read(invoice.id).due, company.platform.credits.read(hit.document.id).due) == (0, left)
+    assert len(company.credits()) == 1
+
+
+def test_in_a_foreign_currency_a_person_reconciles(company: Books) -> None:
+    invoice = issued(company.platform, orders.simple("SO-1001", currency="EUR"))
+    note = note_of(company, invoice, "EUR")
+    outcome = company.platform.credits.create(Try(note, company.platform.credits.plan(note)))
+    assert type(outcome.error) is Rejected
+    assert "reconcile it with its invoice there" in outcome.error.message
+    assert [entry.currency for entry in company.credits()] == ["EUR"]
+    hit = found(company.platform.credits, note)
+    assert hit is not None
+    assert hit.resume_at == "entry"
+    doc = company.sandbox.run(lambda: company.emulator.books.one("CreditNotes", hit.document.id))
+    done = {**doc, "PaidToDateFC": doc["DocTotalFc"], "DocumentStatus": "bost_Close"}
+    company.sandbox.run(lambda: company.emulator.shelf.put("CreditNotes", hit.document.id, done))
+    hit = found(company.platform.credits, note)
+    assert hit is not None
+    assert hit.resume_at is None
 
 
 def test_a_page_has_twenty_rows_and_the_next_ones_are_read_too(company: Books) -> None:
