@@ -1,4 +1,4 @@
-"""Oracle Fusion Cloud ERP, Receivables: REST resource `receivablesInvoices`, version 11.13.18.05.
+"""Oracle Fusion Cloud ERP, Receivables: REST resources `receivablesInvoices` and `receivablesCreditMemos`, 11.13.18.05.
 
 Sources: docs.oracle.com, REST API for Oracle Financials (Receivables Invoices: create, get, find, complete and
 incomplete, error messages; Receivables Customer Account Site Activities and its finder by AccountNumber; the lists
@@ -6,6 +6,10 @@ outputTaxClassificationsLOV and finBusinessUnitsLOV), My Oracle Support 2800010.
 complete invoice"), REST API for Oracle CX (hubOrganizations and their addresses), SOAP Web Services for Oracle CX
 ("Create a Basic Customer Account", crmService/CustomerAccountService), the manual of AutoInvoice (a number is unique
 inside a transaction source), configure_oauth (tokens of the identity domain) and "Client/User JWT Assertion".
+
+Credit memos: "Create Receivables Credit Memos" with its examples (on account only, negative prices); SOAP Web Services
+for Financials, "Receivables Credit Memo" and "Receivables On-Account Credit Memo Application Service" (namespace and
+attributes of CreditMemoService); the fields of an answer from CData's tables and other people's clients of release 26.
 
 "Perform Batch Actions" (all or none, worked off in order, no greatest size), "Perform Bulk Update on Multiple Invoices"
 (the batch of this resource).
@@ -19,163 +23,22 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import re
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from functools import partial
+from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from connectors.assertions import Asserted
-from connectors.errors import ConnectorError, Duplicate, Rejected, Unauthorized, Unavailable, Uncertain
-from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice, Status
-from connectors.platforms import choosing
+from connectors.errors import Duplicate, Unauthorized
+from connectors.http import Answer
+from connectors.model import RemoteInvoice
+from connectors.platforms import oracle_erp_documents as documents
 from connectors.platforms import oracle_erp_words as words
 from connectors.platforms.base import Choice, Platform
-from connectors.platforms.documents import (
-    Attempt,
-    CustomerDraft,
-    Documents,
-    Hit,
-    Outcome,
-    Plan,
-    PlannedInvoice,
-    RemoteCustomer,
-    Request,
-    element,
-    posted,
-)
+from connectors.platforms.documents import Request, posted
 from connectors.platforms.facts import Facts, Reference, Refusal
-from connectors.platforms.texts import key_in
-
-FINANCIALS, PARTIES = "/fscmRestApi/resources/11.13.18.05", "/crmRestApi/resources/11.13.18.05/hubOrganizations"
-INVOICES, ACCOUNTS = f"{FINANCIALS}/receivablesInvoices", f"{FINANCIALS}/receivablesCustomerAccountSiteActivities"
-SOAP = "/crmService/CustomerAccountService"
-BATCH = {"Content-Type": "application/vnd.oracle.adf.batch+json"}
-
-
-class Customers(Documents[CustomerDraft, RemoteCustomer]):
-    """A party with its address, then an account that can be billed; both under one number made of our key."""
-
-    platform: OracleErp
-    calls = 4
-    look_first = True
-
-    def plan(self, draft: CustomerDraft) -> Plan:
-        settings = self.platform.settings
-        if settings.reference_set is None:
-            raise Rejected(
-                f"the customer {draft.party.display_name} cannot be made in {words.TITLE}: set reference_set in the "
-                "account's settings, or one customer for all orders"
-            )
-        soap = {"Accept": "text/xml", "Content-Type": "text/xml; charset=utf-8", "SOAPAction": '"mergeCustomerAccount"'}
-        return (
-            posted("party", PARTIES, words.party(draft)),
-            Request(step="account", path=SOAP, headers=soap, body=words.account(draft, settings.reference_set)),
-        )
-
-    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
-        number = words.number(draft.key)
-        finder = f"CustomerAccountSiteActivitiesFinder;AccountNumber={number}"
-        accounts = self.platform.items(ACCOUNTS, {"finder": finder})
-        for raw in accounts:
-            if raw["AccountNumber"] == number:
-                return Hit(RemoteCustomer(id=number, key=draft.key, name=raw["CustomerName"]))
-        parties = self.platform.items(PARTIES, {"q": f"PartyNumber='{number}'", "expand": "Address"})
-        if not parties:
-            return None
-        return Hit(RemoteCustomer(id=_ids(parties[0]), key=draft.key), "account")
-
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteCustomer | None]:
-        if request.step == "party":
-            return _ids(answer.json()), None
-        found = re.search(rb"<(?:\w+:)?AccountNumber>([^<]+)<", answer.body)
-        if found is None or b"mergeCustomerAccountResponse" not in answer.body:
-            raise ValueError
-        return found[1].decode(), RemoteCustomer(id=found[1].decode())
-
-
-class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
-    """Complete by the call that makes them. Their number is unique in the transaction source that is Billhook's own."""
-
-    bulk = 10
-    platform: OracleErp
-    look_first = True
-
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        body, remark = words.invoice(draft.draft, draft.customer_id, self.platform.settings)
-        return (posted("create", INVOICES, body, issues=True, remark=remark),)
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        raws = self.platform.items(INVOICES, {"q": f"TransactionNumber='{draft.draft.reference}'"})
-        source = self.platform.settings.transaction_source
-        ours = [self.document(raw) for raw in raws if raw["TransactionSource"] == source]
-        return choosing.unfinished(draft, ours, words.TITLE)
-
-    def create(self, attempt: Attempt[PlannedInvoice]) -> Outcome[RemoteInvoice]:
-        """A refusal is believed only when the number is not there: how Fusion words "taken" is not published."""
-        outcome = super().create(attempt)
-        if type(outcome.error) is not Rejected:
-            return outcome
-        (hit,) = self.find([attempt.draft])
-        refused_too = isinstance(hit, Rejected)  # a person must act in any case
-        return outcome if hit is None or refused_too else _taken(outcome.error, hit)
-
-    # -- many at once ----------------------------------------------------------------------------------------------
-
-    def pack(self, plans: Sequence[Plan]) -> Request:
-        """A batch: all of it or nothing. Its parts are named by their numbers."""
-        bodies = [(json.loads(plan[0].body)["TransactionNumber"], plan[0].body) for plan in plans]
-        parts = [
-            f'{{"id":{dump_json(number)},"path":"/receivablesInvoices","operation":"create","payload":{body}}}'
-            for number, body in bodies
-        ]
-        batch = {"path": f"{FINANCIALS}/", "headers": BATCH, "body": f'{{"parts":[{",".join(parts)}]}}', "remark": ""}
-        return plans[0][0].model_copy(update=batch)
-
-    def unpack(self, answer: Answer, drafts: Sequence[PlannedInvoice]) -> list[Outcome[RemoteInvoice]]:
-        parts = {part["id"]: part.get("payload") for part in answer.json()["parts"]}
-        return [element(partial(self._part, parts.get(one.draft.reference), one), answer) for one in drafts]
-
-    def _part(self, raw: Any, draft: PlannedInvoice) -> RemoteInvoice:
-        document = self.document(raw)
-        if document.key != draft.key:
-            raise Uncertain(f"{words.TITLE}'s answer shows another invoice under this number")
-        return document
-
-    def create_packed(
-        self, request: Request, attempts: Sequence[Attempt[PlannedInvoice]], key: str
-    ) -> list[Outcome[RemoteInvoice]]:
-        """Refused, none is there: then the batch is halved by whoever sent it. Where one is there nevertheless, that
-        one is looked at, and the others were not made on its account."""
-        outcomes = super().create_packed(request, attempts, key)
-        error = outcomes[0].error
-        if not isinstance(error, Rejected | Duplicate) or any(one.error is not error for one in outcomes):
-            return outcomes
-        hits = self.find([attempt.draft for attempt in attempts])
-        refused: ConnectorError = Rejected(error.message, status=error.status, code=error.code, sample=error.sample)
-        if any(hits):
-            said = f"nothing of a batch was made, for another part of it was refused: {error.message}"
-            refused = Unavailable(said, status=error.status, sample=error.sample)
-        return [Outcome(error=refused, sample=refused.sample) if hit is None else _taken(error, hit) for hit in hits]
-
-    def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
-        """An invoice that was set back to Incomplete is on nobody's balance: since we make none, it was taken back."""
-        due, total = words.total(raw["InvoiceBalanceAmount"]), words.total(raw["EnteredAmount"])
-        status = {"Complete": Status.ISSUED, "Incomplete": Status.VOID}[raw["InvoiceStatus"]]
-        return RemoteInvoice(
-            id=str(raw["CustomerTransactionId"]),
-            number=raw["TransactionNumber"],
-            reference=raw["TransactionNumber"],
-            key=key_in(raw["Comments"]),
-            status=Status.PAID if status is Status.ISSUED and total > 0 == due else status,
-            currency=raw["InvoiceCurrencyCode"],
-            total=total,
-            due=due,
-            customer_id=raw["BillToCustomerNumber"],
-        )
+from connectors.platforms.oracle_erp_documents import FINANCIALS, INVOICES, SOAP
 
 
 class OracleErp(Platform):
@@ -195,6 +58,9 @@ class OracleErp(Platform):
     at fault stands alone, and nothing is sent again before its number was looked for.
     Voiding sets an invoice back to Incomplete, which takes it off the balance; a person deletes it. Fusion mails by a
     process of its own; Billhook tells the customer.
+    What is refunded becomes a credit memo (`credit_type`) on the customer's account, in the same source and under a
+    number of its own, and is then applied to its invoice as far as that is due; with `apply_credits = false` your own
+    matching does that.
 
     - **Proved with:** the emulator, written from Oracle's reference pages. There is no SDK for Python and no schema to
       check against.
@@ -207,6 +73,11 @@ class OracleErp(Platform):
       operation of every batch, Oracle's example for invoices updates them): a pod that refuses it gets them one by one,
       at the price of refused calls, so set `bulk = 1` there. No limits are published: two calls at a time, ten invoices
       a batch. How long a line's description may be is Fusion's to say: a longer one is refused there.
+      Credit memos: the name of the SOAP operation that applies one (it follows from those of its neighbours; after it
+      is answered the credit memo is read, and one that is not applied is said to be open: then set
+      `apply_credits = false`), `TransactionBalanceDue` and `CreditMemoStatus` (names from other people's clients),
+      approvals of credit memos (releases from 26A on), flexfields that credit memos demand (`further` is for invoices).
+      Lists: whether TransactionDate can be compared in `q`, and pages of 100.
     """
 
     facts = Facts(
@@ -218,16 +89,18 @@ class OracleErp(Platform):
         reference=Reference("TransactionNumber", max_length=words.NUMBER, unique=True),
         key_field="Comments",
         concurrent=2,
-        bulk=Invoices.bulk,
+        bulk=documents.Invoices.bulk,
         quiet=timedelta(minutes=15),
         pause=timedelta(minutes=1),
         deadline=120.0,
-        can=frozenset({"issue", "void"}),
+        can=frozenset({"issue", "void", "credit", "list"}),
     )
     Settings = words.OracleErpSettings
     Credentials = words.OracleErpCredentials
-    Customers = Customers
-    Invoices = Invoices
+    Customers = documents.Customers
+    Invoices = documents.Invoices
+    Credits = documents.CreditMemos
+    invoices: documents.Invoices
     settings: words.OracleErpSettings
     headers: ClassVar[Mapping[str, str]] = {"Accept": "application/json", "REST-Framework-Version": "4"}
     refusals = (Refusal(Duplicate, 400, "already exists"),)
@@ -263,7 +136,7 @@ class OracleErp(Platform):
 
     def leaving(self, request: Request, proof: Mapping[str, str]) -> Request:
         call = super().leaving(request, proof)
-        return call.model_copy(update={"body": parted(call.body)}) if call.path == SOAP else call
+        return call.model_copy(update={"body": documents.parted(call.body)}) if call.path == SOAP else call
 
     def error_message(self, answer: Answer) -> tuple[str, str | None]:
         """JSON, a SOAP fault, or plain text."""
@@ -290,9 +163,10 @@ class OracleErp(Platform):
         return self.told(answer, whole)
 
     def read(self, remote_id: str) -> RemoteInvoice:
-        return self.told(
-            self.ask(f"{INVOICES}/{quote(remote_id, safe='')}", {"onlyData": "true"}), self.invoices.document
-        )
+        return self.invoices.read(remote_id)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        return self.invoices.since(day)
 
     def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Possible while nothing is applied to it and it is not accounted for; else Fusion refuses."""
@@ -320,26 +194,6 @@ class OracleErp(Platform):
         ]
 
 
-def _taken(error: ConnectorError, hit: Hit[RemoteInvoice] | ConnectorError) -> Outcome[RemoteInvoice]:
-    """What a refusal means where a look-up came to this."""
-    if isinstance(hit, ConnectorError):
-        said = f"refused ({error.message}), but it could not be seen whether it is there already: {hit.message}"
-        return Outcome(error=Uncertain(said, status=error.status, sample=error.sample), sample=error.sample)
-    said = f"{words.TITLE} has an invoice {hit.document.number}, and says: {error.message}"
-    return Outcome(error=Duplicate(said, status=error.status, sample=error.sample), sample=error.sample)
-
-
 def _code(raw: Mapping[str, Any]) -> str:
     """The code of a tax classification, by its name there or by that of a lookup."""
     return str(raw.get("TaxClassificationCode") or raw["LookupCode"])
-
-
-def _ids(raw: Mapping[str, Any]) -> str:
-    """The ids of a party and of its site, as one."""
-    return f"{int(raw['PartyId'])}/{int(raw['Address'][0]['AddressId'])}"
-
-
-def parted(body: str) -> str:
-    """The SOAP call with each of the two ids in its place."""
-    body = re.sub(r"<cus:PartyId>(\d+)/\d+<", r"<cus:PartyId>\1<", body)
-    return re.sub(r"<cus:PartySiteId>\d+/(\d+)<", r"<cus:PartySiteId>\1<", body)

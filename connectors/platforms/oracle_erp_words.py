@@ -24,6 +24,10 @@ PLACES = 6
 """Decimals of quantities and unit prices that are sent."""
 ADDRESS, LONGEST = ("Address1", "Address2", "City", "State", "PostalCode", "Country"), (240, 240, 60, 60, 60)
 HZ = "http://xmlns.oracle.com/apps/cdm/foundation/parties/customerAccountService"
+AR = "http://xmlns.oracle.com/apps/financials/receivables/transactions/creditMemos/creditMemoService"
+APPLY = "createApplyOnAccountCreditMemo"
+"""The operation is named as those of its neighbours are, for the object that it makes: `createApplyReceipt` of the
+service for receipts, `createOnAccountCreditMemoRefund` of this one."""
 
 
 class OracleErpCredentials(Model):
@@ -64,6 +68,10 @@ class OracleErpSettings(PlatformSettings):
         str, Field(min_length=1, description="a source of our own with manual numbering: without it nothing is safe")
     ]
     transaction_type: Annotated[str, Field(min_length=1, description="type of class Invoice: Invoice")]
+    credit_type: Annotated[str, Field(min_length=1, description="type of class Credit Memo")] = "Credit Memo"
+    apply_credits: Annotated[
+        bool, Field(description="false leaves credit memos on account, for your own matching to apply to invoices")
+    ] = True
     payment_terms: Annotated[str, Field(min_length=1, description="name of the payment terms: 14 Net")]
     ledger_currency: Annotated[str, Field(min_length=3, max_length=3, description="currency of the ledger: GBP")]
     tax: Annotated[
@@ -125,15 +133,34 @@ def account(draft: CustomerDraft, reference_set: str) -> str:
     ids = later("party")
     made = "<cus:CreatedByModule>HZ_WS</cus:CreatedByModule>"
     name = escape(fits("the customer's name", draft.party.display_name.strip(), 240, TITLE) or "")
-    return (
-        '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
-        f'xmlns:typ="{HZ}/applicationModule/types/" xmlns:cus="{HZ}/"><soapenv:Header/><soapenv:Body>'
+    return _enveloped(
+        f"{HZ}/applicationModule/types/", f"{HZ}/",
         f"<typ:mergeCustomerAccount><typ:customerAccount><cus:PartyId>{ids}</cus:PartyId>"
         f"<cus:AccountNumber>{number(draft.key)}</cus:AccountNumber><cus:AccountName>{name}</cus:AccountName>{made}"
         f"<cus:CustomerAccountSite><cus:PartySiteId>{ids}</cus:PartySiteId>{made}"
         f"<cus:SetId>{escape(reference_set)}</cus:SetId><cus:CustomerAccountSiteUse>"
         f"<cus:SiteUseCode>BILL_TO</cus:SiteUseCode>{made}</cus:CustomerAccountSiteUse></cus:CustomerAccountSite>"
-        "</typ:customerAccount></typ:mergeCustomerAccount></soapenv:Body></soapenv:Envelope>"
+        "</typ:customerAccount></typ:mergeCustomerAccount>",
+    )  # fmt: skip
+
+
+def application(draft: InvoiceDraft, invoice_id: str, amount: Decimal) -> str:
+    """The SOAP call that takes this much of the credit memo, which the step before made, off what is due of the
+    invoice."""
+    day = draft.issued_on.isoformat()
+    return _enveloped(
+        f"{AR}/types/", f"{AR}/",
+        f"<typ:{APPLY}><typ:applyOnAccountCreditMemo><cus:AmountApplied>{amount:f}</cus:AmountApplied>"
+        f"<cus:ApplyDate>{day}</cus:ApplyDate><cus:CreditMemoTrxId>{later('create')}</cus:CreditMemoTrxId>"
+        f"<cus:GlDate>{day}</cus:GlDate><cus:InvoiceCustomerTrxId>{escape(invoice_id)}</cus:InvoiceCustomerTrxId>"
+        f"</typ:applyOnAccountCreditMemo></typ:{APPLY}>",
+    )  # fmt: skip
+
+
+def _enveloped(types: str, objects: str, inner: str) -> str:
+    return (
+        f'<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:typ="{types}" '
+        f'xmlns:cus="{objects}"><soapenv:Header/><soapenv:Body>{inner}</soapenv:Body></soapenv:Envelope>'
     )
 
 
@@ -141,39 +168,78 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: OracleErpSettings) 
     """A complete invoice, and what the trail should say of its taxes. Raises `Rejected` where it would not agree.
 
     Amounts are sent without tax, as Fusion takes them unless a rate is set up otherwise."""
+    lines, remark = _lines(draft, settings)
+    head = {
+        **_head(draft, customer_id, settings),
+        "TransactionType": settings.transaction_type,
+        "DueDate": draft.due_on.isoformat(),
+        "PaymentTerms": settings.payment_terms,
+        "InvoiceCurrencyCode": draft.currency,
+        "ConversionDate": draft.issued_on.isoformat() if draft.currency != settings.ledger_currency else None,
+        "Comments": marked(draft, COMMENTS, TITLE),
+        **settings.further,
+    }
+    return {**without_empty(head), "receivablesInvoiceLines": lines}, remark
+
+
+def credit_memo(draft: InvoiceDraft, customer_id: str, settings: OracleErpSettings) -> tuple[dict[str, Any], str]:
+    """The same as a credit memo on the customer's account: its prices and taxes are negative, its quantities are not
+    (the examples for receivablesCreditMemos). Raises `Rejected` as `invoice` does."""
+    lines, remark = _lines(draft, settings)
+    head = {
+        **_head(draft, customer_id, settings),
+        "TransactionType": settings.credit_type,
+        "CreditMemoCurrency": draft.currency,
+        "ConversionRateDate": draft.issued_on.isoformat() if draft.currency != settings.ledger_currency else None,
+        "CreditMemoComments": marked(draft, COMMENTS, TITLE),
+    }
+    return {**without_empty(head), "receivablesCreditMemoLines": [_credited(line) for line in lines]}, remark
+
+
+def _head(draft: InvoiceDraft, customer_id: str, settings: OracleErpSettings) -> dict[str, Any]:
+    """What invoices and credit memos share."""
     what = f"order {draft.order_ref}"
     if any(sign in draft.reference for sign in "'\"\\"):
         raise Rejected(f"{what}: {TITLE} cannot be asked for an invoice number with quotes: {draft.reference}")
+    return {
+        "BusinessUnit": settings.business_unit,
+        "TransactionSource": settings.transaction_source,
+        "TransactionNumber": fits(f"{what}: its number", draft.reference, NUMBER, TITLE),
+        "TransactionDate": draft.issued_on.isoformat(),
+        "AccountingDate": draft.issued_on.isoformat(),
+        "ConversionRateType": settings.conversion_rate_type if draft.currency != settings.ledger_currency else None,
+        "BillToCustomerNumber": customer_id,
+        "BillToSite": settings.bill_to_site,
+    }
+
+
+def _lines(draft: InvoiceDraft, settings: OracleErpSettings) -> tuple[list[dict[str, Any]], str]:
+    """The draft's rows as lines, and a remark where their taxes are stated."""
     ordered = spread(draft)
     found = without_tax(ordered)
     stated = not agrees(draft.model_copy(update={"tax_included": False}), found, settings.tax_rounding)
     if stated and not settings.tax_regime:
         raise Rejected(
-            f"{what}: {TITLE} would make the tax {computed_tax(found, draft.currency, settings.tax_rounding)}, the "
-            f"order charges {draft.tax_total} {draft.currency}: set tax_regime in the account's settings, and the "
-            "tax of each line is stated"
+            f"order {draft.order_ref}: {TITLE} would make the tax "
+            f"{computed_tax(found, draft.currency, settings.tax_rounding)}, the order charges {draft.tax_total} "
+            f"{draft.currency}: set tax_regime in the account's settings, and the tax of each line is stated"
         )
-    foreign = draft.currency != settings.ledger_currency
-    head = {
-        "BusinessUnit": settings.business_unit,
-        "TransactionSource": settings.transaction_source,
-        "TransactionType": settings.transaction_type,
-        "TransactionNumber": fits(f"{what}: its number", draft.reference, NUMBER, TITLE),
-        "TransactionDate": draft.issued_on.isoformat(),
-        "AccountingDate": draft.issued_on.isoformat(),
-        "DueDate": draft.due_on.isoformat(),
-        "PaymentTerms": settings.payment_terms,
-        "InvoiceCurrencyCode": draft.currency,
-        "ConversionRateType": settings.conversion_rate_type if foreign else None,
-        "ConversionDate": draft.issued_on.isoformat() if foreign else None,
-        "BillToCustomerNumber": customer_id,
-        "BillToSite": settings.bill_to_site,
-        "Comments": marked(draft, COMMENTS, TITLE),
-        **settings.further,
-    }
-    lines = [_line(place, row, draft, settings, stated=stated) for place, row in enumerate(ordered, 1)]
     remark = f"taxes are stated line by line: {TITLE} would have rounded them otherwise" if stated else ""
-    return {**without_empty(head), "receivablesInvoiceLines": lines}, remark
+    return [_line(place, row, draft, settings, stated=stated) for place, row in enumerate(ordered, 1)], remark
+
+
+def _credited(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of an invoice as one of a credit memo."""
+    fields = {
+        "LineNumber": line["LineNumber"],
+        "LineDescription": line["Description"],
+        "LineQuantityCredit": line["Quantity"],
+        "UnitSellingPrice": 0 - line["UnitSellingPrice"],
+        "TaxClassificationCode": line["TaxClassificationCode"],
+    }
+    if taxes := line.get("receivablesInvoiceLineTaxLines"):
+        fields["receivablesCreditMemoLineTaxLines"] = [{**tax, "TaxAmount": 0 - tax["TaxAmount"]} for tax in taxes]
+    return fields
 
 
 def _line(place: int, row: Row, draft: InvoiceDraft, settings: OracleErpSettings, *, stated: bool) -> dict[str, Any]:

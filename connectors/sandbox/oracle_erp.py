@@ -1,9 +1,10 @@
 """Oracle Fusion, emulated: Receivables invoices, parties and customer accounts of one pod with its identity domain.
 
 Paths as in production, hosts dropped: `/oauth2/v1/token` (identity domain), `/fscmRestApi/…`, `/crmRestApi/…` and the
-SOAP service `/crmService/CustomerAccountService`. Fields and lengths from the reference of release 25D; no limits are
-published for Fusion, and none are kept. Tax is rounded on each line; the period of 2020 is
-closed. The texts of refusals follow the names on the page of error messages, the shapes the REST framework version 4.
+SOAP services `/crmService/CustomerAccountService` and `/fscmService/CreditMemoService`. Fields and lengths from the
+reference of release 25D; no limits are published for Fusion, and none are kept. Tax is rounded on each line; the period
+of 2020 is closed. The texts of refusals follow the names on the page of error messages, the shapes the REST framework
+version 4.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from decimal import Decimal
 from html import unescape
 from typing import Any
 
-from connectors.sandbox.base import Entry, Refusal, Request, Response
+from connectors.sandbox.base import Entry, Request, Response
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.gate import Gated
-from connectors.sandbox.oracle_erp_answers import envelope, fault, page, problem
+from connectors.sandbox.oracle_erp_answers import SPOILT, Refused, envelope, fault, page, problem
+from connectors.sandbox.oracle_erp_credits import SOAP as APPLICATIONS
+from connectors.sandbox.oracle_erp_credits import CreditMemos
 from connectors.sandbox.shelf import Doc
 from connectors.sandbox.sums import exact, half_up, places, total
 
@@ -41,16 +44,7 @@ HEAD = {
 }  # fmt: skip
 LINE = {"LineNumber", "Description", "Quantity", "UnitSellingPrice", "TaxClassificationCode"}
 LINE_TAXES = "receivablesInvoiceLineTaxLines"
-SPOILT = "The invoice is refused by a validation of the pod."
-NEEDED = ("BusinessUnit", "TransactionSource", "TransactionType", "PaymentTerms", "InvoiceCurrencyCode")
-
-
-class Refused(Refusal):
-    """What Fusion says no to."""
-
-    def __init__(self, detail: str, status: int = 400, code: str = "") -> None:
-        title = {400: "Bad Request", 404: "Not Found"}[status]
-        super().__init__(problem(status, title, detail, code=code), detail)
+CODES = {"BusinessUnit": "AR_BU_NOT_FOUND", "TransactionSource": "AR_BATCH_SOURCE_NOT_FOUND"}
 
 
 class OracleErp(Gated):
@@ -78,6 +72,10 @@ scope = "{SCOPE}"
 
     certificate = ""
     """The public key of the application's certificate, whose alias is `ALIAS`."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.memos = CreditMemos(self)
 
     def creates(self, request: Request) -> bool:
         return super().creates(request) and not request.path.startswith("/oauth2/")
@@ -114,26 +112,26 @@ scope = "{SCOPE}"
     # -- routes ----------------------------------------------------------------------------------------------------
 
     def route(self, request: Request) -> Response:
-        if (request.method, request.path) == ("POST", SOAP):
-            try:
-                return self._account(request.body.decode())
-            except Refused as refused:
-                return fault(str(refused))
+        if request.method == "POST" and request.path in {SOAP, APPLICATIONS}:
+            return self._soap(request)
         if request.path == PARTIES:
             return self._party(request.json()) if request.method == "POST" else self._parties(request.query)
         if not request.path.startswith(FINANCIALS):
             raise Refused("The resource does not exist", 404)
-        match request.method, request.path.removeprefix(FINANCIALS).strip("/").split("/"):
-            case "POST", ["" | "receivablesInvoices" as where]:
-                return self._single(request) if where else self._batch(request)
+        where = request.path.removeprefix(FINANCIALS).strip("/").split("/")
+        if where[0] == "receivablesCreditMemos":
+            return self.memos.answer(request, where[1:])
+        match request.method, where:
+            case "POST", ["" | "receivablesInvoices" as single]:
+                return self._single(request) if single else self._batch(request)
             case "GET", ["receivablesInvoices"]:
                 return self._invoices(request.query)
             case "GET", ["receivablesInvoices", ident]:
-                return Response.json(200, self._shown(self._invoice(ident)))
+                return Response.json(200, self._shown(self.invoice(ident)))
             case "PATCH", ["receivablesInvoices", ident]:
                 return Response.json(200, self._shown(self._changed(ident, request.json())))
             case "DELETE", ["receivablesInvoices", ident]:
-                self._invoice(ident)
+                self.invoice(ident)
                 self.shelf.drop("invoice", ident)
                 return Response(204)
             case "GET", ["finBusinessUnitsLOV"]:
@@ -145,6 +143,13 @@ scope = "{SCOPE}"
             case "GET", ["receivablesCustomerAccountSiteActivities"]:
                 return self._accounts(request.query)
         raise Refused("The resource does not exist", 404)
+
+    def _soap(self, request: Request) -> Response:
+        act = self._account if request.path == SOAP else self.memos.applied
+        try:
+            return act(request.body.decode())
+        except Refused as refused:
+            return fault(str(refused))
 
     # -- invoices --------------------------------------------------------------------------------------------------
 
@@ -172,22 +177,14 @@ scope = "{SCOPE}"
 
     def _created(self, body: dict[str, Any]) -> Doc:
         lines = body.pop("receivablesInvoiceLines")
-        for name, value in body.items():
-            if name not in HEAD:
-                raise Refused(f"The attribute {name} is not valid", code="27014")
-            if not isinstance(value, str) or len(value) > HEAD[name]:
-                raise Refused(f"The value of {name} exceeds the maximum length of {HEAD[name]}")
-        self._known(body)
+        self.checked(body, HEAD)
+        self.known(body, {"TransactionType": TYPE, "PaymentTerms": TERMS})
         if body.get("InvoiceStatus", "Complete") != "Complete":
             said = "You can only create a complete invoice. You can't create an incomplete or frozen invoice."
             raise Refused(f"{said} (AR-857798)")
-        number = body.get("TransactionNumber")
-        if not number:
-            raise Refused("Enter a transaction number: the transaction source has manual numbering.")
-        if self.shelf.all("invoice", TransactionNumber=number, TransactionSource=body["TransactionSource"]):
-            raise Refused("The transaction number must be unique within the transaction source.")
+        self.numbered(body)
         digits = places(body["InvoiceCurrencyCode"])
-        made = [self._line(line, digits) for line in lines]
+        made = [self.line(line, digits) for line in lines]
         amount = total(line["amount"] + line["tax"] for line in made)
         if amount < 0 or not made:
             raise Refused("The sign of the transaction does not agree with its type.")
@@ -195,19 +192,33 @@ scope = "{SCOPE}"
         doc = {"InvoiceStatus": "Complete", **body, "lines": made, "EnteredAmount": amount}
         return self.shelf.put("invoice", ident, {"CustomerTransactionId": ident, "InvoiceBalanceAmount": amount, **doc})
 
-    def _known(self, body: Mapping[str, Any]) -> None:
-        """What the names of a header stand for must be set up."""
-        for name in NEEDED:
+    @staticmethod
+    def checked(body: Mapping[str, Any], known: Mapping[str, int]) -> None:
+        """Raises `Refused` for an attribute that is not known, or too long."""
+        for name, value in body.items():
+            if name not in known:
+                raise Refused(f"The attribute {name} is not valid", code="27014")
+            if not isinstance(value, str) or len(value) > known[name]:
+                raise Refused(f"The value of {name} exceeds the maximum length of {known[name]}")
+
+    def numbered(self, body: Mapping[str, Any]) -> None:
+        """Inside a source a number is given once, whatever the class of the transaction."""
+        number = body.get("TransactionNumber")
+        if not number:
+            raise Refused("Enter a transaction number: the transaction source has manual numbering.")
+        same = {"TransactionNumber": number, "TransactionSource": body["TransactionSource"]}
+        if self.shelf.all("invoice", **same) or self.shelf.all("memo", **same):
+            raise Refused("The transaction number must be unique within the transaction source.")
+
+    def known(self, body: Mapping[str, Any], names: Mapping[str, str]) -> None:
+        """What the names of a header stand for must be set up; `names`: of this class of transactions."""
+        wanted = {"BusinessUnit": UNIT, "TransactionSource": SOURCE, **names}
+        for name in (*wanted, "InvoiceCurrencyCode"):
             if not body.get(name):
                 raise Refused(f"You must provide a value for {name}.")
-        for name, wanted, said in (
-            ("BusinessUnit", UNIT, "The business unit isn't valid. (AR_BU_NOT_FOUND)"),
-            ("TransactionSource", SOURCE, "The transaction source isn't valid. (AR_BATCH_SOURCE_NOT_FOUND)"),
-            ("TransactionType", TYPE, "The transaction type isn't valid."),
-            ("PaymentTerms", TERMS, "The payment terms aren't valid."),
-        ):
-            if body[name] != wanted:
-                raise Refused(said)
+        for name, value in wanted.items():
+            if body[name] != value:
+                raise Refused(f"The value of {name} isn't valid. ({CODES.get(name, 'AR')})")
         if not self.shelf.all("account", AccountNumber=body.get("BillToCustomerNumber", "")):
             raise Refused("The bill-to customer isn't valid. (AR_BILL_TO_CUST_NOT_FOUND)")
         foreign = body["InvoiceCurrencyCode"] != LEDGER
@@ -217,7 +228,7 @@ scope = "{SCOPE}"
             raise Refused("The accounting date is not in an open accounting period.")
 
     @staticmethod
-    def _line(line: dict[str, Any], digits: int) -> dict[str, Any]:
+    def line(line: dict[str, Any], digits: int) -> dict[str, Any]:
         for name in line:
             if name not in LINE and name != LINE_TAXES:
                 raise Refused(f"The attribute {name} is not valid", code="27014")
@@ -241,10 +252,13 @@ scope = "{SCOPE}"
     def _invoices(self, query: Mapping[str, str]) -> Response:
         found = self.shelf.all("invoice")
         if "q" in query:
-            asked = re.fullmatch(r"TransactionNumber='([^']*)'", query["q"])
+            asked = re.fullmatch(r"TransactionNumber='([^']*)'|TransactionDate>='(\d{4}-\d\d-\d\d)'", query["q"])
             if asked is None:
                 raise Refused(f"The filter {query['q']} is not valid")
-            found = [doc for doc in found if doc["TransactionNumber"].casefold() == asked[1].casefold()]
+            if asked[2]:
+                found = [doc for doc in found if doc["TransactionDate"] >= asked[2]]
+            else:
+                found = [doc for doc in found if doc["TransactionNumber"].casefold() == asked[1].casefold()]
         elif "finder" in query:
             name, _, variables = query["finder"].partition(";")
             wanted = dict(re.findall(r'(\w+)="([^"]*)"', variables))
@@ -253,11 +267,11 @@ scope = "{SCOPE}"
             found = [doc for doc in found if all(doc[field] == value for field, value in wanted.items())]
         return page([self._shown(doc) for doc in found], query)
 
-    def _invoice(self, ident: str) -> Doc:
+    def invoice(self, ident: str) -> Doc:
         return self.shelf.need("invoice", ident, Refused("The requested resource is not found", 404))
 
     def _changed(self, ident: str, body: Mapping[str, Any]) -> Doc:
-        doc = self._invoice(ident)
+        doc = self.invoice(ident)
         if not body.keys() <= {"InvoiceStatus", "PaymentTerms", "TransactionDate"}:
             raise Refused("You can only update InvoiceStatus, PaymentTerms and TransactionDate.")
         if doc["InvoiceBalanceAmount"] != doc["EnteredAmount"]:
@@ -335,6 +349,9 @@ scope = "{SCOPE}"
         mails = {doc["OrganizationName"]: doc.get("EmailAddress", "") for doc in self.shelf.all("party")}
         names = [doc["CustomerName"] for doc in self.shelf.all("account")]
         return [(name, mails.get(name, "")) for name in names]
+
+    def credits(self) -> list[Entry]:
+        return self.memos.entries()
 
     def ledger(self) -> list[Entry]:
         names = {doc["AccountNumber"]: doc["CustomerName"] for doc in self.shelf.all("account")}

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from connectors.sandbox.base import Response
+from connectors.sandbox.base import Refusal, Response
 from connectors.sandbox.shelf import Doc
+
+SPOILT = "The transaction is refused by a validation of the pod."
+OPTIONS = {"onlyData", "limit", "offset", "orderBy", "q", "finder", "expand", "fields", "totalResults"}
+
+
+class Refused(Refusal):
+    """What Fusion says no to."""
+
+    def __init__(self, detail: str, status: int = 400, code: str = "") -> None:
+        title = {400: "Bad Request", 404: "Not Found"}[status]
+        super().__init__(problem(status, title, detail, code=code), detail)
 
 
 def page(found: list[Doc], query: Mapping[str, str]) -> Response:
-    limit = int(query.get("limit", 25))
-    shown = found[:limit]
+    """A page of a collection: `limit` rows (at most 500) from `offset` on. Raises `Refused` for a parameter that no
+    collection has."""
+    if unknown := query.keys() - OPTIONS:
+        raise Refused(f"URL request parameter {min(unknown)} is not valid")
+    limit, offset = min(500, int(query.get("limit", 25))), int(query.get("offset", 0))
+    shown = found[offset : offset + limit]
     whole = {
         "items": shown,
         "count": len(shown),
-        "hasMore": len(found) > limit,
+        "hasMore": len(found) > offset + limit,
         "limit": limit,
-        "offset": 0,
+        "offset": offset,
         "links": [],
     }
     return Response.json(200, whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -16,12 +17,14 @@ from connectors.errors import Duplicate, Rejected, Unauthorized, Unavailable, Un
 from connectors.http import Http
 from connectors.model import InvoiceDraft, Status
 from connectors.platforms.documents import PlannedInvoice
-from connectors.platforms.oracle_erp import OracleErp, parted
+from connectors.platforms.oracle_erp import OracleErp
+from connectors.platforms.oracle_erp_documents import parted
 from connectors.sandbox import oracle_erp as sandbox
 from tests.contract import orders
 from tests.contract.attempts import Try, found, look
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.samples.oracle_erp import SAMPLES
+from tests.contract.test_credits import note_of, tried
 from tests.contract.test_platforms import replies
 from tests.contract.walking import attempt, customer_id, issued, packed
 from tests.kit.dripping import Exchange, HostileServer, response
@@ -248,3 +251,97 @@ def test_drafts_are_refused_when_they_are_configured_and_numbers_with_quotes_whe
     with pytest.raises(Rejected, match="number with quotes"):
         attempt(pod.platform, orders.simple("SO'1"))
     assert look(pod.platform.invoices, attempt(pod.platform, orders.simple("SO-1")).draft) is None
+
+
+def test_a_credit_memo_is_made_on_account_and_applied_to_its_invoice(pod: Books) -> None:
+    draft = orders.ORDERS["two lines, discount, shipping"]()
+    invoice = issued(pod.platform, draft)
+    one = tried(pod, note_of(pod, invoice, draft))
+    made, apply = one.plan
+    sent = json.loads(made.body, parse_float=Decimal)
+    lines = sent["receivablesCreditMemoLines"]
+    assert all(line["UnitSellingPrice"] < 0 < line["LineQuantityCredit"] for line in lines)
+    assert "<cus:AmountApplied>118.14</cus:AmountApplied>" in apply.body
+    assert f"<cus:InvoiceCustomerTrxId>{invoice.id}<" in apply.body
+    assert pod.platform.credits.create(one).document.due == 0
+    raw = pod.platform.ask(f"{pod.platform.credits.path}/{one.made['create']}").json()
+    assert (raw["EnteredAmount"], raw["TransactionBalanceDue"]) == (Decimal("-118.14"), 0)
+    assert pod.platform.read(invoice.id).status is Status.PAID
+    with pytest.raises(Rejected, match="has activity"):
+        pod.platform.void(invoice.id, "void")
+
+
+def test_taxes_of_a_credit_memo_are_stated_as_those_of_its_invoice(pod: Books) -> None:
+    platform = connected(pod, tax_rounding="total")
+    invoice = issued(platform, pennies())
+    note = note_of(pod, invoice, pennies())
+    one = Try(note, platform.credits.plan(note))
+    assert '"TaxAmount":-0.02' in one.plan[0].body
+    assert "stated" in one.plan[0].remark
+    assert platform.credits.create(one).document.total == Decimal("0.42")
+
+
+def test_what_is_left_on_account_is_not_applied(pod: Books) -> None:
+    invoice = issued(pod.platform, orders.simple("SO-1"))
+    platform = connected(pod, apply_credits=False)
+    note = note_of(pod, invoice, orders.simple("SO-1"))
+    one = Try(note, platform.credits.plan(note))
+    document = platform.credits.create(one).document
+    assert document.due == document.total == invoice.total
+    assert found(platform.credits, note).resume_at is None
+    assert platform.read(invoice.id).due == invoice.total
+
+
+def test_more_than_is_due_is_not_applied_and_the_credit_memo_stays_on_account(pod: Books) -> None:
+    """A payment came between the reading of the invoice and the application."""
+    invoice = issued(pod.platform, orders.simple("SO-1"))
+    one = tried(pod, note_of(pod, invoice, orders.simple("SO-1")))
+
+    def paid() -> None:
+        doc = pod.emulator.shelf.get("invoice", invoice.id)
+        pod.emulator.shelf.put("invoice", invoice.id, doc | {"InvoiceBalanceAmount": 8})
+
+    pod.sandbox.run(paid)
+    error = pod.platform.credits.create(one).error
+    assert type(error) is Uncertain
+    assert "more than remains" in error.message
+    hit = found(pod.platform.credits, one.draft)
+    assert hit is not None
+    assert (hit.resume_at, hit.document.due) == ("apply", invoice.total)
+
+
+def test_an_application_that_is_answered_and_not_done_is_uncertain(pod: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    invoice = issued(pod.platform, orders.simple("SO-1"))
+    one = tried(pod, note_of(pod, invoice, orders.simple("SO-1")))
+    monkeypatch.setattr(pod.emulator.memos, "_apply", lambda given: None)
+    error = pod.platform.credits.create(one).error
+    assert type(error) is Uncertain
+    assert "nothing of the credit memo SO-1-C1 is applied" in error.message
+
+
+def test_a_number_is_given_once_among_invoices_and_credit_memos(pod: Books) -> None:
+    invoice = issued(pod.platform, orders.simple("SO-1"))
+    note = note_of(pod, invoice, orders.simple("SO-1"))
+    taken = note.model_copy(update={"draft": note.draft.model_copy(update={"reference": "SO-1"})})
+    error = pod.platform.credits.create(Try(taken, pod.platform.credits.plan(taken))).error
+    assert type(error) is Rejected
+    assert "must be unique" in error.message
+
+
+def test_a_list_is_read_page_by_page_and_is_of_the_business_unit(pod: Books) -> None:
+    def typed() -> None:
+        for number in range(203):
+            pod.subject.samples.steal_number(pod.emulator, f"SO-{number}")
+        doc = pod.emulator.shelf.get("invoice", "78")
+        pod.emulator.shelf.put("invoice", "78", doc | {"BusinessUnit": "Another BU"})
+        doc = pod.emulator.shelf.get("invoice", "79")
+        pod.emulator.shelf.put("invoice", "79", doc | {"InvoiceStatus": "Incomplete"})
+
+    pod.sandbox.run(typed)
+    before = len(pod.calls())
+    listed = pod.platform.since(date(2026, 11, 22))
+    assert len(listed) == len({one.id for one in listed}) == 202
+    assert len(pod.calls()) - before == 3
+    assert [one.id for one in listed if one.status is Status.DRAFT] == ["79"], "nobody of ours took it back"
+    with pytest.raises(Rejected, match="colour is not valid"):
+        pod.platform.items(pod.platform.invoices.path, {"colour": "brass"})

@@ -71,10 +71,12 @@ def _void_by_hand(emulator: Any, remote_id: str) -> None:
 def _steal_number(emulator: Any, reference: str) -> None:
     account = {"AccountId": 1, "AccountNumber": "1008", "CustomerName": "Somebody Else Ltd"}
     emulator.shelf.put("account", "1", account)
+    ident = str(77 + emulator.shelf.count("invoice"))
     line = {"Description": "Consulting", "Quantity": 1, "UnitSellingPrice": 500, "amount": 500, "tax": 100}
     doc = {
-        "CustomerTransactionId": "77",
+        "CustomerTransactionId": ident,
         "TransactionNumber": reference,
+        "TransactionDate": "2026-11-22",
         "TransactionSource": sandbox.SOURCE,
         "BusinessUnit": sandbox.UNIT,
         "BillToCustomerNumber": "1008",
@@ -85,7 +87,7 @@ def _steal_number(emulator: Any, reference: str) -> None:
         "InvoiceBalanceAmount": 600,
         "lines": [line],
     }
-    emulator.shelf.put("invoice", "77", doc)
+    emulator.shelf.put("invoice", ident, doc)
 
 
 SAMPLES = Samples(
