@@ -100,8 +100,11 @@ def party(**said: str | None) -> Party:
 
 
 @contextmanager
-def speaking_of(label: str, type: EventType, order_id: str | None) -> Iterator[None]:
-    """Makes every failure inside a `NotInvoiceable` that says which order it is about."""
+def speaking_of(label: str, type: EventType | None, order_id: str | None) -> Iterator[None]:
+    """Makes every failure inside a `NotInvoiceable` that says which order it is about.
+
+    For a refund both are None: what cannot be read of it is held, whether or not its order has an invoice.
+    """
     try:
         yield
     except ValidationError as error:

@@ -1,4 +1,5 @@
-"""Shopify's webhooks: `orders/fulfilled` carries the whole order and asks for the invoice; `fulfillments/…` a parcel.
+"""Shopify's webhooks: `orders/fulfilled` carries the whole order and asks for the invoice; `fulfillments/…` a parcel;
+`refunds/create` what was given back.
 
 Traps: only the body is signed, so the topic is not taken at its word; `price` is before discounts,
 which are spread over the lines as `discount_allocations`. Amounts are read from the plain fields,
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import SecretStr, model_validator
 
 from connectors.model import Address, Amount, Charge, Currency, Event, EventType, Line, Moment, Order, Party, Tax
-from connectors.sources import shopify_asking, shopify_writing
+from connectors.sources import shopify_asking, shopify_refunds, shopify_writing
 from connectors.sources.base import (
     BodySigned,
     NotInvoiceable,
@@ -61,7 +62,7 @@ TOPICS = {
 }
 """The topics whose body is a whole order."""
 PARCELS = {"fulfillments/create", "fulfillments/update"}
-"""The topics whose body is a parcel. All others are kept and change nothing."""
+"""The topics whose body is a parcel. All others but that of refunds are kept and change nothing."""
 
 PAYABLE = {None, "paid", "partially_paid", "pending", "authorized"}
 """The values of `financial_status` with which a fulfilled order is owed in full."""
@@ -189,12 +190,22 @@ class Shopify(BodySigned):
     options_model = ShopifyOptions
     options: ShopifyOptions
 
+    def deliveries(self, headers: Mapping[str, str], body: bytes) -> Sequence[tuple[Delivery, bytes]]:
+        """A refund is stored as the list of orders tells it, so that it enters once."""
+        delivery = self.receive(headers, body)
+        refund = shopify_refunds.kept(parse_json(body), None) if delivery.type == shopify_refunds.TOPIC else None
+        return [refund or (delivery, body)]
+
     def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """The key is topic and `X-Shopify-Webhook-Id`, which stays the same over the retries of a delivery."""
         value = parse_json(body)
         order = value if isinstance(value, dict) else {}
         topic = headers.get("x-shopify-topic", "").strip()[:100]
-        own = order.get("order_id") if topic.startswith("fulfillments/") else order.get("name") or order.get("id")
+        own = (
+            order.get("order_id")
+            if topic.startswith(("fulfillments/", "refunds/"))
+            else order.get("name") or order.get("id")
+        )
         return Delivery(
             id=inbox_id(topic, headers.get("x-shopify-webhook-id") or digest(body)),
             type=topic,
@@ -208,6 +219,9 @@ class Shopify(BodySigned):
             raise NotInvoiceable("Shopify did not say what happened: the header X-Shopify-Topic was missing")
         if delivery.type in PARCELS:
             return self._parcel(delivery, value)
+        if delivery.type == shopify_refunds.TOPIC:
+            again = bool(self.options.access_token or self.options.client_id)
+            return shopify_refunds.refund_event(delivery, value, tests=self.options.test_orders, told_again=again)
         type_ = TOPICS.get(delivery.type)
         if type_ is None:
             return None

@@ -31,6 +31,7 @@ from connectors.http import Http
 from connectors.sources.asking import Api, ClientToken, Found, Page
 from connectors.sources.base import digest, display, inbox_id, moment
 from connectors.sources.delivery import Delivery
+from connectors.sources.shopify_refunds import kept
 
 VERSION = "2026-10"
 SETTLED = timedelta(minutes=2)
@@ -127,7 +128,7 @@ def _text(time: datetime) -> str:
 
 
 def _found(order: dict[str, Any], began: datetime, tests: bool) -> Iterator[Found]:
-    """The order, and each of its fulfillments since the beginning, under the topics that their webhooks have."""
+    """The order, and each of its fulfillments and refunds since the beginning, under the topics of their webhooks."""
     listed = order.get("fulfillments")
     parcels = [each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict)]
     name = display(order.get("name")) or display(order.get("id"))
@@ -137,10 +138,15 @@ def _found(order: dict[str, Any], began: datetime, tests: bool) -> Iterator[Foun
     for each in parcels:
         if _since(each, began):
             yield _kept("fulfillment", {"order_id": order.get("id"), **each}, "fulfillments/update", name)
+    refunds = order.get("refunds")
+    for each in refunds if isinstance(refunds, list) else ():
+        refund = kept(each, name, order.get("id"))
+        if refund and _since(each, began):
+            yield Found(*refund)
 
 
-def _since(fulfillment: dict[str, Any], began: datetime) -> bool:
-    told = moment(fulfillment.get("updated_at")) or moment(fulfillment.get("created_at"))
+def _since(part: dict[str, Any], began: datetime) -> bool:
+    told = moment(part.get("updated_at")) or moment(part.get("created_at"))
     return told is not None and told >= began
 
 
