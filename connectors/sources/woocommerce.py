@@ -4,7 +4,8 @@ Traps: only the body is signed; the topic fires on every save of an order; the b
 is sent, so it shows the present state; two deliveries within a second share their delivery id; a
 failed delivery is never repeated. All totals are without tax, whatever `prices_include_tax` says:
 that only tells how prices were entered, so `tax_included` is always false here. Core knows no parcels: the plugins
-*Shipment Tracking* and *Advanced Shipment Tracking* keep their numbers in the order's `meta_data`.
+*Shipment Tracking* and *Advanced Shipment Tracking* keep their numbers in the order's `meta_data`. An order lists its
+refunds, and stays as it was placed: each refund is stored beside it.
 
 Facts: woocommerce/woocommerce, includes/class-wc-webhook.php; WooCommerce REST API v3, "Orders"; zorem's
 woo-advanced-shipment-tracking (the fields of `_wc_shipment_tracking_items`). In doubt: other plugins' keys.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -35,9 +36,10 @@ from connectors.model import (
     Shipment,
     Tax,
 )
-from connectors.sources import woocommerce_asking, woocommerce_writing
+from connectors.sources import woocommerce_asking, woocommerce_refunds, woocommerce_writing
 from connectors.sources.base import (
     BodySigned,
+    Look,
     NotInvoiceable,
     Options,
     digest,
@@ -66,7 +68,7 @@ from connectors.sources.reading import (
 
 if TYPE_CHECKING:
     from connectors.http import Http
-    from connectors.sources.asking import Api, Page, Posted
+    from connectors.sources.asking import Api, Found, Page, Posted
 
 _PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 _CANCELLED = ("cancelled", "trash")
@@ -115,10 +117,6 @@ class TaxLine(Body):
     compound: Flag = False
 
 
-class Refund(Body):
-    total: Amount
-
-
 class PostalAddress(Body):
     first_name: Said = None
     last_name: Said = None
@@ -151,7 +149,7 @@ class WooOrder(Body):
     shipping_lines: Many[ShippingLine] = ()
     fee_lines: Many[FeeLine] = ()
     tax_lines: Many[TaxLine] = ()
-    refunds: Many[Refund] = ()
+    refunds: Many[woocommerce_refunds.Listed] = ()
     created_via: Any = None
     meta_data: Any = None
 
@@ -194,6 +192,13 @@ class WooCommerce(BodySigned):
         """When a webhook is made, WooCommerce posts an unsigned form with nothing but its id and wants 200."""
         return "x-wc-webhook-signature" not in headers and _PING.fullmatch(body) is not None
 
+    def deliveries(self, headers: Mapping[str, str], body: bytes) -> Sequence[tuple[Delivery, bytes]]:
+        """The order, and each refund that it lists."""
+        order = self.receive(headers, body)
+        lists = order.type.startswith("order.") and b'"refunds"' in body
+        refunds = woocommerce_refunds.listed(parse_json(body), order.order_ref) if lists else ()
+        return [(order, body), *refunds]
+
     def receive(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """The key is order, status, time of change and body; the delivery id is not unique and not used."""
         value = parse_json(body)
@@ -207,8 +212,12 @@ class WooCommerce(BodySigned):
             order_ref=display(order.get("number")) or display(order.get("id")),
         )
 
-    def normalise(self, delivery: Delivery, body: bytes) -> Event | None:
+    def normalise(self, delivery: Delivery, body: bytes) -> Event | Look | None:
         value = parse_json(body)
+        if delivery.type == woocommerce_refunds.TOLD and self.options.consumer_key:
+            return Look()
+        if delivery.type in (woocommerce_refunds.TOLD, woocommerce_refunds.READ):
+            return woocommerce_refunds.refund_event(delivery, value)
         if not delivery.type:
             raise NotInvoiceable("WooCommerce did not say what happened: the header X-WC-Webhook-Topic was missing")
         if not delivery.type.startswith(("order.", "pulled/")) or delivery.type == "order.deleted":
@@ -227,6 +236,9 @@ class WooCommerce(BodySigned):
 
     def api(self, http: Http) -> Api | None:
         return woocommerce_asking.api_at(self.options, http)
+
+    def fetch(self, api: Api, delivery: Delivery, body: bytes) -> Sequence[Found]:
+        return woocommerce_refunds.fetch(api, parse_json(body))
 
     def pull(self, api: Api, cursor: str | None, now: datetime) -> Page:
         return woocommerce_asking.pull(api, cursor, now)

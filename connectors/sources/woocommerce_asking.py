@@ -15,6 +15,7 @@ default, which leaves out the trash). WooCommerce before 5.8 knows no `modified_
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from pydantic import BaseModel
 
 from connectors.errors import Unavailable
 from connectors.http import Http
+from connectors.sources import woocommerce_refunds
 from connectors.sources.asking import Api, Found, Page
 from connectors.sources.base import digest, display, inbox_id, moment
 from connectors.sources.delivery import Delivery
@@ -63,7 +65,7 @@ def pull(api: Api, cursor: str | None, now: datetime) -> Page:
         return Page((), at.model_dump_json(), more=False)
     listed = _asked(api, at, until)
     orders = [each for each in listed if (changed_at(each) or at.since) >= at.since]  # old versions list them all
-    found = tuple(_found(each, at.began) for each in orders)
+    found = tuple(one for each in orders for one in _found(each, at.began))
     last = max((changed for each in orders if (changed := changed_at(each)) is not None), default=at.since)
     told = {identity for each in orders if changed_at(each) == last and (identity := display(each.get("id")))}
     seen = {*told, *at.seen} if last == at.since else told
@@ -108,10 +110,12 @@ def _text(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _found(order: dict[str, Any], began: datetime) -> Found:
+def _found(order: dict[str, Any], began: datetime) -> Iterator[Found]:
+    """The order, and each refund that it lists."""
     body = orjson.dumps(order, option=orjson.OPT_SORT_KEYS)
     parts = [display(order.get(field)) or "" for field in ("id", "status", "date_modified_gmt")]
     completed = _gmt(order.get("date_completed_gmt"))
     kind = BEFORE if completed is not None and completed < began else "order.updated"
     name = display(order.get("number")) or display(order.get("id"))
-    return Found(Delivery(inbox_id("pulled", *parts, digest(body)), kind, changed_at(order), name), body)
+    yield Found(Delivery(inbox_id("pulled", *parts, digest(body)), kind, changed_at(order), name), body)
+    yield from (Found(*refund) for refund in woocommerce_refunds.listed(order, name))

@@ -1,7 +1,7 @@
 """WooCommerce's REST API as far as orders are listed (filters by the time of change, pages by number) and get custom
-fields.
+fields, and their refunds are read.
 
-From the WooCommerce REST API v3 documentation, "Orders" and "Authentication", WordPress's REST API handbook (errors,
+From the WooCommerce REST API v3 documentation, "Orders", "Order refunds" and "Authentication", WordPress's REST API handbook (errors,
 `rest_invalid_param`, X-WP-Total) and woocommerce/woocommerce (`update_meta_data`, `update_item`, `check_permissions`).
 WordPress ignores parameters and fields it does not know; here they are refused.
 """
@@ -27,12 +27,13 @@ class Refused(Refusal):
 
 
 class WooApi(Emulator):
-    """`orders`: documents by id, as tests put them there."""
+    """`orders`: documents by id, as tests put them there; `refunds`: those of an order, by its id."""
 
     slug = "woocommerce"
 
     def setup(self) -> None:
         self.orders: dict[int, dict[str, Any]] = {}
+        self.refunds: dict[int, list[dict[str, Any]]] = {}
         self.host = Rolling(300, 60)
         """WooCommerce has no limit; hosts have theirs."""
         self.written = 0
@@ -49,6 +50,8 @@ class WooApi(Emulator):
         start, _, number = request.path.rpartition("/")
         if (request.method, start) == ("PUT", "/wp-json/wc/v3/orders") and number.isdigit():
             return self._noted(int(number), request)
+        if request.method == "GET" and start.startswith("/wp-json/wc/v3/orders/") and start.endswith("/refunds"):
+            return self._refund(start.split("/")[5], number, request.query)
         if (request.method, request.path) != ("GET", "/wp-json/wc/v3/orders"):
             raise Refused(404, "rest_no_route", "No route was found matching the URL and request method.")
         query = request.query
@@ -74,7 +77,25 @@ class WooApi(Emulator):
         size, number = int(query.get("per_page", "10")), int(query.get("page", "1"))
         pages = -(-len(found) // size)
         headers = {"X-WP-Total": str(len(found)), "X-WP-TotalPages": str(pages)}
-        return Response.json(200, found[(number - 1) * size : number * size], headers)
+        return Response.json(200, [self._shown(each) for each in found[(number - 1) * size : number * size]], headers)
+
+    def _shown(self, order: dict[str, Any]) -> dict[str, Any]:
+        """An order lists its refunds in few words."""
+        listed = [
+            {"id": each["id"], "reason": each["reason"], "total": f"-{each['amount']}"}
+            for each in self.refunds.get(order["id"], [])
+        ]
+        return {"refunds": listed, **order}
+
+    def _refund(self, order: str, number: str, query: dict[str, str]) -> Response:
+        if query:
+            raise Refused(400, "rest_invalid_param", f"Invalid parameter(s): {min(query)}")
+        if not order.isdigit() or int(order) not in self.orders:
+            raise Refused(404, "woocommerce_rest_invalid_order_id", "Invalid order ID.")
+        for each in self.refunds.get(int(order), []):
+            if str(each["id"]) == number:
+                return Response.json(200, each)
+        raise Refused(404, "woocommerce_rest_invalid_order_refund_id", "Invalid order refund ID.")
 
     def _noted(self, number: int, request: Request) -> Response:
         if number not in self.orders:
