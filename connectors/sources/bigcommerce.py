@@ -1,4 +1,5 @@
-"""BigCommerce's webhooks: they carry ids only, so each says where to look; the order is read from the v2 API.
+"""BigCommerce's webhooks: they carry ids only, so each says where to look; the order is read from the v2 API, and
+with it the refunds that it has.
 
 The order's own `status_id` decides (2 Shipped, 10 Completed), whatever the webhook said: it may have moved on. Signed
 the way of Standard Webhooks, but with the app's client secret as it stands, not as base64. Webhooks of all stores of
@@ -23,7 +24,7 @@ from pydantic import Field, SecretStr, model_validator
 from connectors.errors import Rejected, Unavailable
 from connectors.http import Answer, Http
 from connectors.model import Event, EventType
-from connectors.sources import bigcommerce_writing
+from connectors.sources import bigcommerce_refunds, bigcommerce_writing
 from connectors.sources.asking import Api, Found, Page, Posted
 from connectors.sources.base import (
     Look,
@@ -37,7 +38,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.bigcommerce_order import order_of
-from connectors.sources.bigcommerce_words import Told, rfc_2822
+from connectors.sources.bigcommerce_words import Told, has_amount, rfc_2822
 from connectors.sources.delivery import Delivery
 from connectors.sources.reading import speaking_of
 from connectors.sources.standard import Standard
@@ -50,6 +51,7 @@ _CHANGED = "changed/order"
 """The type of an order that a list of changes names."""
 _INCOMPLETE, _SHIPPED, _CANCELLED, _DECLINED = 0, 2, 5, 6
 _SCOPES = ("store/order/", "store/shipment/")
+_REFUNDED = "store/order/refund/created"
 _UNIMPORTANT = ("store/order/message/", "store/order/metafield/")
 _LISTED = 50
 _PRODUCTS = 250
@@ -119,6 +121,8 @@ class BigCommerce(Source):
         value = parse_json(body)
         if delivery.type == _ORDER:
             return self._event(delivery, value)
+        if delivery.type == bigcommerce_refunds.READ:
+            return bigcommerce_refunds.refund_event(delivery, value)
         if delivery.type == _CHANGED:
             return Look()
         if not delivery.type.startswith(_SCOPES) or delivery.type.startswith(_UNIMPORTANT):
@@ -168,7 +172,7 @@ class BigCommerce(Source):
         return BigCommerceApi(NAME, where, {"X-Auth-Token": token}, http)
 
     def fetch(self, api: Api, delivery: Delivery, body: bytes) -> Sequence[Found]:
-        """The order with its lines, taxes, addresses and parcels, as one document."""
+        """The order with its lines, taxes, addresses and parcels, as one document; and each refund of it."""
         order_id = _order_id(_object(parse_json(body)))
         if order_id is None or not (order_id.isascii() and order_id.isdigit()):
             raise Rejected(f"{NAME} named no order that could be asked for")
@@ -191,7 +195,9 @@ class BigCommerce(Source):
         content = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
         status = display(order.get("status_id")) or ""
         at = rfc_2822(order.get("date_modified"))
-        return [Found(Delivery(inbox_id(_ORDER, order_id, status, digest(content)), _ORDER, at, order_id), content)]
+        found = Found(Delivery(inbox_id(_ORDER, order_id, status, digest(content)), _ORDER, at, order_id), content)
+        refunds = delivery.type == _REFUNDED or has_amount(order.get("refunded_amount"))
+        return [found, *(bigcommerce_refunds.read(api, order_id, order) if refunds else ())]
 
     def pull(self, api: Api, cursor: str | None, now: datetime) -> Page | None:
         """Orders changed since the cursor, a time and a page: "2026-11-22T10:59:50+00:00|1". Each is read later."""

@@ -27,6 +27,11 @@ def rfc_2822(text: Any) -> datetime | None:
         return None
 
 
+def has_amount(text: Any) -> bool:
+    """Whether an amount as the v2 API writes it, "7.9500", is another than nothing."""
+    return isinstance(text, str | int | float) and str(text).strip("0.") != ""
+
+
 Number = Annotated[Amount, BeforeValidator(lambda value: 0 if value in (None, "") else value)]
 Time = Annotated[datetime | None, BeforeValidator(rfc_2822)]
 

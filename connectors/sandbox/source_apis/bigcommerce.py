@@ -1,8 +1,8 @@
-"""BigCommerce's v2 API as far as orders are read, and the metafields of an order, which are of v3.
+"""BigCommerce's v2 API as far as orders are read, and the metafields and refunds of an order, which are of v3.
 
 Facts: bigcommerce/docs, reference/orders.v2.oas2.yml, reference/orders.v3.yml and docs/api-docs/getting-started/
 api-rate-limits.mdx. The state is set by whoever runs it: `orders` (by id) and, by order, what belongs to them
-(`parts`); `metafields` (by id) is what was written.
+(`parts`) and its `refunds`; `metafields` (by id) is what was written.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ _PARAMETERS = {
     "taxes": {"page", "limit", "details"},
     "shipping_addresses": {"page", "limit"},
     "shipments": {"page", "limit"},
+    "refunds": {"transaction_id"},
     "metafields": {"page", "limit", "key", "namespace", "direction"},
 }
+_PARTS = {"products", "taxes", "shipping_addresses", "shipments"}
 _LONGEST = {"permission_set": 64, "namespace": 64, "key": 64, "value": 65535, "description": 255}
 """Of the fields of a metafield; all but the description are required."""
 _PERMISSIONS = {"app_only", "read", "write", "read_and_sf_access", "write_and_sf_access"}
@@ -39,6 +41,7 @@ class BigCommerce(Emulator):
     def setup(self) -> None:
         self.orders: dict[int, dict[str, Any]] = {}
         self.parts: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        self.refunds: dict[int, list[dict[str, Any]]] = {}
         self.metafields: dict[int, dict[str, Any]] = {}
         self.written = 0
         """How often a metafield was made or changed."""
@@ -59,11 +62,13 @@ class BigCommerce(Emulator):
         match where:
             case ["v3", "orders", number, "metafields"] if number.isdigit():
                 return self._metafields(int(number), request.query)
+            case ["v3", "orders", number, "payment_actions", "refunds"] if number.isdigit():
+                return self._refunds(int(number), request.query)
             case ["v2", "orders"]:
                 return self._list(request.query)
             case ["v2", "orders", number] if number.isdigit():
                 return self._order(int(number), request.query)
-            case ["v2", "orders", number, part] if number.isdigit() and part in _PARAMETERS and part != "metafields":
+            case ["v2", "orders", number, part] if number.isdigit() and part in _PARTS:
                 return self._part(int(number), part, request.query)
         return _error(404, "The requested resource was not found.")
 
@@ -97,6 +102,12 @@ class BigCommerce(Emulator):
         if part == "taxes" and query.get("details") != "true":
             rows = [{name: value for name, value in row.items() if name not in _DETAILS} for row in rows]
         return _page(rows, query)
+
+    def _refunds(self, number: int, query: dict[str, str]) -> Response:
+        _known("refunds", query)
+        if number not in self.orders:
+            return _problem(404, "The requested resource was not found.")
+        return Response.json(200, {"data": self.refunds.get(number, []), "meta": {}})
 
     def _metafields(self, number: int, query: dict[str, str]) -> Response:
         _known("metafields", query)
