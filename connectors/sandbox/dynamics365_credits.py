@@ -74,6 +74,8 @@ class CreditMemos:
             raise Invalid(400, "Internal_RecordNotFound", said)
         if invoice["currencyCode"] != doc["currencyCode"]:
             raise refused("All entries in one application must be in the same currency.")
+        if doc["postingDate"] < invoice["postingDate"]:
+            raise refused("You cannot apply and post an entry to an entry with an earlier posting date.")
         applied = min(remaining, exact(doc["totalAmountIncludingTax"]))
         left = remaining - applied
         state = invoice["status"] if left else "Paid"

@@ -233,6 +233,17 @@ def test_an_invoice_that_was_paid_meanwhile_is_nothing_to_apply_to(central: Book
     assert central.platform.credits.create(in_time).document.status is Status.ISSUED
 
 
+def test_many_credit_memos_take_two_calls_too(central: Books) -> None:
+    invoices = [issued(central.platform, orders.simple(f"SO-{number}")) for number in range(3)]
+    tries = [tried(central, note_of(central, one, orders.simple(str(one.reference)))) for one in invoices]
+    before = len(central.calls())
+    request = central.platform.credits.pack([one.plan for one in tries])
+    outcomes = central.platform.credits.create_packed(request, tries, "bulk-1")
+    assert [outcome.error or outcome.difference for outcome in outcomes] == [None] * 3
+    assert [call["target"].rpartition("/")[2] for call in central.calls()[before:]] == ["$batch", "$batch"]
+    assert {central.platform.read(one.id).due for one in invoices} == {0}
+
+
 def test_a_credit_memo_for_approval_stays_a_draft_and_takes_nothing_off(central: Books) -> None:
     invoice = issued(central.platform, orders.simple("SO-1"))
     platform = central.connected(settings=central.subject.settings(issue=False))
