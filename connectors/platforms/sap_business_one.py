@@ -80,12 +80,11 @@ class SapBusinessOne(Platform):
     - **Open:** nothing has met a live company. Not documented, and so to be tried on a test company first: that a
       change set holds a user table's row and a document together; the status of the batch's answer; that a
       reconciliation shows in what is paid of both documents (*PaidToDate*); that the user field of invoices is one of
-      credit notes too; what an invoice
-      that needs approval is answered with (it is read anew, and held); how your company rounds (half up where
-      `rounding` says; another total is a mismatch); the currency `##` of a new customer; the name of the cancelling
-      action; that a user field holds 254 characters; how long a line's description may be (the first 100 characters
-      stand there, the whole text in the item's details). Where no public authority signed your server's certificate,
-      name the one that did as `ca_file` of the account.
+      credit notes too; what an invoice that needs approval is answered with (it is read anew, and held); how your
+      company rounds (half up where `rounding` says; another total is a mismatch); the currency `##` of a new customer;
+      the name of the cancelling action; that a user field holds 254 characters; how long a line's description may be
+      (the first 100 characters stand there, the whole text in the item's details). Where no public authority signed
+      your server's certificate, name the one that did as `ca_file` of the account.
     """
 
     facts = Facts(
