@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import salesforce_words as words
+from connectors.platforms.crediting import invoice_of
 from connectors.platforms.documents import (
     Attempt,
     CustomerDraft,
@@ -42,16 +44,17 @@ class Records(Documents[D, R]):
         return cast("words.SalesforceSettings", self.platform.settings)
 
     def query(self, fields: str, of: str, where: str = "") -> list[Mapping[str, Any]]:
-        """Every record that SOQL finds. Raises the errors of a read; an answer with more pages is not read."""
+        """Every record that SOQL finds, page after page. Raises the errors of a read."""
         soql = f"SELECT {fields} FROM {of}{f' WHERE {where}' if where else ''}"  # noqa: S608 - texts are quoted
-        answer = self.platform.ask(f"{words.API}/query", {"q": soql})
 
-        def whole(body: Any) -> list[Mapping[str, Any]]:
-            if body["done"] is not True:
-                raise ValueError
-            return list(body["records"])
+        def page(_: int, following: str | None) -> tuple[list[Mapping[str, Any]], str | None]:
+            ask = self.platform.ask
+            answer = ask(following) if following else ask(f"{words.API}/query", {"q": soql})
+            return self.platform.told(
+                answer, lambda body: (list(body["records"]), None if body["done"] is True else body["nextRecordsUrl"])
+            )
 
-        return self.platform.told(answer, whole)
+        return self.platform.every(page)
 
     def refused(
         self, errors: Sequence[Mapping[str, Any]], answer: Answer, otherwise: type[ConnectorError] = Rejected
@@ -170,15 +173,24 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
 
     top = "invoice"
 
+    @property
+    def objects(self) -> tuple[str, str]:
+        """What they and their lines are records of."""
+        return self.settings.objects
+
+    def rendered(self, draft: PlannedInvoice) -> list[dict[str, Any]]:
+        """The document and its lines as records. Raises `Rejected` for what Salesforce cannot hold."""
+        return words.invoice(draft.draft, draft.customer_id, self.settings, self.objects)
+
     def plan(self, draft: PlannedInvoice) -> Plan:
         settings = self.settings
         name = words.graph_id(draft.key)
-        records = words.invoice(draft.draft, draft.customer_id, settings)
+        records = self.rendered(draft)
         graph = {"graphId": name, "compositeRequest": records}
         if not settings.sums_itself or not settings.issue:
             return (words.graph_call("create", [graph], issues=settings.issue),)
         status = {settings.names["status"]: settings.value(Status.ISSUED)}
-        change = words.node("invoice", "PATCH", f"{settings.objects[0]}/{later('create')}", status)
+        change = words.node("invoice", "PATCH", f"{self.objects[0]}/{later('create')}", status)
         post = words.graph_call("issue", [{"graphId": name, "compositeRequest": [change]}], issues=True)
         return words.graph_call("create", [graph]), post
 
@@ -207,7 +219,7 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
         return self._asked(f"{keys} OR {references}")
 
     def _asked(self, condition: str) -> list[Mapping[str, Any]]:
-        return self.query(",".join(words.read_fields(self.settings)), self.settings.objects[0], condition)
+        return self.query(",".join(words.read_fields(self.settings, "balance")), self.objects[0], condition)
 
     def _hit(self, draft: PlannedInvoice, raws: Sequence[Mapping[str, Any]]) -> Hit[RemoteInvoice] | None:
         step = "issue" if self.settings.issue and self.settings.sums_itself else None
@@ -223,6 +235,42 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
 
     def documents(self, ids: Sequence[str]) -> dict[str, RemoteInvoice]:
         return {raw["Id"]: self.document(raw) for raw in self._asked(words.among("Id", ids))}
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        found = self.records([remote_id])
+        if not found:
+            raise Rejected(f"{words.TITLE} has no {self.objects[0]} {remote_id}")
+        return self._readable(found)[0]
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """Those that are dated this day or later. Raises the errors of a read."""
+        return self._readable(self._asked(f"{self.settings.names['issued_on']} >= {day.isoformat()}"))
+
+    def _readable(self, raws: Sequence[Mapping[str, Any]]) -> list[RemoteInvoice]:
+        try:
+            return [self.document(raw) for raw in raws]
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            ids = ", ".join(str(raw.get("Id")) for raw in raws[:3])
+            raise Unavailable(
+                f"{words.TITLE}: {self.objects[0]} {ids} cannot be read ({type(error).__name__}: {error})"
+            ) from None
+
+
+class CreditNotes(Invoices):
+    """Records of an object of the merchant's own, made as invoices are; each names its invoice. What is due of the
+    invoice the org sums up itself, where it keeps a balance."""
+
+    @property
+    def objects(self) -> tuple[str, str]:
+        if self.settings.credit_objects is None:
+            raise Rejected(f"{words.TITLE}: no object for credit notes is named (credit_object, in mode object)")
+        return self.settings.credit_objects
+
+    def rendered(self, draft: PlannedInvoice) -> list[dict[str, Any]]:
+        return words.invoice(draft.draft, draft.customer_id, self.settings, self.objects, invoice_of(draft).id)
+
+    def _asked(self, condition: str) -> list[Mapping[str, Any]]:
+        return self.query(",".join(words.read_fields(self.settings)), self.objects[0], condition)
 
 
 def groups(attempts: Sequence[Attempt[D]]) -> Iterator[list[Attempt[D]]]:

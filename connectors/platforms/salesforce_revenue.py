@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -95,9 +96,16 @@ class Ingested(Invoices):
         """By number: whether the identifier may be filtered by is not documented."""
         return self._asked(words.among("InvoiceNumber", [draft.draft.reference for draft in drafts]))
 
+    @property
+    def objects(self) -> tuple[str, str]:
+        return "Invoice", "InvoiceLine"
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        return self._readable(self._asked(f"InvoiceDate >= {day.isoformat()}"))
+
     def _asked(self, condition: str) -> list[Mapping[str, Any]]:
         last = "BillToContactId" if self.settings.home_currency else "BillToContactId,CurrencyIsoCode"
-        return self.query(FIELDS + last, "Invoice", condition)
+        return self.query(FIELDS + last, self.objects[0], condition)
 
     def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
         status, due, total = STATUSES[raw["Status"]], Decimal(raw["Balance"]), Decimal(raw["TotalAmountWithTax"])

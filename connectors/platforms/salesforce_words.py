@@ -47,6 +47,8 @@ OBJECT = {
     "line_tax": "Tax__c",
     "line_rate": "Tax_Rate__c",
     "line_code": "Tax_Code__c",
+    "note_invoice": "Invoice__c",
+    "line_note": "Credit_Note__c",
 }
 PACKAGE = OBJECT | {
     "reference": "Billhook_Reference__c",
@@ -117,6 +119,13 @@ class SalesforceSettings(PlatformSettings):
     ] = "object"
     object: Annotated[str, Field(description="API name of the invoice object")] = "Billhook_Invoice__c"
     line_object: Annotated[str, Field(description="API name of the lines' object")] = "Billhook_Invoice_Line__c"
+    credit_object: Annotated[
+        str | None,
+        Field(description="mode object: API name of the credit notes' object, Billhook_Credit_Note__c; else none made"),
+    ] = None
+    credit_line_object: Annotated[str, Field(description="API name of the object of their lines")] = (
+        "Billhook_Credit_Note_Line__c"
+    )
     fields: Annotated[
         dict[str, str],
         Field(description="API names that differ from the usual ones: {total = 'Grand_Total__c'}; '' for none"),
@@ -154,6 +163,13 @@ class SalesforceSettings(PlatformSettings):
         if self.mode == "package":
             return "blng__Invoice__c", "blng__InvoiceLine__c"
         return self.object, self.line_object
+
+    @property
+    def credit_objects(self) -> tuple[str, str] | None:
+        """The objects of credit notes and of their lines; None where none are made."""
+        if self.mode != "object" or not self.credit_object:
+            return None
+        return self.credit_object, self.credit_line_object
 
     @property
     def names(self) -> dict[str, str]:
@@ -246,9 +262,16 @@ def account(draft: CustomerDraft, settings: SalesforceSettings) -> list[dict[str
     ]
 
 
-def invoice(draft: InvoiceDraft, customer_id: str, settings: SalesforceSettings) -> list[dict[str, Any]]:
-    """The invoice and its lines as records of the configured objects, amounts without tax."""
-    names, (top, line_object) = settings.names, settings.objects
+def invoice(
+    draft: InvoiceDraft,
+    customer_id: str,
+    settings: SalesforceSettings,
+    objects: tuple[str, str],
+    credited: str | None = None,
+) -> list[dict[str, Any]]:
+    """The invoice and its lines as records of these objects, amounts without tax; or the credit note of the invoice
+    that has the id `credited`, amounts positive."""
+    names, (top, line_object) = settings.names, objects
     found = rows(draft)
     if len(found) >= NODES:
         raise Rejected(f"order {draft.order_ref} has {len(found)} lines; {TITLE} takes {NODES - 1} in one call")
@@ -259,7 +282,7 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SalesforceSettings)
         "reference": fits(f"order {draft.order_ref}: its reference", draft.reference, TEXT, TITLE),
         "customer": customer_id,
         "issued_on": draft.issued_on.isoformat(),
-        "due_on": draft.due_on.isoformat(),
+        **({"note_invoice": credited} if credited else {"due_on": draft.due_on.isoformat()}),
         "status": settings.value(status),
         **({**stated, "total": draft.total} if stated else {}),
     }
@@ -267,7 +290,8 @@ def invoice(draft: InvoiceDraft, customer_id: str, settings: SalesforceSettings)
     head |= without_empty({"CurrencyIsoCode": currency_of(draft, settings)})
     records = [node("invoice", "POST", top, head)]
     for place, row in enumerate(found):
-        fields = _line(row, draft, settings) | without_empty({"CurrencyIsoCode": currency_of(draft, settings)})
+        fields = _line(row, draft, settings, names["line_note" if credited else "line_invoice"])
+        fields |= without_empty({"CurrencyIsoCode": currency_of(draft, settings)})
         records.append(node(f"line{place + 1}", "POST", line_object, fields))
     return records
 
@@ -279,13 +303,12 @@ def quantity_and_price(row: Row, draft: InvoiceDraft) -> tuple[Decimal, Decimal,
     return quantity, unit, fits(what, text, LONG_TEXT, TITLE) or ""
 
 
-def _line(row: Row, draft: InvoiceDraft, settings: SalesforceSettings) -> dict[str, Any]:
+def _line(row: Row, draft: InvoiceDraft, settings: SalesforceSettings, parent: str) -> dict[str, Any]:
     names = settings.names
     quantity, unit, text = quantity_and_price(row, draft)
     if not names["line_price"] and row.calculation() not in text:
         text = f"{text}\n{row.calculation()}"
     given = {
-        "line_invoice": "@{invoice.id}",
         "line_text": text,
         "line_quantity": quantity,
         "line_price": unit,
@@ -294,12 +317,12 @@ def _line(row: Row, draft: InvoiceDraft, settings: SalesforceSettings) -> dict[s
         "line_rate": row.rate,
         "line_code": coded(settings.tax, row.rate, draft, TITLE),
     }
-    return {names[name]: value for name, value in given.items() if names[name]}
+    return {parent: "@{invoice.id}"} | {names[name]: value for name, value in given.items() if names[name]}
 
 
-def read_fields(settings: SalesforceSettings) -> list[str]:
-    """What a look-up asks of an invoice."""
-    wanted = ["key", "reference", "customer", "status", "tax", "total", "balance"]
+def read_fields(settings: SalesforceSettings, *more: str) -> list[str]:
+    """What a look-up asks of an invoice or credit note; `more`: what one of them has alone."""
+    wanted = ["key", "reference", "customer", "status", "tax", "total", *more]
     found = ["Id", "Name", *(settings.names[name] for name in wanted if settings.names[name])]
     return found if settings.home_currency else [*found, "CurrencyIsoCode"]
 

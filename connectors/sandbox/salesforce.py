@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
@@ -40,7 +40,7 @@ STATUSES = {
 
 class Salesforce(Gated):
     """The org. `per_day` may be changed on an instance; `certificate` is the public key that assertions are signed
-    for; an ingested invoice is there for readers after `working` seconds."""
+    for; an ingested invoice is there for readers after `working` seconds; `page`: records in an answer to a query."""
 
     slug = "salesforce"
     app = App(
@@ -61,6 +61,7 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
         self.per_day = Rolling(100_000, 86_400)
         self.certificate = ""
         self.working = 0.0
+        self.page, self.cursors = 2000, list[str]()
         super().__init__(database, clock)
 
     def setup(self) -> None:
@@ -128,6 +129,9 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
         match request.method, parts:
             case "GET", ["query"]:
                 return 200, self._asked(request.query["q"])
+            case "GET", ["query", locator]:
+                number, _, start = locator.removeprefix("01gSANDBOX").partition("-")
+                return 200, self._asked(self.cursors[int(number)], int(start))
             case "POST", ["composite"]:
                 return 200, self._composite(request.json(), spoil)
             case "POST", ["composite", "graph"]:
@@ -142,13 +146,19 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
         body = request.json() if request.body else {}
         return self._resource(request.method, parts, body, request.query)
 
-    def _asked(self, text: str) -> dict[str, Any]:
+    def _asked(self, text: str, start: int = 0) -> dict[str, Any]:
+        """One page; where there are more it says where (REST guide, Query)."""
         found = query(self.books, text)
         hidden = self.clock() - self.working
         records = [
             one for one in found["records"] if one["attributes"]["type"] != "Invoice" or self._made(one) <= hidden
         ]
-        return {**found, "totalSize": len(records), "records": records}
+        end = start + self.page
+        shown = {"totalSize": len(records), "done": end >= len(records), "records": records[start:end]}
+        if not shown["done"]:
+            self.cursors.append(text)
+            shown["nextRecordsUrl"] = f"{DATA}query/01gSANDBOX{len(self.cursors) - 1}-{end}"
+        return shown
 
     def _made(self, record: Mapping[str, Any]) -> float:
         ident = record["attributes"]["url"].rpartition("/")[2]
@@ -280,28 +290,32 @@ tax = {{ "20" = "GB-VAT-20", "5" = "GB-VAT-5", "0" = "GB-VAT-0" }}
         return [(self.books.get("Account", doc["AccountId"])["Name"], doc.get("Email", "")) for doc in contacts]
 
     def ledger(self) -> list[Entry]:
-        found = []
-        for kind, lines, names in (
-            ("Billhook_Invoice__c", "Billhook_Invoice_Line__c", CUSTOM),
-            ("blng__Invoice__c", "blng__InvoiceLine__c", PACKAGE),
-            ("Invoice", "", STANDARD),
-        ):
-            for doc in self.books.all(kind):
-                below = self.books.shelf.all(lines, **{names["invoice"]: doc["Id"]}) if lines else []
-                rows = [
-                    f"{one[names['text']]} × {one.get(names['quantity'])} @ {one.get(names['price'])}" for one in below
-                ]
-                account = self.books.get("Account", doc[names["account"]])
-                amount = Decimal(doc.get(names["total"]) or 0)
-                found.append(
-                    Entry(
-                        id=doc["Id"], reference=doc[names["reference"]] or "", key=doc.get(names["key"]) or "",
-                        customer=account["Name"], lines=tuple(doc.get("lines") or rows),
-                        currency=doc["CurrencyIsoCode"], total=f"{amount:.2f}" if amount == round(amount, 2) else
-                        f"{amount}", status=STATUSES[doc[names["status"]]],
-                    )
-                )  # fmt: skip
-        return found
+        return [
+            *self._entries("Billhook_Invoice__c", "Billhook_Invoice_Line__c", CUSTOM),
+            *self._entries("blng__Invoice__c", "blng__InvoiceLine__c", PACKAGE),
+            *self._entries("Invoice", "", STANDARD),
+        ]
+
+    def credits(self) -> list[Entry]:
+        names = CUSTOM | {"invoice": "Credit_Note__c"}
+        return list(self._entries("Billhook_Credit_Note__c", "Billhook_Credit_Note_Line__c", names))
+
+    def _entries(self, kind: str, lines: str, names: Mapping[str, str]) -> Iterator[Entry]:
+        for doc in self.books.all(kind):
+            below = self.books.shelf.all(lines, **{names["invoice"]: doc["Id"]}) if lines else []
+            rows = [f"{one[names['text']]} × {one.get(names['quantity'])} @ {one.get(names['price'])}" for one in below]
+            account = self.books.get("Account", doc[names["account"]])
+            amount = Decimal(doc.get(names["total"]) or 0)
+            yield Entry(
+                id=doc["Id"],
+                reference=doc[names["reference"]] or "",
+                key=doc.get(names["key"]) or "",
+                customer=account["Name"],
+                lines=tuple(doc.get("lines") or rows),
+                currency=doc["CurrencyIsoCode"],
+                total=f"{amount:.2f}" if amount == round(amount, 2) else f"{amount}",
+                status=STATUSES[doc[names["status"]]],
+            )
 
 
 CUSTOM = {

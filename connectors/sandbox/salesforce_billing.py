@@ -127,6 +127,7 @@ def _kept(books: Books, invoice: Mapping[str, Any], kinds: Mapping[str, list[dic
              for line in kinds["InvoiceLine"]]  # fmt: skip
     doc = {
         "Id": ident, "InvoiceNumber": invoice.get("invoiceNumber"), "UniqueIdentifier": key, "lines": lines,
+        "InvoiceDate": invoice["invoiceDate"],
         "Status": invoice.get("status", "Draft"), "CurrencyIsoCode": invoice["currencyIsoCode"], "TotalAmount": net,
         "TotalTaxAmount": tax, "TotalAmountWithTax": net + tax, "Balance": net + tax,
         "BillingAccountId": invoice["billingAccountId"], "BillToContactId": invoice["billToContactId"],

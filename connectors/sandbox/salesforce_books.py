@@ -45,6 +45,16 @@ ADDRESS = {
     for kind in ("Billing", "Shipping")
     for part, length in (("Street", 255), ("City", 40), ("State", 80), ("PostalCode", 20), ("Country", 80))
 }
+AMOUNTS = {
+    "Description__c": Field("textarea", 32_768),
+    "Quantity__c": NUMBER,
+    "Unit_Price__c": NUMBER,
+    "Amount__c": MONEY,
+    "Tax__c": MONEY,
+    "Tax_Rate__c": NUMBER,
+    "Tax_Code__c": Field("picklist", values=TAX_CODES, label="Tax Code"),
+}
+"""Of a line of an invoice or credit note."""
 LINES = ("blng__InvoiceLine__c", "blng__Invoice__c")
 SCHEMA: dict[str, dict[str, Field]] = {
     "Organization": {"Name": Field()},
@@ -71,13 +81,22 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "Billhook_Invoice_Line__c": {
         "Invoice__c": Field("reference", to="Billhook_Invoice__c", required=True),
-        "Description__c": Field("textarea", 32_768),
-        "Quantity__c": NUMBER,
-        "Unit_Price__c": NUMBER,
-        "Amount__c": MONEY,
+        **AMOUNTS,
+    },
+    "Billhook_Credit_Note__c": {
+        "Billhook_Key__c": KEY,
+        "Order_Reference__c": KEY,
+        "Account__c": Field("reference", to="Account", required=True),
+        "Invoice__c": Field("reference", to="Billhook_Invoice__c", required=True),
+        "Invoice_Date__c": DATE,
+        "Status__c": Field("picklist", values=("Draft", "Issued", "Paid", "Void"), required=True, label="Status"),
+        "Net__c": MONEY,
         "Tax__c": MONEY,
-        "Tax_Rate__c": NUMBER,
-        "Tax_Code__c": Field("picklist", values=TAX_CODES, label="Tax Code"),
+        "Total__c": MONEY,
+    },
+    "Billhook_Credit_Note_Line__c": {
+        "Credit_Note__c": Field("reference", to="Billhook_Credit_Note__c", required=True),
+        **AMOUNTS,
     },
     "blng__Invoice__c": {
         "Billhook_Key__c": KEY,
@@ -101,6 +120,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "Invoice": {
         "InvoiceNumber": Field(),
+        "InvoiceDate": DATE,
         "UniqueIdentifier": KEY,
         "Status": Field(),
         "BillingAccountId": Field("reference", to="Account"),
@@ -113,7 +133,8 @@ SCHEMA: dict[str, dict[str, Field]] = {
 }
 PREFIXES = {
     "Account": "001", "Contact": "003", "Invoice": "3tt", "Billhook_Invoice__c": "a0X", "Billhook_Invoice_Line__c":
-    "a0Y", "blng__Invoice__c": "a1X", "blng__InvoiceLine__c": "a1Y",
+    "a0Y", "Billhook_Credit_Note__c": "a0Z", "Billhook_Credit_Note_Line__c": "a0W",
+    "blng__Invoice__c": "a1X", "blng__InvoiceLine__c": "a1Y",
 }  # fmt: skip
 READ_ONLY = ("Organization", "TaxTreatment", "Invoice")
 CURRENCIES = ("GBP", "EUR", "USD", "JPY", "KWD")

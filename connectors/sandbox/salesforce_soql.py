@@ -1,4 +1,4 @@
-"""As much of SOQL as clients of an emulated org ask: fields, one object, conditions with =, IN, AND, OR, LIMIT."""
+"""As much of SOQL as clients of an emulated org ask: fields, one object, conditions with =, >=, IN, AND, OR, LIMIT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHOLE = re.compile(
     r"(?:\s+where\s+(?P<where>.+?))?(?:\s+order\s+by\s+\w+)?(?:\s+limit\s+(?P<limit>\d+))?\s*",
     re.IGNORECASE | re.DOTALL,
 )
-TOKEN = re.compile(r"\s*('(?:[^'\\]|\\.)*'|[\w.]+|[=(),])", re.DOTALL)
+TOKEN = re.compile(r"\s*('(?:[^'\\]|\\.)*'|\d{4}-\d\d-\d\d|[\w.]+|>=|[=(),])", re.DOTALL)
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -82,6 +82,8 @@ class _Condition:
         try:
             field, operator = self.tokens.pop(0), self.tokens.pop(0).upper()
             _known(self.kind, field)
+            if operator == ">=":
+                return self._from(field, self.tokens.pop(0))
             if operator == "=":
                 wanted = [self._literal(self.tokens.pop(0))]
             elif operator == "IN" and self.tokens.pop(0) == "(":
@@ -94,6 +96,12 @@ class _Condition:
         except IndexError:
             raise Refused("MALFORMED_QUERY", "unexpected end of query") from None
         return lambda doc: _folded(doc.get(field)) in wanted
+
+    def _from(self, field: str, token: str) -> Callable[[Doc], bool]:
+        """Dates stand without quotes (SOQL reference, date formats)."""
+        if SCHEMA[self.kind][field].type != "date" or not re.fullmatch(r"\d{4}-\d\d-\d\d", token):
+            raise Refused("INVALID_FIELD", f"value of filter criterion for field '{field}' must be of type date")
+        return lambda doc: str(doc.get(field) or "") >= token
 
     @staticmethod
     def _literal(token: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.contract import test_sandbox_faults as faults
 from tests.contract.attempts import Try, found, settle
 from tests.contract.running import Books, RunningSandbox, Subject, subjects
 from tests.contract.samples.salesforce import MODES
+from tests.contract.test_credits import note_of, tried
 from tests.contract.walking import attempt, customer_id, issued, packed
 from tests.kit.dripping import HostileServer
 
@@ -165,6 +167,39 @@ def test_roll_ups_of_an_own_object_are_not_written(org: Books) -> None:
     assert "Total__c" not in head
     assert head["Status__c"] == "Draft"
     assert post.issues
+
+
+def test_a_credit_note_is_a_record_that_names_its_invoice(org: Books) -> None:
+    draft = orders.full("SO-1", "45.00")
+    invoice = issued(org.platform, draft)
+    note = note_of(org, invoice, draft)
+    made = org.platform.credits.create(tried(org, note)).document
+    record = org.sandbox.run(lambda: org.emulator.books.get("Billhook_Credit_Note__c", made.id))
+    assert (record["Invoice__c"], record["Total__c"], record["Status__c"]) == (invoice.id, Decimal("118.14"), "Issued")
+    lines = org.sandbox.run(lambda: org.emulator.books.all("Billhook_Credit_Note_Line__c"))
+    assert {line["Credit_Note__c"] for line in lines} == {made.id}
+    assert type(org.platform.credits.create(tried(org, note)).error) is Duplicate, "the key is unique"
+    roll_ups = connected(org, computed=True).credits.plan(note)
+    assert [request.step for request in roll_ups] == ["create", "issue"]
+
+
+@pytest.mark.parametrize("settings", [{"credit_object": None}, {"mode": "package"}, {"mode": "revenue"}])
+def test_without_an_object_for_them_there_are_no_credit_notes(org: Books, settings: dict[str, Any]) -> None:
+    platform = connected(org, **settings)
+    assert platform.credits is None
+    assert "credit" not in platform.facts.can
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_in_the_package_and_in_revenue_cloud_is_listed_by_date(org: Books, mode: str) -> None:
+    platform = connected(org, mode=mode)
+    org.sandbox.run(lambda: [MODES[mode].steal_number(org.emulator, f"SO-{number}") for number in range(7)])
+    mine = issued(platform, orders.simple("SO-77"))
+    org.sandbox.run(lambda: setattr(org.emulator, "page", 3))
+    listed = platform.since(date(2026, 11, 1))
+    assert {one.reference for one in listed} == {"SO-77", *(f"SO-{number}" for number in range(7))}
+    assert mine in listed
+    assert platform.since(date(2099, 1, 1)) == []
 
 
 def test_an_ingested_invoice_that_is_not_there_yet_is_uncertain_and_found_later(org: Books) -> None:

@@ -116,6 +116,7 @@ def _steal_number(emulator: Any, reference: str) -> None:
     books = emulator.books
     account = books.insert("Account", {"Name": "Somebody Else Ltd"})
     head = {"Order_Reference__c": reference, "Account__c": account, "Status__c": "Issued", "Total__c": 600}
+    head |= {"Invoice_Date__c": "2026-11-22"}
     invoice = books.insert("Billhook_Invoice__c", head)
     line = {"Invoice__c": invoice, "Description__c": "typed in by hand", "Quantity__c": 1, "Unit_Price__c": 600}
     books.insert("Billhook_Invoice_Line__c", line)
@@ -124,6 +125,7 @@ def _steal_number(emulator: Any, reference: str) -> None:
 def _steal_in_package(emulator: Any, reference: str) -> None:
     account = emulator.books.insert("Account", {"Name": "Somebody Else Ltd"})
     head = {"Billhook_Reference__c": reference, "blng__Account__c": account, "blng__InvoiceStatus__c": "Posted"}
+    head |= {"blng__InvoiceDate__c": "2026-11-22"}
     invoice = emulator.books.insert("blng__Invoice__c", head)
     line = {"blng__Invoice__c": invoice, "blng__Notes__c": "typed in by hand", "blng__Subtotal__c": 600}
     emulator.books.insert("blng__InvoiceLine__c", line)
@@ -133,11 +135,12 @@ def _steal_posted(emulator: Any, reference: str) -> None:
     account = emulator.books.insert("Account", {"Name": "Somebody Else Ltd"})
     contact = emulator.books.insert("Contact", {"LastName": "Else", "AccountId": account})
     doc = {
-        "Id": "3ttTyped", "InvoiceNumber": reference, "UniqueIdentifier": None, "Status": "Posted", "Balance": 600,
+        "Id": f"3ttTyped{reference}", "InvoiceNumber": reference, "InvoiceDate": "2026-11-22",
+        "UniqueIdentifier": None, "Status": "Posted", "Balance": 600,
         "CurrencyIsoCode": "GBP", "TotalTaxAmount": 0, "TotalAmountWithTax": 600, "BillingAccountId": account,
         "BillToContactId": contact, "lines": ["typed in by hand"],
     }  # fmt: skip
-    emulator.books.shelf.put("Invoice", "3ttTyped", doc)
+    emulator.books.shelf.put("Invoice", doc["Id"], doc)
 
 
 SAMPLES = Samples(
@@ -145,6 +148,7 @@ SAMPLES = Samples(
     settings={
         "my_domain": "sandbox.my.salesforce.com",
         "tax": {"20": "GB-VAT-20", "5": "GB-VAT-5", "0": "GB-VAT-0"},
+        "credit_object": "Billhook_Credit_Note__c",
     },
     credentials={
         "client_id": sandbox.CLIENT_ID,
@@ -239,7 +243,11 @@ MODES = {
     ),
     "revenue": dataclasses.replace(
         SAMPLES,
-        settings={**SAMPLES.settings, "mode": "revenue", "tax_treatments": {"20": TREATMENT}},
+        settings={
+            **SAMPLES.settings,
+            "mode": "revenue",
+            "tax_treatments": {"20": TREATMENT},
+        },
         invoice=INGESTED,
         invoice_expected={"id": "3ttQy0000000F1xIAE", "key": "k", "status": "paid", "total": "118.14", "due": "0"},
         refusals=(
