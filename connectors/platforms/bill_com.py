@@ -131,7 +131,11 @@ class BillCom(Platform):
     BILL bills US dollars; other currencies need its international invoices and stand in `currencies`. A customer has
     one currency. Customers are found by name, then by our key in `accountNumber` or by their e-mail address; each
     needs one. An address that BILL would not take (in the US without a state) stands in the customer's description.
-    Voiding archives the invoice. The session is shared by all workers; BILL takes three calls at once and we make two,
+    Voiding archives the invoice, which is what becomes of an order that is given back as a whole before it is paid;
+    another refund is held for a person. BILL has credit memos in its API (POST /v3/credit-memos), but what is applied
+    to an invoice it takes "from the total of all the credit memos available for the customer" (Update an invoice,
+    creditAmount): a memo cannot be set off against its own invoice, and after a lost answer nothing says whether that
+    was done. The session is shared by all workers; BILL takes three calls at once and we make two,
     for logins and for the merchant's other tools with the same developer key.
 
     - **Proved with:** the emulator, written from developer.bill.com. BILL has no SDK for Python.
