@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -34,8 +34,8 @@ from connectors.platforms.documents import (
 )
 from connectors.platforms.facts import Facts, Key, Quota, Reference, Refusal
 from connectors.platforms.stripe_connect import Connect
+from connectors.platforms.stripe_credits import CreditNotes
 from connectors.platforms.stripe_words import Pairs, StripeCredentials, StripeSettings, TaxRate, address, form, mark
-from connectors.platforms.texts import fits
 
 T = TypeVar("T")
 
@@ -110,8 +110,6 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         order, settings = draft.draft, stripe(self).settings
-        fits(f"order {order.order_ref}: the reference", order.reference, words.METADATA_LIMIT, "Stripe's metadata")
-        fits(f"order {order.order_ref}: the business key", order.key, words.METADATA_LIMIT, "Stripe's metadata")
         if not order.customer.email:
             raise Rejected(
                 f"order {order.order_ref}: the customer has no e-mail address, and Stripe makes no invoice to be paid "
@@ -169,7 +167,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         shown = [(name, value) for name, value in shown if value and len(value) <= 140]
         for index, (name, value) in enumerate(shown):
             pairs += [(f"custom_fields[{index}][name]", name), (f"custom_fields[{index}][value]", value or "")]
-        pairs += [("metadata[billhook_order]", draft.reference), ("metadata[billhook_key]", draft.key)]
+        pairs += words.marks(draft)
         if draft.shipping_address and (where := address("shipping_details[address]", draft.shipping_address)):
             pairs += [("shipping_details[name]", draft.customer.name or draft.customer.display_name), *where]
         return pairs
@@ -235,12 +233,19 @@ class Stripe(Platform):
     and have the merchant agree through `billhook connect`. Without `client_id` it is taken that the account is
     connected to you already, or is the key's own. Stripe connects no account that another platform controls.
 
-    - **Proved with:** the emulator; the SDK `stripe` drives it (draft to void, lists, taxes, keys, rate limit, the
-      consent of a connected account); the connector's customer, tax rate, listing and void calls run against
+    What was refunded becomes a credit note: it lowers what is due of its invoice, and what was paid already is noted
+    as given back outside of Stripe (`out_of_band_amount`). Stripe pays nothing back for it, puts nothing on the
+    customer's balance and mails nothing.
+
+    - **Proved with:** the emulator; the SDK `stripe` drives it (draft to void, lists, taxes, keys, rate limit, credit
+      notes, the consent of a connected account); the connector's customer, tax rate, listing and void calls run against
       `localstripe`, a server by others (it has no finalise and no adding of lines).
     - **Open:** how Stripe rounds taxes (hence two ways of writing them, and the comparison before finalising);
       how an invoice coupon acts on given tax amounts (never used together); most lines in one call (250 are taken
-      as the limit); `Retry-After` with a 429; currencies with three decimals, ISK and UGX; an invoice over zero.
+      as the limit); `Retry-After` with a 429; currencies with three decimals, ISK and UGX; an invoice over zero;
+      credit notes with your tax rates of an invoice with tax amounts, and the void of an invoice that has one (the
+      emulator refuses it); an invoice whose date of effect is another one than that of its creation is listed by the
+      latter.
       With a test key Stripe mails nothing, though it answers as if it had.
     """
 
@@ -263,12 +268,13 @@ class Stripe(Platform):
         quotas=(Quota(25, timedelta(seconds=1)),),
         quiet=timedelta(minutes=2),  # lists are strongly consistent: it only has to outlast a call still worked on
         deadline=30.0,
-        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
     Settings = StripeSettings
     Credentials = StripeCredentials
     Customers = Customers
     Invoices = Invoices
+    Credits = CreditNotes
     headers = {"Stripe-Version": "2026-06-24.dahlia"}  # noqa: RUF012
     refusals = (
         # Other parameters under a key that was used: the first call may have been done.
@@ -342,6 +348,12 @@ class Stripe(Platform):
 
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.look(f"/v1/invoices/{quote(remote_id, safe='')}", words.invoice)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        """By the time of creation, the only date that the list filters by besides the due date. The merchant's
+        time zone is not asked for: the day begins as early as anywhere."""
+        begins = datetime.combine(day, time(), timezone(timedelta(hours=14)))
+        return [words.invoice(raw) for raw in self.pages("/v1/invoices", {"created[gte]": f"{begins.timestamp():.0f}"})]
 
     def send(self, remote_id: str, key: str) -> None:
         """With a test key Stripe mails nothing, though it answers as if (docs.stripe.com/api/invoices/send)."""

@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from connectors.errors import Rejected
 from connectors.model import InvoiceDraft, Tax
+from connectors.platforms.documents import later
 from connectors.platforms.rows import shared
 
 Pairs = list[tuple[str, str]]
@@ -198,10 +199,47 @@ def _line(line: str, row: Row, currency: str) -> Pairs:
             (f"{price}[product_data][name]", row.description),
         ]
     else:
-        words = row.description if row.quantity == 1 else f"{row.quantity.normalize():f} × {row.description}"
-        if row.off:
-            words += f" (order discount −{Decimal(row.off).scaleb(-digits(currency))})"
-        pairs = [(f"{line}[description]", words), (f"{line}[amount]", str(row.amount))]
+        pairs = [(f"{line}[description]", _in_words(row, currency)), (f"{line}[amount]", str(row.amount))]
     if row.sku:
         pairs.append((f"{line}[metadata][sku]", row.sku))
     return pairs
+
+
+def _in_words(row: Row, currency: str) -> str:
+    """What a line of one amount is for."""
+    words = row.description if row.quantity == 1 else f"{row.quantity.normalize():f} × {row.description}"
+    return f"{words} (order discount −{Decimal(row.off).scaleb(-digits(currency))})" if row.off else words
+
+
+def credited(draft: InvoiceDraft, parts: Sequence[Row], rates: Mapping[Decimal, str] | None) -> Pairs:
+    """The lines of a credit note, without those of nothing: with these tax rates, or else each with its tax as an
+    amount, of a tax rate that is filled in `later` (`rate_name`).
+
+    `custom_line_item`, for what comes back need not be a whole line of the invoice, and an amount that is taken off
+    one line can later not be followed by a quantity (docs.stripe.com, "Generate credit notes programmatically").
+    """
+    pairs: Pairs = []
+    for index, row in enumerate(row for row in parts if row.amount):
+        line, unit = f"lines[{index}]", row.unit
+        pairs += [
+            (f"{line}[type]", "custom_line_item"),
+            (f"{line}[description]", row.description if unit is not None else _in_words(row, draft.currency)),
+            (f"{line}[quantity]", "1" if unit is None else str(int(row.quantity))),
+            (f"{line}[unit_amount]", str(row.amount if unit is None else unit)),
+        ]
+        if row.tax is not None and rates is not None and row.tax.rate in rates:
+            pairs.append((f"{line}[tax_rates][0]", rates[row.tax.rate]))
+        if row.tax is not None and rates is None and row.tax_amount:
+            net = row.amount - row.tax_amount if draft.tax_included else row.amount
+            tax = f"{line}[tax_amounts][0]"
+            pairs += [
+                (f"{tax}[amount]", str(row.tax_amount)),
+                (f"{tax}[taxable_amount]", str(net)),
+                (f"{tax}[tax_rate]", later(rate_name(row.tax.rate))),
+            ]
+    return pairs
+
+
+def rate_name(rate: Decimal) -> str:
+    """How a tax rate that is not known yet is named in a plan."""
+    return f"rate-{rate.normalize():f}"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, Field, SecretStr
 
 from connectors.errors import Rejected
-from connectors.model import Address, Model, RemoteInvoice, Status
+from connectors.model import Address, InvoiceDraft, Model, RemoteInvoice, Status
 from connectors.platforms.base import Choice, PlatformSettings
-from connectors.platforms.documents import RemoteCustomer, Request
+from connectors.platforms.documents import LATER, RemoteCustomer, Request
 from connectors.platforms.stripe_lines import Row, digits
-from connectors.platforms.texts import parts
+from connectors.platforms.texts import fits, parts
 
 Pairs = list[tuple[str, str]]
 
@@ -27,6 +27,9 @@ STATUSES = {
     "paid": Status.PAID,
     "void": Status.VOID,
 }
+NOTE_STATUSES = {"issued": Status.ISSUED, "void": Status.VOID}
+"""Of credit notes, of which there are no drafts (docs.stripe.com/api/credit_notes/object)."""
+PERCENT_LATER = quote(LATER, errors="surrogatepass")
 TaxRateId = Annotated[str, Field(pattern="^txr_")]
 
 
@@ -69,6 +72,7 @@ class TaxRate(BaseModel):
     display_name: str
     percentage: Decimal
     inclusive: bool
+    active: bool = True
     country: str | None = None
 
 
@@ -85,12 +89,14 @@ def account_name(raw: Any) -> str | None:
 
 
 def form(step: str, path: str, pairs: Iterable[tuple[str, str]], *, issues: bool = False) -> Request:
-    """A POST with these parameters; nested ones are written `a[0][b]` (docs.stripe.com/api, stripe/_encode.py)."""
+    """A POST with these parameters; nested ones are written `a[0][b]` (docs.stripe.com/api, stripe/_encode.py). A value
+    may be `later` of a name that is encoded as it stands."""
+    body = urlencode(list(pairs), errors="surrogatepass").replace(PERCENT_LATER, LATER)
     return Request(
         step=step,
         path=path,
         headers={"Content-Type": "application/x-www-form-urlencoded"},
-        body=urlencode(list(pairs)),
+        body=body,
         issues=issues,
     )
 
@@ -105,10 +111,21 @@ def address(prefix: str, given: Address | None) -> Pairs:
 
 def invoice(raw: Any) -> RemoteInvoice:
     """An invoice from Stripe's JSON; amounts come in the currency's minor units as Stripe counts them."""
+    return _document(raw, STATUSES, raw.get("amount_remaining"), raw.get("hosted_invoice_url"))
+
+
+def credit_note(raw: Any) -> RemoteInvoice:
+    """A credit note from Stripe's JSON. Nothing of it ever remains to be used."""
+    return _document(raw, NOTE_STATUSES)
+
+
+def _document(
+    raw: Any, statuses: Mapping[str, Status], due: int | None = None, url: str | None = None
+) -> RemoteInvoice:
     currency = raw["currency"].upper()
 
-    def major(units: int | None) -> Decimal | None:
-        return None if units is None else Decimal(units).scaleb(-digits(currency))
+    def major(units: int) -> Decimal:
+        return Decimal(units).scaleb(-digits(currency))
 
     taxes = raw.get("total_taxes")
     return RemoteInvoice(
@@ -116,14 +133,21 @@ def invoice(raw: Any) -> RemoteInvoice:
         number=raw.get("number"),
         reference=mark(raw, "billhook_order"),
         key=mark(raw, "billhook_key"),
-        status=STATUSES[raw["status"]],
+        status=statuses[raw["status"]],
         currency=currency,
-        total=Decimal(raw["total"]).scaleb(-digits(currency)),
+        total=major(raw["total"]),
         tax=None if taxes is None else major(sum(tax["amount"] for tax in taxes)),
-        due=major(raw.get("amount_remaining")),
+        due=None if due is None else major(due),
         customer_id=raw.get("customer"),
-        url=raw.get("hosted_invoice_url"),
+        url=url,
     )
+
+
+def marks(draft: InvoiceDraft) -> Pairs:
+    """The metadata by which a document is found again. Raises `Rejected` for what is longer than Stripe takes."""
+    fits(f"order {draft.order_ref}: the reference", draft.reference, METADATA_LIMIT, "Stripe's metadata")
+    fits(f"order {draft.order_ref}: the business key", draft.key, METADATA_LIMIT, "Stripe's metadata")
+    return [("metadata[billhook_order]", draft.reference), ("metadata[billhook_key]", draft.key)]
 
 
 def customer(raw: Any) -> RemoteCustomer:

@@ -12,11 +12,12 @@ import base64
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from connectors.sandbox import stripe_credits as credits
 from connectors.sandbox import stripe_forms as forms
 from connectors.sandbox import stripe_invoices as invoices
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
@@ -41,8 +42,16 @@ LISTS: dict[str, tuple[str, dict[str, Spec]]] = {
     "tax_rates": ("tax_rate", {"active": BOOL, "inclusive": BOOL, "created": forms.CREATED}),
     "coupons": ("coupon", {"created": forms.CREATED}),
     "invoices": ("invoice", {"customer": TEXT, "status": TEXT, "collection_method": TEXT, "created": forms.CREATED}),
+    "credit_notes": ("credit_note", {"customer": TEXT, "invoice": TEXT, "created": forms.CREATED}),
 }
-FINAL = {"open": "issued", "uncollectible": "issued", "paid": "paid", "void": "void", "draft": "draft"}
+FINAL = {
+    "issued": "issued",
+    "open": "issued",
+    "uncollectible": "issued",
+    "paid": "paid",
+    "void": "void",
+    "draft": "draft",
+}
 
 
 KEY_LIVES = 24 * 3600
@@ -82,7 +91,10 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
                     books.add("tax_rate", _tax_rate(books, identifier, given))
 
     def creates(self, request: Request) -> bool:
-        return request.method == "POST" and re.match("/v1/(customers|coupons|invoices)", request.path) is not None
+        return (
+            request.method == "POST"
+            and re.match("/v1/(customers|coupons|invoices|credit_notes)", request.path) is not None
+        )
 
     def tenant(self, request: Request) -> str:
         return f"{request.headers.get('authorization', '')} {request.headers.get('stripe-account', '')}"
@@ -130,7 +142,7 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
     def _quotas(self, request: Request, books: Books) -> list[Rolling]:
         """Of the account, and of this endpoint."""
         whole = self.live_calls if books.livemode else self.test_calls
-        endpoint = f"{request.method} {re.sub('/(in|cus|txr)_[^/]+', '/:id', request.path)}"
+        endpoint = f"{request.method} {re.sub('/(in|cus|txr|cn)_[^/]+', '/:id', request.path)}"
         most = self.search_calls if request.path.endswith("/search") else self.endpoint_calls
         return [
             self._limits.setdefault(name, Rolling(calls, 1.0))
@@ -191,7 +203,7 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
         kind, spec = LISTS[what]
         query = checked(given, {**forms.PAGE, **spec})
         owner = query.get("email" if kind == "customer" else "customer")
-        if kind == "invoice" and owner is not None:
+        if kind in {"invoice", "credit_note"} and owner is not None:
             books.get("customer", owner, "customer")
         page = books.page(kind, query, owner, f"/v1/{what}")
         wanted = {name: query[name] for name in ("active", "inclusive") if query.get(name) is not None}
@@ -203,6 +215,8 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
             return _customer(books, checked(given, forms.CUSTOMER))
         if what == "coupons":
             return _coupon(books, checked(given, forms.COUPON))
+        if what == "credit_notes":
+            return credits.noted(books, checked(given, credits.NOTE, ("invoice", "lines")))
         if what == "invoices":
             return invoices.created(books, checked(given, forms.INVOICE, ("customer",)))
         values = checked(given, forms.TAX_RATE, ("display_name", "inclusive", "percentage"))
@@ -244,7 +258,17 @@ inclusive_tax_rates = {{ "20" = "txr_VAT20_inclusive", "5" = "txr_VAT5_inclusive
 
     def ledger(self) -> list[Entry]:
         statement = "SELECT document FROM stripe_objects WHERE kind = 'invoice' ORDER BY seq"
-        return [_entry(json.loads(row[0])) for row in self.db.execute(statement)]
+        every = [json.loads(row[0]) for row in self.db.execute(statement)]
+        return [_entry(invoice, invoice, [_line(line) for line in invoice["_lines"]]) for invoice in every]
+
+    def credits(self) -> list[Entry]:
+        rows = self.db.execute(
+            "SELECT n.document, i.document FROM stripe_objects n JOIN stripe_objects i ON i.book = n.book"
+            " AND i.kind = 'invoice' AND i.id = json_extract(n.document, '$.invoice')"
+            " WHERE n.kind = 'credit_note' ORDER BY n.seq"
+        )
+        every = [(json.loads(note), json.loads(invoice)) for note, invoice in rows]
+        return [_entry(note, invoice, note["lines"]["data"]) for note, invoice in every]
 
 
 def _reused(key: str) -> Response:
@@ -255,22 +279,26 @@ def _reused(key: str) -> Response:
     return Refused(said, kind="idempotency_error").response
 
 
-def _entry(invoice: Document) -> Entry:
-    currency = invoice["currency"]
+def _line(line: Document) -> Document:
+    return {**line, "unit_amount_decimal": line["pricing"]["unit_amount_decimal"]}
+
+
+def _entry(document: Document, invoice: Document, lines: Sequence[Document]) -> Entry:
+    """An invoice or a credit note of one; the invoice says whose."""
+    currency = document["currency"]
     digits = 0 if ZERO_DECIMAL.fullmatch(currency) else 3 if THREE_DECIMAL.fullmatch(currency) else 2
     return Entry(
-        id=invoice["id"],
-        reference=invoice["metadata"].get("billhook_order", ""),
-        key=invoice["metadata"].get("billhook_key", ""),
+        id=document["id"],
+        reference=document["metadata"].get("billhook_order", ""),
+        key=document["metadata"].get("billhook_key", ""),
         customer=invoice["customer_name"] or invoice["customer_email"] or "",
         lines=tuple(
-            f"{line['description']} × {line['quantity']} @ "
-            f"{Decimal(line['pricing']['unit_amount_decimal']).scaleb(-digits)}"
-            for line in invoice["_lines"]
+            f"{line['description']} × {line['quantity']} @ {Decimal(line['unit_amount_decimal']).scaleb(-digits)}"
+            for line in lines
         ),
         currency=currency.upper(),
-        total=str(Decimal(invoice["total"]).scaleb(-digits)),
-        status=FINAL[invoice["status"]],
+        total=str(Decimal(document["total"]).scaleb(-digits)),
+        status=FINAL[document["status"]],
     )
 
 

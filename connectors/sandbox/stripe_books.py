@@ -20,8 +20,9 @@ CREATE TABLE IF NOT EXISTS stripe_objects (
 CREATE INDEX IF NOT EXISTS stripe_by_owner ON stripe_objects (book, kind, owner, seq);
 CREATE INDEX IF NOT EXISTS stripe_by_kind ON stripe_objects (book, kind, seq);
 """
-NAMES = {"customer": "customer", "invoice": "invoice", "coupon": "coupon", "tax_rate": "tax rate"}
-PREFIXES = {"customer": "cus_", "invoice": "in_", "coupon": "", "tax_rate": "txr_"}
+NAMES = {"tax_rate": "tax rate", "credit_note": "credit note"}
+"""Of kinds whose name is written otherwise."""
+PREFIXES = {"customer": "cus_", "invoice": "in_", "coupon": "", "tax_rate": "txr_", "credit_note": "cn_"}
 
 
 class Books:
@@ -68,7 +69,7 @@ class Books:
     def get(self, kind: str, identifier: str, param: str | None = None) -> Document:
         """The document; refused with 404 where the path names it, with 400 where a parameter does."""
         if (found := self.find(kind, identifier)) is None:
-            message = f"No such {NAMES[kind]}: '{identifier}'"
+            message = f"No such {NAMES.get(kind, kind)}: '{identifier}'"
             raise Refused(message, "resource_missing", param or "id", 400 if param else 404)
         return found
 
@@ -83,9 +84,10 @@ class Books:
             if (query.get("created") or {}).get(sign) is not None:
                 where.append(f"created {operator} ?")
                 values.append(query["created"][sign])
-        if query.get("status") is not None:
-            where.append("json_extract(document, '$.status') = ?")
-            values.append(query["status"])
+        for field in ("status", "invoice"):
+            if query.get(field) is not None:
+                where.append(f"json_extract(document, '$.{field}') = ?")
+                values.append(query[field])
         if query.get("starting_after") is not None:
             self.get(kind, query["starting_after"], "starting_after")
             where.append("seq < (SELECT seq FROM stripe_objects WHERE book = ? AND kind = ? AND id = ?)")

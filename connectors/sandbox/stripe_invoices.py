@@ -28,7 +28,7 @@ def created(books: Books, given: Mapping[str, Any]) -> Document:
     _billing(given, customer)
     currency = (given.get("currency") or customer["currency"] or "gbp").lower()
     coupons = [_coupon(books, entry, currency) for entry in given.get("discounts") or []]
-    rates = [_rate(books, rate, "default_tax_rates") for rate in given.get("default_tax_rates") or []]
+    rates = [active_rate(books, rate, "default_tax_rates") for rate in given.get("default_tax_rates") or []]
     now, days = int(books.now), given.get("days_until_due")
     fields = {name: given.get(name) for name in ("description", "footer", "number", "shipping_details")}
     invoice = {
@@ -45,8 +45,9 @@ def created(books: Books, given: Mapping[str, Any]) -> Document:
         "default_tax_rates": [rate["id"] for rate in rates],
         "discounts": [coupon["discount"] for coupon in coupons],
         **{"hosted_invoice_url": None, "invoice_pdf": None, "effective_at": None, "amount_paid": 0},
+        **{"pre_payment_credit_notes_amount": 0, "post_payment_credit_notes_amount": 0},
         "status_transitions": dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
-        **{"_lines": [], "_coupons": coupons, "_rates": [_kept(rate) for rate in rates]},
+        **{"_lines": [], "_coupons": coupons, "_rates": [kept(rate) for rate in rates]},
     }
     return books.add("invoice", _added_up(invoice), owner=customer["id"])
 
@@ -88,20 +89,22 @@ def _coupon(books: Books, entry: Mapping[str, str], currency: str) -> Document:
     return {"discount": discount, "amount_off": coupon["amount_off"], "percent_off": percent}
 
 
-def _rate(books: Books, identifier: str, param: str) -> Document:
+def active_rate(books: Books, identifier: str, param: str) -> Document:
+    """A tax rate that may be put on a line."""
     rate = books.get("tax_rate", identifier, param)
     if not rate["active"]:
         raise Refused(f"The tax rate {identifier} is archived.", param=param)
     return rate
 
 
-def _kept(rate: Document) -> list[Any]:
+def kept(rate: Document) -> list[Any]:
+    """What `computed` needs of a tax rate."""
     return [rate["id"], str(rate["percentage"]), rate["inclusive"]]
 
 
 def lines_added(books: Books, invoice: Document, lines: Sequence[Mapping[str, Any]]) -> Document:
     """All of them or none (docs.stripe.com/api/invoices/add_lines)."""
-    _only(invoice, {"draft"}, "invoice_not_editable", "This invoice is no longer editable.")
+    only(invoice, {"draft"}, "invoice_not_editable", "This invoice is no longer editable.")
     if len(invoice["_lines"]) + len(lines) > MOST_ITEMS:
         raise Refused(f"An invoice has at most {MOST_ITEMS} items.", param="lines")
     added = [_line(books, invoice, line, f"lines[{at}]") for at, line in enumerate(lines)]
@@ -121,7 +124,7 @@ def _line(books: Books, invoice: Document, line: Mapping[str, Any], path: str) -
     quantity = 1 if line.get("quantity") is None else line["quantity"]
     unit = _unit_amount(books, invoice, price, path) if price else Decimal(line["amount"])
     amount = int(half_up(unit * quantity, 0))
-    rates = [_rate(books, rate, f"{path}[tax_rates]") for rate in line.get("tax_rates") or []]
+    rates = [active_rate(books, rate, f"{path}[tax_rates]") for rate in line.get("tax_rates") or []]
     given = [
         _given_tax(books, tax, f"{path}[tax_amounts][{at}]") for at, tax in enumerate(line.get("tax_amounts") or [])
     ]
@@ -136,7 +139,7 @@ def _line(books: Books, invoice: Document, line: Mapping[str, Any], path: str) -
         "discountable": amount >= 0 if discountable is None else discountable,
         "metadata": line.get("metadata") or {},
         "pricing": {"type": "price_details", "unit_amount_decimal": f"{unit:f}"},
-        **{"discounts": [], "_rates": [_kept(rate) for rate in rates], "_given": given},
+        **{"discounts": [], "_rates": [kept(rate) for rate in rates], "_given": given},
     }
 
 
@@ -173,10 +176,11 @@ def _given_tax(books: Books, tax: Mapping[str, Any], path: str) -> Document:
     identifier = "txr_" + hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:24]
     if books.find("tax_rate", identifier) is None:
         books.add("tax_rate", {"id": identifier, "object": "tax_rate", "active": False, "metadata": {}, **shape})
-    return _tax(identifier, tax["amount"], tax["taxable_amount"], data["inclusive"])
+    return tax_of(identifier, tax["amount"], tax["taxable_amount"], data["inclusive"])
 
 
-def _tax(rate: str, amount: int, taxable: int, inclusive: bool) -> Document:
+def tax_of(rate: str, amount: int, taxable: int, inclusive: bool) -> Document:
+    """A tax as invoices, credit notes and their lines show it."""
     return {
         "amount": amount,
         "taxable_amount": taxable,
@@ -200,8 +204,8 @@ def _added_up(invoice: Document) -> Document:
         discounts.append({"amount": off, "discount": coupon["discount"]})
         _share(off, coupon["discount"], [line for line in lines if line["discountable"]], base)
     for line in lines:
-        line["taxes"] = line["_given"] or _computed(line, line["_rates"] or invoice["_rates"])
-    taxes = _by_rate([tax for line in lines for tax in line["taxes"]])
+        line["taxes"] = line["_given"] or computed(line, line["_rates"] or invoice["_rates"])
+    taxes = by_rate([tax for line in lines for tax in line["taxes"]])
     subtotal, off = sum(line["amount"] for line in lines), sum(entry["amount"] for entry in discounts)
     exclusive = sum(tax["amount"] for tax in taxes if tax["tax_behavior"] == "exclusive")
     inclusive = sum(tax["amount"] for tax in taxes if tax["tax_behavior"] == "inclusive")
@@ -222,17 +226,19 @@ def _share(off: int, discount: str, lines: list[Document], base: int) -> None:
         line["discount_amounts"].append({"amount": share, "discount": discount})
 
 
-def _computed(line: Document, rates: Sequence[Sequence[Any]]) -> list[Document]:
+def computed(line: Document, rates: Sequence[Sequence[Any]]) -> list[Document]:
+    """The taxes of a line at these rates, as `kept`."""
     taxable = line["amount"] - sum(entry["amount"] for entry in line["discount_amounts"])
     within = total(Decimal(percentage) for _, percentage, inclusive in rates if inclusive)
     taxes = []
     for identifier, percentage, inclusive in rates:
         amount = _half_up(taxable * Decimal(percentage) / (100 + within))
-        taxes.append(_tax(identifier, amount, taxable - amount if inclusive else taxable, inclusive))
+        taxes.append(tax_of(identifier, amount, taxable - amount if inclusive else taxable, inclusive))
     return taxes
 
 
-def _by_rate(taxes: Sequence[Document]) -> list[Document]:
+def by_rate(taxes: Sequence[Document]) -> list[Document]:
+    """Taxes of lines, summed."""
     found: dict[tuple[str, str], Document] = {}
     for tax in taxes:
         known = found.setdefault(
@@ -249,7 +255,7 @@ def _half_up(amount: Decimal) -> int:
 
 def finalized(books: Books, invoice: Document, address: str) -> Document:
     """From draft to open; a total of nothing is paid at once. `address` is where the sandbox shows invoices."""
-    _only(
+    only(
         invoice,
         {"draft"},
         "invoice_not_editable",
@@ -270,22 +276,24 @@ def finalized(books: Books, invoice: Document, address: str) -> Document:
 
 
 def paid(books: Books, invoice: Document) -> Document:
-    _only(invoice, {"open", "uncollectible"}, "status_transition_invalid", "Only an open invoice can be paid.")
-    invoice |= {"status": "paid", "amount_paid": invoice["total"], "amount_remaining": 0}
+    only(invoice, {"open", "uncollectible"}, "status_transition_invalid", "Only an open invoice can be paid.")
+    invoice |= {"status": "paid", "amount_paid": invoice["amount_due"], "amount_remaining": 0}
     invoice["status_transitions"]["paid_at"] = int(books.now)
     return books.save("invoice", invoice)
 
 
 def voided(books: Books, invoice: Document) -> Document:
     message = "You can only pass in open or uncollectible invoices. This invoice is {status}."
-    _only(invoice, {"open", "uncollectible"}, "status_transition_invalid", message)
+    only(invoice, {"open", "uncollectible"}, "status_transition_invalid", message)
+    if invoice["pre_payment_credit_notes_amount"]:
+        raise Refused("This invoice has a credit note; this sandbox does not void it.", "status_transition_invalid")
     invoice |= {"status": "void", "amount_remaining": 0}
     invoice["status_transitions"]["voided_at"] = int(books.now)
     return books.save("invoice", invoice)
 
 
 def written_off(books: Books, invoice: Document) -> Document:
-    _only(invoice, {"open"}, "status_transition_invalid", "Only an open invoice can be marked uncollectible.")
+    only(invoice, {"open"}, "status_transition_invalid", "Only an open invoice can be marked uncollectible.")
     invoice["status"] = "uncollectible"
     invoice["status_transitions"]["marked_uncollectible_at"] = int(books.now)
     return books.save("invoice", invoice)
@@ -297,18 +305,19 @@ def sent(books: Books, invoice: Document, address: str) -> Document:
         raise Refused("You can only manually send an invoice if its collection method is 'send_invoice'.")
     if invoice["status"] == "draft":
         invoice = finalized(books, invoice, address)
-    _only(invoice, {"open", "paid", "uncollectible"}, "status_transition_invalid", "A {status} invoice can't be sent.")
+    only(invoice, {"open", "paid", "uncollectible"}, "status_transition_invalid", "A {status} invoice can't be sent.")
     return invoice
 
 
 def deleted(books: Books, invoice: Document) -> Document:
     message = "You can only delete draft invoices. This invoice is {status}; void it instead."
-    _only(invoice, {"draft"}, "invoice_not_editable", message)
+    only(invoice, {"draft"}, "invoice_not_editable", message)
     books.delete("invoice", invoice["id"])
     return {"id": invoice["id"], "object": "invoice", "deleted": True}
 
 
-def _only(invoice: Document, states: set[str], code: str, message: str) -> None:
+def only(invoice: Document, states: set[str], code: str, message: str) -> None:
+    """Refuses what is in none of these states."""
     if invoice["status"] not in states:
         raise Refused(message.format(status=invoice["status"]), code)
 

@@ -126,6 +126,27 @@ def test_the_sdk_reads_tax_rates_and_tax_amounts(client: Any) -> None:
 
 
 @sdk
+def test_the_sdk_takes_credit_notes_until_nothing_is_left(client: Any) -> None:
+    import stripe
+
+    invoice = draft(client, client.customers.create({"email": "ada@example.com"}).id)
+    client.invoices.add_lines(invoice.id, {"lines": LINES})
+    invoice = client.invoices.finalize_invoice(invoice.id, {"auto_advance": False})
+    line = {"type": "custom_line_item", "description": "Brass plaque", "quantity": 1, "unit_amount": 4500}
+    given: Any = {"invoice": invoice.id, "lines": [{**line, "tax_rates": ["txr_VAT20"]}], "email_type": "none"}
+    note = client.credit_notes.create(given)
+    assert (note.total, note.total_taxes[0].amount, note.status) == (5400, 900, "issued")
+    assert (note.pre_payment_amount, note.type, note.number) == (5400, "pre_payment", f"{invoice.number}-CN-01")
+    assert client.invoices.retrieve(invoice.id).amount_remaining == invoice.total - 5400
+    assert [found.id for found in client.credit_notes.list({"invoice": invoice.id}).data] == [note.id]
+    client.invoices.pay(invoice.id, {"paid_out_of_band": True})
+    with pytest.raises(stripe.InvalidRequestError, match="must equal the post_payment_amount"):
+        client.credit_notes.create(given)
+    assert client.credit_notes.create({**given, "out_of_band_amount": 5400}).type == "post_payment"
+    assert client.credit_notes.retrieve(note.id).lines.data[0].unit_amount_decimal == 4500
+
+
+@sdk
 def test_the_sdk_sees_a_replay_and_a_conflict_of_keys(client: Any) -> None:
     import stripe
 

@@ -42,5 +42,8 @@ class Samples:
     """(emulator, remote invoice id): as if a person voided it in the platform's own screens. None where nobody can."""
     steal_number: Callable[[Any, str], None] = field(repr=False)
     """(emulator, reference): makes a document of somebody else's that carries this reference but not our key."""
+    pay_by_hand: Callable[[Any, str], None] | None = field(default=None, repr=False)
+    """(emulator, remote invoice id): somebody pays all that is due. Only where a credit note says how much of it is set
+    off, which the platform compares with what is due: elsewhere an invoice is taken for paid."""
     asks_before_mail: bool = False
     """Before it has an invoice mailed it must ask to whom."""

@@ -46,6 +46,10 @@ def steal_number(emulator: Any, reference: str, key: str = KEY) -> None:
     call(emulator, "POST", f"/v1/invoices/{draft['id']}/finalize", key=key)
 
 
+def pay_by_hand(emulator: Any, invoice: str, key: str = KEY) -> None:
+    call(emulator, "POST", f"/v1/invoices/{invoice}/pay", {"paid_out_of_band": "true"}, key)
+
+
 def unknown_tax(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**settings, "tax_rates": {"20": "txr_nobody_made_this"}}
 
@@ -141,6 +145,7 @@ SAMPLES = Samples(
     unknown_tax=unknown_tax,
     void_by_hand=void_by_hand,
     steal_number=steal_number,
+    pay_by_hand=pay_by_hand,
 )
 
 VARIANTS = {
@@ -151,6 +156,7 @@ VARIANTS = {
             settings={**SAMPLES.settings, "account": CONNECTED},
             void_by_hand=partial(void_by_hand, key=OWN_KEY),
             steal_number=partial(steal_number, key=OWN_KEY),
+            pay_by_hand=partial(pay_by_hand, key=OWN_KEY),
         ),
     )
 }
