@@ -324,7 +324,7 @@ class Event(Model):
         if self.order and (self.order_id or self.order_ref):
             raise PydanticCustomError("order_twice", "is given; order_id and order_ref are for events without it")
         if (self.type is EventType.REFUND_CREATED) != (self.refund is not None):
-            raise PydanticCustomError("refund", "must have a refund if its type is refund.created, and none otherwise")
+            raise PydanticCustomError("refund", "is for events of type refund.created, which must have one")
         return self
 
     @property

@@ -205,6 +205,8 @@ class Standard(Source):
         except ValidationError as error:
             known = EventType(delivery.type) if delivery.type in cloudevents.TYPES else None
             reason = f"The event cannot be used: {sentences(error)}"
+            if known is EventType.REFUND_CREATED:  # held, though no invoice is due on it
+                raise NotInvoiceable(reason) from None
             raise NotInvoiceable(reason, type=known, order_id=_order_id(value)) from None
 
 

@@ -51,6 +51,7 @@ _ABOUT = {
     "too_large": "lines",
     "no_order": "order",
     "order_twice": "order",
+    "refund": "refund",
 }
 """Errors of a whole order or event, and the field where the reader should look."""
 

@@ -289,6 +289,61 @@ def test_a_stored_delivery_that_is_no_event_says_why() -> None:
     assert (refused.value.type, refused.value.order_id) == (EventType.ORDER_FULFILLED, "8a61f0")
 
 
+REFUND: dict[str, Any] = {
+    "id": "evt-3",
+    "type": "refund.created",
+    "occurred_at": "2026-11-25T12:00:00Z",
+    "order_id": "8a61f0",
+    "refund": {
+        "ref": "R-1",
+        "lines": [{"ref": "1", "quantity": "1", "amount": "45.00", "tax": "9.00"}, {"ref": "2", "quantity": 1}],
+        "shipping": {"amount": "7.95", "tax": VAT | {"amount": "1.59"}},
+        "total": "70.14",
+        "reason": "one had a scratch",
+    },
+}
+
+
+def test_a_refund_is_told_with_its_order_or_by_its_name() -> None:
+    standard = Standard([SECRET])
+    named = orjson.dumps(REFUND)
+    carried = orjson.dumps(REFUND | {"order_id": None, "order": EVENT["order"]})
+    for body in (named, carried):
+        told = standard.normalise(standard.receive(HEADERS, body), body)
+        assert told.type is EventType.REFUND_CREATED
+        assert told.refund is not None
+        assert (told.refund.ref, told.refund.total) == ("R-1", Decimal("70.14"))
+        assert [(line.ref, line.amount, line.tax) for line in told.refund.lines] == [
+            ("1", Decimal("45.00"), Decimal("9.00")),
+            ("2", None, None),
+        ]
+    assert standard.receive(HEADERS, named).order_ref == "8a61f0"
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "message"),
+    [
+        ({name: value for name, value in REFUND.items() if name != "refund"}, "refund", "is for events of type"),
+        (REFUND | {"type": "order.updated"}, "refund", "is for events of type refund.created, which must have one"),
+        (REFUND | {"refund": {"ref": "R-1"}}, "refund.total", "is missing"),
+        (REFUND | {"refund": {"total": "1.00"}}, "refund.ref", "is missing"),
+        (REFUND | {"refund": {"ref": "R-1", "total": "0"}}, "refund.total", "must be greater than 0"),
+        (REFUND | {"refund": REFUND["refund"] | {"lines": [{"ref": "1", "quantity": -1}]}},
+         "refund.lines.0.quantity", "must be at least 0"),
+        ({name: value for name, value in REFUND.items() if name != "order_id"}, "order", "is missing"),
+    ],
+)  # fmt: skip
+def test_a_refund_that_is_wrong_is_told_by_its_field(document: Any, path: str, message: str) -> None:
+    assert message in errors(document)[path]
+
+
+def test_a_stored_refund_that_cannot_be_read_is_held_though_its_order_is_invoiced() -> None:
+    standard, body = Standard([SECRET]), orjson.dumps(REFUND | {"refund": None})
+    with pytest.raises(NotInvoiceable, match="refund is for events of type refund.created") as refused:
+        standard.normalise(standard.receive(HEADERS, body), body)
+    assert (refused.value.type, refused.value.order_id) == (None, None)
+
+
 def test_an_array_is_told_where_it_belongs() -> None:
     with pytest.raises(MalformedBody, match="POST /events"):
         Standard([SECRET]).receive(HEADERS, orjson.dumps([EVENT]))
