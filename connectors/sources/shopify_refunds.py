@@ -13,8 +13,8 @@ Facts: shopify.dev, REST "Refund" resource and webhook `refunds/create` (`order_
 since 2024-10, `transactions`), REST "Transaction" (kinds and statuses), GraphQL "Refund" ("the existence of a Refund
 object doesn't guarantee that the money has been returned"). In doubt: that `subtotal` holds tax where
 `taxes_included` is true (that it is after all discounts the vendor's examples say), that an adjustment of
-`shipping_refund` never does, and that webhook and order write a number in one way (if not, a refund enters twice, and
-is credited once all the same, by its id).
+`shipping_refund` never does, that an order is updated when the money of a refund arrives, and that webhook and order
+write a number in one way (if not, a refund enters twice, and is credited once all the same, by its id).
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def refund_event(delivery: Delivery, value: Any, *, tests: bool, told_again: boo
                 return None
             raise NotInvoiceable(
                 f"its money is still on the way back (order {refund.order_id}), and nobody tells when it has arrived:"
-                " credit it on the platform then, or give the source an app of the shop (see the documentation)"
+                " credit it on the platform then. A source that names an app of the shop asks for the next ones"
             )
         total = _total(refund, [each for each in given if each.status == "success"])
         at = moment(told.get("created_at")) or delivery.occurred_at

@@ -112,7 +112,7 @@ def test_one_refund_has_one_id_whatever_the_delivery_is_called_and_whatever_else
 
 
 def test_prices_with_tax_are_told_by_the_rates_and_shipping_then_holds_its_tax() -> None:
-    document = refund(refund_line_items=[], transactions=[paid("9.54")])
+    document: dict[str, Any] = refund(refund_line_items=[], transactions=[paid("9.54")])
     document["refund_shipping_lines"][0]["shipping_line"] |= {"price": "9.54", "discounted_price": "9.54"}
     shipping = given(document).shipping
     assert (shipping.amount, shipping.tax.amount) == (Decimal("9.54"), Decimal("1.59"))

@@ -1,9 +1,9 @@
 """WooCommerce's REST API as far as orders are listed (filters by the time of change, pages by number) and get custom
 fields, and their refunds are read.
 
-From the WooCommerce REST API v3 documentation, "Orders", "Order refunds" and "Authentication", WordPress's REST API handbook (errors,
-`rest_invalid_param`, X-WP-Total) and woocommerce/woocommerce (`update_meta_data`, `update_item`, `check_permissions`).
-WordPress ignores parameters and fields it does not know; here they are refused.
+From the WooCommerce REST API v3 documentation, "Orders", "Order refunds" and "Authentication", WordPress's REST API
+handbook (errors, `rest_invalid_param`, X-WP-Total) and woocommerce/woocommerce (`update_meta_data`, `update_item`,
+`check_permissions`). WordPress ignores parameters and fields it does not know; here they are refused.
 """
 
 from __future__ import annotations
