@@ -1,9 +1,11 @@
 """FreshBooks, accounting API (JSON): a draft, then "mark as sent".
 
-Sources: freshbooks.com/api (invoices, clients, taxes, errors); the official SDK for Node, freshbooks/freshbooks-nodejs-
-sdk, and the one for Python that FreshBooks lists; answers recorded in June 2026 by NangoHQ/integration-templates;
-"Can I re-use an old invoice number?" and "How do I change the Invoice Number?" on freshbooks.com/support (a number
-cannot be used twice, not even that of a deleted invoice).
+Sources: freshbooks.com/api (invoices, clients, taxes, errors, credits, payments, parameters); the official SDK for
+Node, freshbooks/freshbooks-nodejs-sdk, and the one for Python that FreshBooks lists; FreshBooks' Postman collection (a
+credit note is wrapped in `credit_note`; the SDK for Node has `credit_notes`); answers recorded in June 2026 by
+NangoHQ/integration-templates; "Can I re-use an old invoice number?" and "How do I change the Invoice Number?" on
+freshbooks.com/support (a number cannot be used twice, not even that of a deleted invoice); developers.getknit.dev,
+"Allocate Credit Note to an Invoice" (credit is said to be taken from all that a client has).
 
 The traps: there is no idempotency key; a draft that is not marked as sent is invisible to its client; the actions
 travel alone in their body; errors have three shapes and may come with a 200; a refresh token works once.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -24,6 +26,7 @@ from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import freshbooks_words as words
 from connectors.platforms.base import Choice, Platform, choices
+from connectors.platforms.crediting import SetOffLast, invoice_of, set_off
 from connectors.platforms.documents import (
     CustomerDraft,
     Documents,
@@ -32,11 +35,13 @@ from connectors.platforms.documents import (
     PlannedInvoice,
     RemoteCustomer,
     Request,
+    later,
     posted,
 )
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
 from connectors.platforms.freshbooks_words import TITLE
 from connectors.platforms.rows import percent
+from connectors.platforms.texts import key_in
 
 ERRORS = {"1003": 403, "1011": 404, "1012": 404}
 """What an error number in a 200 means: forbidden, deleted, not found (freshbooks.com/api/errors); others are 422."""
@@ -98,6 +103,53 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return words.document(_result(raw)["invoice"])
 
 
+class CreditNotes(SetOffLast):
+    """One call makes it, and it is the client's at once. Its total is compared before a payment "from credit" takes it
+    off its invoice. Which searches a list of credit notes takes is not documented: the whole list is read."""
+
+    platform: FreshBooks
+    calls = 2
+    last = "apply"
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        invoice, amount = invoice_of(draft), set_off(draft)
+        settings = self.platform.settings
+        body, remark = words.credit_note(draft.draft, draft.customer_id, invoice.number, settings)
+        made = _request("create", f"{_base(self)}/credit_notes/credit_notes", {"credit_note": body}, method="POST")
+        made = made.model_copy(update={"remark": remark})
+        if not amount:
+            return (made,)
+        paid = {"payment": words.payment(draft.draft, invoice.id, later("create"), amount)}
+        return made, _request("apply", f"{_base(self)}/payments/payments", paid, method="POST", issues=True)
+
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """Which of a client's credits a payment uses up may be FreshBooks' choice, so what remains of this one does not
+        say whether it was applied: the invoice's payments do, of which ours carries our key."""
+        listed = self.platform.pages(f"{_base(self)}/credit_notes/credit_notes", "credit_notes", {})
+        hit = choosing.unfinished(draft, map(words.credit, listed), TITLE)
+        if hit is None or hit.document.key != draft.key or hit.document.status is not Status.ISSUED:
+            return hit
+        if all(request.step != self.last for request in self.plan(draft)):
+            return hit
+        query = {"search[invoiceid]": invoice_of(draft).id}
+        payments = self.platform.pages(f"{_base(self)}/payments/payments", "payments", query)
+        done = any(key_in(one.get("note")) == draft.key and one["vis_state"] != words.DELETED for one in payments)
+        return hit if done else Hit(hit.document, self.last)
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        if request.step == self.last:
+            return str(_result(answer.json())["payment"]["id"]), None
+        return super().made(request, answer)
+
+    def document(self, raw: Any) -> RemoteInvoice:
+        found = _result(raw)
+        return words.credit(found.get("credit_note") or found["credit_notes"])
+
+    def read(self, remote_id: str) -> RemoteInvoice:
+        answer = self.platform.ask(f"{_base(self)}/credit_notes/credit_notes/{quote(remote_id, safe='')}")
+        return self.platform.told(answer, self.document)
+
+
 class FreshBooks(Platform):
     """Each order becomes a draft invoice whose total FreshBooks computes; Billhook compares it with the order to the
     cent and then marks it as sent, which makes it a claim and visible to your client. The invoice number is the order's
@@ -110,13 +162,21 @@ class FreshBooks(Platform):
     would differ from the order by a cent, a line "Rounding" makes up for it. Amounts have two decimals there: orders in
     yen or dinar are held. A voided invoice is a deleted one in FreshBooks, which keeps its number.
 
+    What is given back becomes a credit note, whose terms name the invoice, and a payment "from credit" then takes it
+    off the invoice as far as that is due; what is left stays the client's credit. FreshBooks makes no drafts of credit
+    notes: with `issue = false` they are left to you. A consent given before Billhook made credit notes does not allow
+    them: connect again with `billhook connect`.
+
     - **Proved with:** the emulator; `freshbooks-sdk`, which FreshBooks lists, drives it (log-in, clients, invoices,
       searches, errors); requests and answers have the names of FreshBooks' own SDK for Node and of recorded answers.
     - **Open:** what the API answers to a number that is taken (a 409, or an error about `invoice_number`, is taken for
       that); how long a number may be (20 characters are used) and the notes (4,000); how soon a search shows a new
       invoice (15 minutes are waited after a lost answer); whether tax is rounded by line (a setting says otherwise, and
       a draft that differs is never marked as sent); whether lines may be negative; whether countries are wanted by
-      their English names; rate limits (two writes a second are kept). A mail goes to the client's own address.
+      their English names; rate limits (two writes a second are kept). A mail goes to the client's own address. Of
+      credit notes: whether a payment uses up the very one it names or another credit of the client's (what is due of
+      the invoice falls all the same), what is answered where it is more than is due or the client has no such credit,
+      and whether two may have one number (ours are looked for before one is made again).
     """
 
     facts = Facts(
@@ -137,6 +197,10 @@ class FreshBooks(Platform):
                 "user:clients:write",
                 "user:invoices:read",
                 "user:invoices:write",
+                "user:credit_notes:read",
+                "user:credit_notes:write",
+                "user:payments:read",
+                "user:payments:write",
             ),
             lifetime=timedelta(hours=12),
         ),
@@ -145,17 +209,21 @@ class FreshBooks(Platform):
         quotas=(Quota(2, timedelta(seconds=1), of="write"), Quota(600, timedelta(minutes=1))),
         concurrent=4,
         quiet=timedelta(minutes=15),
-        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void"}),
+        can=frozenset({"draft", "issue", "mail", "pdf", "link", "void", "credit", "list"}),
     )
     Settings = words.FreshBooksSettings
     Credentials = words.FreshBooksCredentials
     Customers = Customers
     Invoices = Invoices
+    Credits = CreditNotes
     headers: ClassVar[Mapping[str, str]] = {"X-API-VERSION": "2023-02-20"}
     refusals = (
         Refusal(Rejected, None, "1017 invoice_number:"),
+        Refusal(Rejected, None, "1017 credit_number:"),
         Refusal(Duplicate, 400, "invoice_number:"),
         Refusal(Duplicate, 422, "invoice_number:"),
+        Refusal(Duplicate, 400, "credit_number:"),
+        Refusal(Duplicate, 422, "credit_number:"),
         Refusal(Duplicate, 409),
         Refusal(Unauthorized, 403),
     )
@@ -212,6 +280,11 @@ class FreshBooks(Platform):
 
     def read(self, remote_id: str) -> RemoteInvoice:
         return self.told(self.ask(self._path(remote_id)), self.invoices.document)
+
+    def since(self, day: date) -> list[RemoteInvoice]:
+        query = {"search[date_min]": day.isoformat()}
+        listed = self.pages(f"{_base(self.invoices)}/invoices/invoices", "invoices", query)
+        return [words.document(raw) for raw in listed if raw["create_date"] >= day.isoformat()]
 
     def send(self, remote_id: str, key: str) -> None:
         """To the client's own address: FreshBooks takes it where no recipients are named."""

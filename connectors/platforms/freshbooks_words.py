@@ -1,7 +1,7 @@
-"""FreshBooks' words: what the merchant configures, how clients and invoices are written, how they are read.
+"""FreshBooks' words: what the merchant configures, how clients, invoices and credit notes are written and read.
 
-Money is text with two decimals, tax a percentage on each line that is always added on top (freshbooks.com/api/invoices;
-the models of freshbooks/freshbooks-nodejs-sdk).
+Money is text with two decimals, tax a percentage on each line that is always added on top (freshbooks.com/api/invoices
+and /api/credits; the models of freshbooks/freshbooks-nodejs-sdk).
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ DELETED = 1
 """`vis_state`: 0 active, 1 deleted, 2 archived (freshbooks.com/api/active_deleted)."""
 STATUSES = {1: Status.DRAFT, 4: Status.PAID, 5: Status.PAID, **dict.fromkeys((0, 2, 3, 6, 7, 8), Status.ISSUED)}
 """0 disputed, 1 draft, 2 sent, 3 viewed, 4 paid, 5 paid automatically, 6 to be retried, 7 failed, 8 paid in part."""
+CREDITS = {"draft": Status.DRAFT, **dict.fromkeys(("created", "sent", "viewed"), Status.ISSUED)}
+"""What `display_status` of a credit note means."""
 
 
 ADDRESS = ("street", "street2", "city", "province", "code", "country")
@@ -105,17 +107,7 @@ def customer(raw: Any) -> RemoteCustomer:
 
 def invoice(order: InvoiceDraft, customer_id: str, settings: FreshBooksSettings) -> tuple[dict[str, Any], str]:
     """The draft's invoice, and what the trail should say of it. Raises `Rejected` for what FreshBooks cannot hold."""
-    if minor_units(order.currency) != 2:
-        raise Rejected(
-            f"order {order.order_ref} is in {order.currency}: amounts on {TITLE} have two decimals, this currency has "
-            f"{minor_units(order.currency)}; route it to another account"
-        )
-    fits(f"order {order.order_ref}: the reference", order.reference, NUMBER_LENGTH, TITLE)
-    found = rows(order)
-    lines = [_line(row, order, settings) for row in found]
-    off = rounded_off(order, without_tax(found), settings.tax_rounding, TITLE)
-    if off:
-        lines.append({"type": 0, "name": "Rounding", "qty": 1, "unit_cost": money(off, order.currency)})
+    lines, said = _lines(order, settings)
     first, last = first_and_last(order.customer)
     body = {
         "customerid": number(customer_id),
@@ -130,17 +122,70 @@ def invoice(order: InvoiceDraft, customer_id: str, settings: FreshBooksSettings)
         "vat_number": order.customer.tax_id,
         **_address(order.billing_address),
         "notes": _notes(order),
+        "lines": [{"type": 0, **line} for line in lines],
+    }
+    return without_empty(body), said
+
+
+def credit_note(
+    order: InvoiceDraft, customer_id: str, invoice_number: str | None, settings: FreshBooksSettings
+) -> tuple[dict[str, Any], str]:
+    """A credit note, as `invoice`; its terms name the invoice, for which there is no field. Raises `Rejected` also
+    where only drafts are wanted: what the API makes is there for the client at once."""
+    if not settings.issue:
+        raise Rejected(
+            f"order {order.order_ref}: {TITLE} makes no drafts of credit notes, and this account leaves drafts only: "
+            "make the credit note by hand, or set issue = true"
+        )
+    lines, said = _lines(order, settings)
+    body = {
+        "clientid": number(customer_id),
+        "credit_number": order.reference,
+        "credit_type": "goodwill",
+        "create_date": order.issued_on.isoformat(),
+        "currency_code": order.currency,
+        "language": "en",
+        "terms": f"Credit for invoice {invoice_number}" if invoice_number else None,
+        "notes": _notes(order),
         "lines": lines,
     }
-    said = f"a line of {off} makes up for how {TITLE} rounds tax" if off else ""
     return without_empty(body), said
+
+
+def payment(order: InvoiceDraft, invoice_id: str, credit_id: str, amount: Decimal) -> dict[str, Any]:
+    """What takes this much of the credit note off its invoice; its note ends in our key, to be found again."""
+    return {
+        "invoiceid": number(invoice_id),
+        "creditid": credit_id,
+        "from_credit": True,
+        "type": "Credit",
+        "amount": money(amount, order.currency),
+        "date": order.issued_on.isoformat(),
+        "note": marked(order, NOTES_LENGTH, TITLE),
+    }
+
+
+def _lines(order: InvoiceDraft, settings: FreshBooksSettings) -> tuple[list[dict[str, Any]], str]:
+    """The lines, with one that makes up for rounding where that is needed, and what there is to say of that."""
+    if minor_units(order.currency) != 2:
+        raise Rejected(
+            f"order {order.order_ref} is in {order.currency}: amounts on {TITLE} have two decimals, this currency has "
+            f"{minor_units(order.currency)}; route it to another account"
+        )
+    fits(f"order {order.order_ref}: the reference", order.reference, NUMBER_LENGTH, TITLE)
+    found = rows(order)
+    lines = [_line(row, order, settings) for row in found]
+    off = rounded_off(order, without_tax(found), settings.tax_rounding, TITLE)
+    if off:
+        lines.append({"name": "Rounding", "qty": 1, "unit_cost": money(off, order.currency)})
+    return lines, f"a line of {off} makes up for how {TITLE} rounds tax" if off else ""
 
 
 def _line(row: Row, order: InvoiceDraft, settings: FreshBooksSettings) -> dict[str, Any]:
     """Prices without tax; where no price per piece gives the amount, one piece at the amount, and the text says how."""
     quantity, unit, text = told(row, row.net, order.currency, quantity_places=2, unit_places=2)
     name, _, more = text.partition("\n")
-    line = {"type": 0, "name": name, "description": more, "qty": quantity, "unit_cost": money(unit, order.currency)}
+    line = {"name": name, "description": more, "qty": quantity, "unit_cost": money(unit, order.currency)}
     if tax := coded_if_any(settings.tax, row.rate, order, TITLE):
         line |= {"taxName1": tax, "taxAmount1": percent(row.rate)}
     return line
@@ -166,4 +211,25 @@ def document(raw: Any) -> RemoteInvoice:
         total=Decimal(raw["amount"]["amount"]),
         due=Decimal(raw["outstanding"]["amount"]),
         customer_id=str(raw["customerid"]),
+    )
+
+
+def credit(raw: Any) -> RemoteInvoice:
+    """A credit note of an answer: paid once it is used up; what is due of it is what remains."""
+    total, used = Decimal(raw["amount"]["amount"]), Decimal(raw["paid"]["amount"])
+    status = CREDITS[raw["display_status"]]
+    if raw["vis_state"] == DELETED:
+        status = Status.VOID
+    elif raw["payment_status"] == "paid":
+        status = Status.PAID
+    return RemoteInvoice(
+        id=str(raw["id"]),
+        number=raw["credit_number"],
+        reference=raw["credit_number"],
+        key=key_in(raw.get("notes")),
+        status=status,
+        currency=raw["amount"]["code"],
+        total=total,
+        due=total - used,
+        customer_id=str(raw["clientid"]),
     )

@@ -1,4 +1,4 @@
-"""FreshBooks' accounting API, emulated: OAuth with refresh tokens that work once, clients, taxes, invoices.
+"""FreshBooks' accounting API, emulated: OAuth with refresh tokens that work once, clients, taxes, invoices, credits.
 
 Written from freshbooks.com/api, from recorded answers (NangoHQ/integration-templates, June 2026) and from the models of
 freshbooks/freshbooks-nodejs-sdk. Where those are silent this emulator is the awkward one: fields that no SDK knows are
@@ -15,12 +15,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from connectors.sandbox import freshbooks_books as books
+from connectors.sandbox import freshbooks_credits as credits
 from connectors.sandbox.base import Entry, Request, Response, Rolling
 from connectors.sandbox.desk import App, State
 from connectors.sandbox.freshbooks_books import Refused
 from connectors.sandbox.gate import Gated
 from connectors.sandbox.pages import paged
 from connectors.sandbox.shelf import Doc
+from connectors.sandbox.sums import exact
 
 ACCOUNT = "ZyQ04o"
 APP = App(
@@ -34,14 +36,23 @@ APP = App(
 )
 REDIRECT = "https://billhook.example/callback"
 TAXES = (("VAT", "20"), ("VAT reduced", "5"), ("VAT zero", "0"))
-PLURALS = {"client": "clients", "invoice": "invoices", "tax": "taxes"}
-KINDS = {"users/clients": "client", "invoices/invoices": "invoice", "taxes/taxes": "tax"}
+KINDS = {
+    "users/clients": "client",
+    "invoices/invoices": "invoice",
+    "taxes/taxes": "tax",
+    "credit_notes/credit_notes": "credit_note",
+    "payments/payments": "payment",
+}
+PLURALS = {kind: path.partition("/")[2] for path, kind in KINDS.items()}
 SEARCHES = {
     "client": {"email", "organization", "vis_state"},
-    "invoice": {"invoice_number", "customerid", "vis_state"},
+    "invoice": {"invoice_number", "customerid", "vis_state", "date_min", "date_max"},
     "tax": set[str](),
+    "credit_note": set[str](),
+    "payment": {"invoiceid", "from_credit", "type"},
 }
-FIRST_ID = {"client": 567_521, "invoice": 454_063}
+ENTRIES = {1: "draft", "paid": "paid"}
+FIRST_ID = {"client": 567_521, "invoice": 454_063, "credit_note": 30_943, "payment": 10_318}
 
 
 class FreshBooks(Gated):
@@ -80,17 +91,21 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
         return Response.json(status, {"code": 13, "message": "Internal error", "details": []})
 
     def ledger(self) -> list[Entry]:
-        return [self._entry(doc) for doc in self.shelf.all("invoice")]
+        return [self._entry(doc, str(doc["customerid"]), doc["invoice_number"]) for doc in self.shelf.all("invoice")]
+
+    def credits(self) -> list[Entry]:
+        notes = self.shelf.all("credit_note")
+        return [self._entry(doc, str(doc["clientid"]), doc["credit_number"]) for doc in notes]
 
     def customers(self) -> list[tuple[str, str]]:
         living = [doc for doc in self.shelf.all("client") if doc["vis_state"] == 0]
         return [(doc["organization"] or f"{doc['fname']} {doc['lname']}".strip(), doc["email"]) for doc in living]
 
-    def _entry(self, doc: Doc) -> Entry:
-        who = self._found("client", str(doc["customerid"]))
+    def _entry(self, doc: Doc, client: str, number: str) -> Entry:
+        who = self._found("client", client)
         return Entry(
             id=str(doc["id"]),
-            reference=doc["invoice_number"],
+            reference=number,
             key=doc["notes"] or "",
             customer=who["email"] or who["organization"] or f"{who['fname']} {who['lname']}",
             lines=tuple(
@@ -99,7 +114,9 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
             ),
             currency=doc["currency_code"],
             total=doc["amount"]["amount"],
-            status="void" if doc["vis_state"] == 1 else {1: "draft", 4: "paid"}.get(doc["status"], "issued"),
+            status="void"
+            if doc["vis_state"] == 1
+            else ENTRIES.get(doc["status"], ENTRIES.get(doc["payment_status"], "issued")),
         )
 
     # -- the door --------------------------------------------------------------------------------------------------
@@ -172,7 +189,7 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
                 continue
             if field not in SEARCHES[kind]:
                 raise Refused(1004, f"Cannot search by {field}.", field)
-            found = [doc for doc in found if _matches(doc.get(field), wanted, field)]
+            found = [doc for doc in found if _matches(doc, wanted, field)]
         wrong = Refused(1004, "The page cannot be shown.", "page")
         page = paged(found, query, ("page", "per_page"), 15, 100, wrong, caps=True)
         numbers = {"page": page.number, "pages": page.last, "per_page": page.size, "total": page.total}
@@ -190,6 +207,11 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
         if kind == "client":
             doc = books.client(ident, books.known(given, books.CLIENT), self.clock())
             return self.shelf.put("client", str(ident), doc)
+        if kind == "credit_note":
+            self._found("client", str((given or {}).get("clientid")))
+            return self.shelf.put(kind, str(ident), credits.note(ident, given, self.clock()))
+        if kind == "payment":
+            return self._paid(ident, given or {})
         fields = books.known(given, books.INVOICE)
         if fields.get("customerid") is None:
             raise Refused(1001, "customerid is required.", "customerid")
@@ -197,6 +219,16 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
         fields.setdefault("invoice_number", f"{self.shelf.count('invoice') + 1:07}")
         self._free(str(fields["invoice_number"]), ident)
         return self.shelf.put("invoice", str(ident), books.invoice(ident, fields, self.clock()))
+
+    def _paid(self, ident: int, given: Any) -> Doc:
+        invoice = self._found("invoice", str(given.get("invoiceid")))
+        named = given.get("creditid")
+        credit = None if named is None else self._found("credit_note", str(named))
+        made = credits.payment(ident, given, invoice, credit, self.clock())
+        self.shelf.put("invoice", str(invoice["id"]), invoice)
+        if credit is not None:
+            self.shelf.put("credit_note", str(credit["id"]), credit)
+        return self.shelf.put("payment", str(ident), made)
 
     def _free(self, number: str, ident: int) -> None:
         """No number twice, whether the invoice that has it is active, archived or deleted (freshbooks.com/support)."""
@@ -207,7 +239,9 @@ tax = {{ "20" = "VAT", "5" = "VAT reduced", "0" = "VAT zero" }}
         actions = {"action_email", "action_mark_as_sent"} & set(given or {})
         if kind == "invoice" and actions:
             return self._acted(doc, given, actions)
-        fields = books.known(given, books.CLIENT if kind == "client" else books.INVOICE)
+        fields = books.known(given, {"client": books.CLIENT, "invoice": books.INVOICE}.get(kind, {"vis_state": 0}))
+        if kind == "invoice" and fields.get("vis_state") == 1 and exact(doc["paid"]["amount"]):
+            raise Refused(1004, "The invoice has payments.", "vis_state")
         if kind == "invoice" and set(fields) != {"vis_state"}:
             self._free(str(fields.get("invoice_number", doc["invoice_number"])), doc["id"])
             lines = [{name: line[name] for name in books.LINE if name in line} for line in doc["lines"]]
@@ -246,7 +280,11 @@ def _one(kind: str, doc: Doc, lines: bool) -> Response:
     return Response.json(200, {"response": {"result": {kind: books.shown(doc, lines)}}})
 
 
-def _matches(value: Any, wanted: str, field: str) -> bool:
+def _matches(doc: Doc, wanted: str, field: str) -> bool:
+    """Whether a search finds it; a minimum is within, a maximum is not (freshbooks.com/api/parameters)."""
+    value = doc.get(field)
+    if field in {"date_min", "date_max"}:
+        return (str(doc["create_date"]) >= wanted) == (field == "date_min")
     if field == "invoice_number":
         return wanted.casefold() in str(value).casefold()
     return str(value).casefold() == wanted.casefold()

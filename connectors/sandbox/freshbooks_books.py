@@ -19,12 +19,18 @@ _INVOICE = """customerid invoice_number po_number create_date due_offset_days cu
 lname address street street2 city province code country vat_name vat_number notes terms description discount_value
 discount_description lines auto_bill deposit_amount deposit_percentage email estimateid fulfillment_date payment_details
 return_uri show_attachments template vis_state"""
+_NOTE = "clientid credit_number credit_type create_date currency_code language notes terms lines vis_state"
+_PAYMENT = "invoiceid creditid from_credit type amount date note orderid send_client_notification vis_state"
 _LINE = "type name description qty unit_cost taxName1 taxAmount1 taxName2 taxAmount2 expenseid"
 CLIENT = dict.fromkeys(_CLIENT.split(), "")
 INVOICE: Doc = dict.fromkeys(_INVOICE.split())
+NOTE: Doc = dict.fromkeys(_NOTE.split())
+PAYMENT: Doc = dict.fromkeys(_PAYMENT.split())
 LINE = set(_LINE.split())
 MONEY = re.compile(r"-?\d{1,15}(\.\d{1,2})?")
-V3 = {1: "draft", 2: "sent", 4: "paid"}
+V3 = {1: "draft", 2: "sent", 4: "paid", 8: "partial"}
+PAID = {4: "paid", 8: "partial"}
+TYPES = {"Check", "Credit", "Cash", "Bank Transfer", "Credit Card", "Debit", "PayPal", "Other"}
 
 
 class Refused(Refusal):
@@ -120,8 +126,8 @@ def invoice(ident: int, given: dict[str, Any], now: float) -> Doc:
 
 
 def stage(status: int) -> Doc:
-    """The fields that say how far an invoice is: 1 draft, 2 sent, 4 paid."""
-    paid = "paid" if status == 4 else "unpaid"
+    """The fields that say how far an invoice is: 1 draft, 2 sent, 4 paid, 8 paid in part."""
+    paid = PAID.get(status, "unpaid")
     return {"status": status, "display_status": V3[status], "v3_status": V3[status], "payment_status": paid}
 
 

@@ -1,4 +1,5 @@
-"""What only FreshBooks has: rounding by a line of its own, numbers that stay taken, mails to the client, shapes."""
+"""What only FreshBooks has: rounding by a line of its own, numbers that stay taken, mails to the client, shapes, a
+client's credit."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ import pytest
 
 from connectors.errors import Duplicate, Rejected
 from connectors.http import Http
-from connectors.model import Address, Status
+from connectors.model import Address, RemoteInvoice, Status
 from connectors.platforms.documents import PlannedInvoice
 from connectors.platforms.freshbooks_words import FreshBooksSettings, invoice
 from connectors.sandbox import freshbooks as sandbox
 from tests.contract import orders
-from tests.contract.attempts import found, look
+from tests.contract.attempts import Try, found, look
 from tests.contract.running import Books, RunningSandbox, subjects
 from tests.contract.samples.freshbooks import SAMPLES, call
 from tests.contract.walking import attempt, issued
@@ -146,3 +147,71 @@ def test_currencies_without_two_decimals_are_held_in_words() -> None:
     planned = PlannedInvoice(draft=orders.ORDERS["no decimals"](), customer_id="1")
     with pytest.raises(Rejected, match="JPY: amounts on FreshBooks have two decimals"):
         subjects()["freshbooks"].at("http://127.0.0.1:1").invoices.plan(planned)
+
+
+def note_of(invoice: RemoteInvoice, reference: str = "SO-1-C1") -> PlannedInvoice:
+    """One plaque of the order as a credit note of its invoice."""
+    draft = orders.draft(reference, [orders.line({**orders.PLAQUE, "quantity": "1"})])
+    return PlannedInvoice(draft=draft, customer_id=str(invoice.customer_id), credited=invoice)
+
+
+def credited(books: Books, note: PlannedInvoice) -> Any:
+    return books.platform.credits.create(Try(note, books.platform.credits.plan(note)))
+
+
+def test_a_payment_from_credit_names_the_note_and_carries_the_key(books: Books) -> None:
+    invoice = issued(books.platform, orders.simple("SO-1"))
+    note = note_of(invoice)
+    made = credited(books, note).document
+    (payment,) = books.sandbox.run(lambda: books.emulator.shelf.all("payment"))
+    assert (str(payment["invoiceid"]), payment["creditid"]) == (invoice.id, made.id)
+    assert (payment["from_credit"], payment["amount"]["amount"]) == (True, "54.00")
+    assert payment["note"].endswith(note.key)
+    raw = books.sandbox.run(lambda: books.emulator.shelf.get("credit_note", made.id))
+    assert (raw["terms"], raw["payment_status"]) == ("Credit for invoice SO-1", "paid")
+    with pytest.raises(Rejected, match="has payments"):
+        books.platform.void(invoice.id, "v")
+
+
+def test_a_note_whose_payment_used_up_another_credit_is_complete(books: Books) -> None:
+    """What remains of the note says nothing: FreshBooks may have taken an older credit of the client."""
+    note = note_of(issued(books.platform, orders.simple("SO-1")))
+    made = credited(books, note).document
+
+    def untouched() -> None:
+        raw = books.emulator.shelf.get("credit_note", made.id)
+        nothing = {"amount": "0.00", "code": "GBP"}
+        books.emulator.shelf.put("credit_note", made.id, {**raw, "paid": nothing, "payment_status": "unpaid"})
+
+    books.sandbox.run(untouched)
+    hit = found(books.platform.credits, note)
+    assert hit is not None
+    assert (hit.document.status, hit.resume_at) == (Status.ISSUED, None)
+
+
+def test_more_than_is_outstanding_is_not_paid_from_credit(books: Books) -> None:
+    """The invoice was read as due; meanwhile another note has settled it."""
+    invoice = issued(books.platform, orders.simple("SO-1"))
+    late = note_of(invoice, "SO-1-C2")
+    whole = PlannedInvoice(draft=orders.simple("SO-1-C1"), customer_id=str(invoice.customer_id), credited=invoice)
+    assert credited(books, whole).error is None
+    assert isinstance(credited(books, late).error, Rejected)
+    assert [entry.status for entry in books.credits()] == ["paid", "issued"]
+
+
+def test_a_note_of_another_total_is_not_paid_from(books: Books) -> None:
+    """FreshBooks rounds otherwise than was configured: nothing is taken off the invoice."""
+    invoice = issued(books.platform, tags())
+    settings = SETTINGS.model_copy(update={"tax_rounding": "rate"})
+    note = PlannedInvoice(draft=tags(rounded_by_rate=True), customer_id=str(invoice.customer_id), credited=invoice)
+    plan = books.connected(settings=settings).credits.plan(note)
+    outcome = books.platform.credits.create(Try(note, plan))
+    assert outcome.difference is not None
+    assert books.platform.read(invoice.id).due == invoice.total
+
+
+def test_where_drafts_are_wanted_credit_notes_are_left_to_a_person(books: Books) -> None:
+    note = note_of(issued(books.platform, orders.simple("SO-1")))
+    drafting = books.connected(settings=SETTINGS.model_copy(update={"issue": False}))
+    with pytest.raises(Rejected, match="make the credit note by hand"):
+        drafting.credits.plan(note)
