@@ -24,7 +24,7 @@ from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import invoiced_words as words
 from connectors.platforms.base import Platform, PlatformSettings
-from connectors.platforms.crediting import invoice_of, set_off
+from connectors.platforms.crediting import SetOffLast, invoice_of, set_off
 from connectors.platforms.documents import (
     JSON,
     PLACE,
@@ -128,11 +128,12 @@ class Invoices(Drafted):
         return self.steps(body, remark, {"draft": False, **({"sent": True} if settings.mark_sent else {})})
 
 
-class CreditNotes(Drafted):
+class CreditNotes(SetOffLast, Drafted):
     """Credit notes; once issued, set off against their invoice as far as that is due by a payment that brings no money
     ("Payments encompass … application of credit note": its application names both)."""
 
     path = "/credit_notes"
+    last = "apply"
     calls = 3
 
     def plan(self, draft: PlannedInvoice) -> Plan:
@@ -142,19 +143,12 @@ class CreditNotes(Drafted):
         if not amount or not self.platform.settings.issue:  # a draft is set off by whoever issues it
             return steps
         fields = words.application(draft.draft, draft.customer_id, invoice.id, later("create"), amount)
-        apply = posted("apply", "/payments", fields)
+        apply = posted(self.last, "/payments", fields)
         bare = apply.body.replace(f'"{PLACE}create{PLACE}"', f"{PLACE}create{PLACE}")  # an id is a number there
         return *steps, apply.model_copy(update={"body": bare})
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        return (str(answer.json()["id"]), None) if request.step == "apply" else super().made(request, answer)
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        hit = super().look(draft)
-        if hit is None or hit.document.key != draft.key or hit.document.status is not Status.ISSUED:
-            return hit
-        waits = hit.document.due == hit.document.total and self.plan(draft)[-1].step == "apply"
-        return Hit(hit.document, "apply" if waits else None)
+        return (str(answer.json()["id"]), None) if request.step == self.last else super().made(request, answer)
 
 
 class Invoiced(Platform):
@@ -171,15 +165,15 @@ class Invoiced(Platform):
     due: by a payment of 0, for Invoiced keeps such applications as payments. What is left stays open for the customer.
 
     - **Proved with:** the emulator, and Invoiced's own SDK (`invoiced`), which makes, lists, reads, mails, issues and
-      voids invoices on it under idempotency keys. The fields sent and read were compared with the vendor's published
-      reference, sample objects and Go types.
+      voids invoices on it under idempotency keys, makes credit notes and applies them. The fields sent and read were
+      compared with the vendor's published reference, sample objects and Go types.
     - **Open:** the vendor publishes no rate limit: Billhook keeps to four calls a second, and stays away for a minute
       after "too many calls". How long an idempotency key lives, and what it answers to another request, is not
       documented: it is sent, but after a lost answer Billhook always looks before it posts again. That the payment
-      which applies a credit note has an amount of 0 is not stated either. Whether lists lag
-      behind writes is not documented (hence fifteen minutes before "not there" is believed), nor are the longest
-      texts and the decimals of currencies other than two (the comparison stops what differs). Logging in by OAuth is
-      not built. `billhook check` can only name the business by the address of its customer portal.
+      which applies a credit note has an amount of 0 is not stated either. Whether lists lag behind writes is not
+      documented (hence fifteen minutes before "not there" is believed), nor are the longest texts and the decimals of
+      currencies other than two (the comparison stops what differs). Logging in by OAuth is not built. `billhook check`
+      can only name the business by the address of its customer portal.
     """
 
     facts = Facts(

@@ -243,8 +243,13 @@ class Invoices(Graphs[PlannedInvoice, RemoteInvoice]):
         return self._readable(found)[0]
 
     def since(self, day: date) -> list[RemoteInvoice]:
-        """Those that are dated this day or later. Raises the errors of a read."""
-        return self._readable(self._asked(f"{self.settings.names['issued_on']} >= {day.isoformat()}"))
+        """Those that are dated this day or later. Raises the errors of a read, `Rejected` where none has a date."""
+        dated = self.settings.names["issued_on"]
+        if not dated:
+            raise Rejected(
+                f"{words.TITLE}: invoices cannot be listed by date without a field for it (fields.issued_on)"
+            )
+        return self._readable(self._asked(f"{dated} >= {day.isoformat()}"))
 
     def _readable(self, raws: Sequence[Mapping[str, Any]]) -> list[RemoteInvoice]:
         try:

@@ -91,6 +91,23 @@ def test_a_key_gives_the_first_object_again(merchant: Merchant, customer: int) -
     assert merchant.invoice(customer, idempotency_key="two").id != first.id
 
 
+def test_a_credit_note_is_applied_by_a_payment(merchant: Merchant, customer: int) -> None:
+    invoice = merchant.invoice(customer)
+    invoice.draft = False
+    invoice.save()
+    merchant.running.pass_time(1)
+    given = {"customer": customer, "currency": "gbp", "calculate_taxes": False, "draft": False}
+    note = merchant.client.CreditNote.create(items=[{"name": "Shipping", "quantity": 1, "unit_cost": 7.95}], **given)
+    assert (note.status, note.total, note.balance) == ("open", 7.95, 7.95)
+    applied = {"type": "credit_note", "credit_note": note.id, "document_type": "invoice", "invoice": invoice.id}
+    merchant.client.Payment.create(currency="gbp", amount=0, applied_to=[{**applied, "amount": 7.95}])
+    merchant.running.pass_time(1)
+    assert merchant.client.CreditNote.retrieve(note.id).status == "paid"
+    assert merchant.client.Invoice.retrieve(invoice.id).balance == 98.79
+    found, _ = merchant.client.Invoice.list(start_date=4_000_000_000)
+    assert found == []
+
+
 def test_a_draft_is_deleted(merchant: Merchant, customer: int) -> None:
     import invoiced
 
