@@ -38,7 +38,8 @@ def note(ident: int, given: Any, now: float) -> Doc:
     return {
         **NOTE, "vis_state": 0, "notes": "", "credit_type": "goodwill", "credit_number": f"{ident:07}", **fields,
         **kept, "id": ident, "creditid": ident, "accounting_systemid": "ZyQ04o", "status": "created",
-        "dispute_status": None, "display_status": "created", "payment_status": "unpaid", "payment_type": None, "updated": eastern(now),
+        "dispute_status": None, "display_status": "created", "payment_status": "unpaid", "payment_type": None,
+        "updated": eastern(now),
     }  # fmt: skip
 
 
