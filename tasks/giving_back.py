@@ -92,7 +92,7 @@ def _not_read(work: Work, error: ConnectorError, policy: Policy) -> Verdict:
 
 
 def _success(work: Work, invoice: RemoteInvoice, policy: Policy) -> Verdict:
-    return verdict(work, Outcome[Any](invoice), policy, jobs.now(), made=work.made, resolved=True)
+    return verdict(work, Outcome[Any](invoice, voided=True), policy, jobs.now(), made=work.made, resolved=True)
 
 
 def _by_hand(platform: Platform, work: Work, invoice: RemoteInvoice) -> Verdict:

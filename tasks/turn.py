@@ -13,6 +13,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized, Unavailable
+from connectors.platforms.crediting import Voids
 from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoice
 from tasks.attempt import Try
 from tasks.calls import Done, Send, carry_out, look_up, packed
@@ -174,7 +175,8 @@ class Turn:
             same = Outcome[Any](error=hit, sample=hit.sample)
             return verdict(work, same, policy, at, made=work.made, resolved=not work.job.unsure)
         if isinstance(hit, Hit) and hit.resume_at is None:
-            outcome = Outcome(hit.document, difference=documents.differs(work.draft, hit.document))
+            gone = isinstance(documents, Voids)
+            outcome = Outcome(hit.document, difference=documents.differs(work.draft, hit.document), voided=gone)
             if policy.void:
                 with limits.using(self.permits):
                     outcome = voided(documents, looked, outcome)
@@ -203,9 +205,10 @@ class Turn:
 
     @staticmethod
     def _resumed(documents: Documents[Any, Any], work: Work, hit: Hit[Any]) -> Verdict | Work:
-        """A half-built document is continued: the steps before `resume_at` are done, the others get new keys."""
+        """A half-built document is continued: the steps before `resume_at` are done, the others get new keys. What of a
+        credit note is set off against its invoice is what is due of that now."""
         try:
-            plan = work.plan or documents.plan(work.draft)
+            plan = (work.plan if work.job.kind != "credit" else None) or documents.plan(work.draft)
         except Rejected as error:
             return _held(work, error.message)
         steps = [request.step for request in plan]

@@ -99,7 +99,7 @@ def _success(work: Work, outcome: Outcome[Any], made: dict[str, str], detail: di
             work.id, made, work.replays, remote_id=document.id, number=document.number, url=document.url,
             total=document.total,
         )  # fmt: skip
-        if work.job.kind == "credit" and document.id == work.credited_id:
+        if work.job.kind == "credit" and outcome.voided:
             return Verdict(_change(work, "done", "void", outcome, None, detail), progress, tell="void")
         if not outcome.voided and (reason := _not_as_it_should_be(work, document)):
             return Verdict(_change(work, "held", "found", outcome, reason, detail), progress)

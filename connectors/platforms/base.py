@@ -99,7 +99,7 @@ class Platform(Papers):
     Customers: ClassVar[type[Documents[CustomerDraft, RemoteCustomer]]]
     Invoices: ClassVar[type[Documents[PlannedInvoice, RemoteInvoice]]]
     Credits: ClassVar[type[Documents[PlannedInvoice, RemoteInvoice]] | None] = None
-    """Credit notes; None where the platform has none ("credit" is in `facts.can` where it has)."""
+    """Credit notes; None where the platform has none. An account has them where "credit" is in its `facts.can`."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Platform(Papers):
         self.base_url = (base_url or self.address(settings)).rstrip("/")
         self.customers = self.Customers(self)
         self.invoices = self.Invoices(self)
-        self.credits = self.Credits(self) if self.Credits else None
+        self.credits = self.Credits(self) if self.Credits and "credit" in self.facts.can else None
         every: tuple[Documents[Any, Any] | None, ...] = (self.customers, self.invoices, self.credits)
         for documents in filter(None, every):
             documents.bulk = min(documents.bulk, bulk or documents.bulk)

@@ -41,11 +41,6 @@ class SetOffLast(Documents[PlannedInvoice, RemoteInvoice]):
         waits = unused and any(request.step == self.last for request in self.plan(draft))
         return Hit(note, self.last) if waits else hit
 
-    @staticmethod
-    def issued(document: RemoteInvoice) -> bool:
-        """One that is final is not complete by that; only a look-up says whether it is."""
-        return False
-
 
 class Voids(Documents[PlannedInvoice, RemoteInvoice]):
     """Invoices that are given back as a whole by voiding them. Voiding twice is voiding once: killed at any point, the

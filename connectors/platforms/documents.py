@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 LOOKED_FOR = 10
 """Documents that one look-up asks for, where many are created by one call; more would not fit into an address."""
-
-
 LATER, PLACE = "\ud802", "\x1a"
 """Stand on both sides of a step's name: in what is being written a lone surrogate, which no text from outside holds;
 in the body of a `Request`, which is stored, a control character that neither JSON nor form-encoded text holds bare."""
@@ -297,8 +295,11 @@ class Documents(Generic[D, R]):
                     continue
                 if request.issues and any(each.step in made for each in attempt.plan if not each.apart):
                     document = document or self.shown(attempt.plan, request, made)
-                    if (unlike := self.differs(attempt.draft, document)) or self.issued(document):
+                    if unlike := self.differs(attempt.draft, document):
                         return Outcome(document, difference=unlike, sample=sample)
+                    if self.issued(document):
+                        made[request.step] = ""
+                        continue
                 remote_id, shown, sample = self._run(request, attempt, made)
                 made[request.step] = remote_id
                 document = shown or (self.final(document) if request.issues else document)

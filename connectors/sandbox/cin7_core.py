@@ -84,7 +84,7 @@ shipping = "Shipping"
         self.books = Books(self.db, self.clock)
 
     def creates(self, request: Request) -> bool:
-        return request.method == "POST"
+        return request.method in {"POST", "DELETE"}
 
     def tenant(self, request: Request) -> str:
         return request.headers.get("api-auth-applicationkey", "")

@@ -164,7 +164,9 @@ class Scene:
         """Commits events to the inbox, as ingest does before its 2xx. Returns the ids of the inbox rows."""
         shop = shop or self.shops[0]
         arrivals = [
-            Arrival(shop, source, e["id"], "standard", e["type"], e["order"]["ref"], json.dumps(e).encode())
+            Arrival(
+                shop, source, e["id"], "standard", e["type"], e.get("order", {}).get("ref", ""), json.dumps(e).encode()
+            )
             for e in events
         ]
         said = Inbox(self.inbox_store).accept(arrivals)
