@@ -10,61 +10,20 @@ leased, settled, held, or waits for its customer).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
-
 from sqlalchemy import (
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeEngine
 
-
-class Utc(TypeDecorator[datetime]):
-    """Timezone-aware UTC, to the microsecond, on both databases; SQLite keeps it as sortable ISO 8601 text."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else self.impl_instance)
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        moment = value.astimezone(UTC)
-        return moment.isoformat() if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return datetime.fromisoformat(value) if dialect.name == "sqlite" else value.astimezone(UTC)
-
-
-class Exact(TypeDecorator[Decimal]):
-    """A decimal as text: SQLite's numeric columns are binary floating point."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
-        return None if value is None else f"{value:f}"
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
-
+from worker.store.exact import Exact, Utc
 
 inbox_metadata = MetaData()
 metadata = MetaData()
@@ -282,6 +241,38 @@ bulks = Table(
     Column("first_sent_at", Utc, nullable=False),
 )
 """A bulk create: its key (`id`), ordered members and bytes; sent again only whole and unchanged."""
+
+strangers = Table(
+    "strangers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("shop", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("remote_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("also", Text, nullable=False),
+    Column("number", Text),
+    Column("reference", Text),
+    Column("url", Text),
+    Column("customer_id", Text),
+    Column("total", Exact, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("order_id", Text),
+    Column("why", Text),
+    Column("decided_at", Utc),
+    Column("decided_as", Text),
+    UniqueConstraint("shop", "account", "remote_id", name="one_stranger"),
+)
+"""Invoices on the platform that we did not make and that are surely nobody's yet. `name`, `also`: number and reference
+in the form that is compared. `why` it is uncertain (of `order_id`, if of one); NULL: no order of its name is known.
+`decided_as`: claimed, nobody, ours, void."""
+for _name in ("name", "also"):
+    Index(
+        f"strangers_{_name}", "shop", strangers.c[_name],
+        sqlite_where=text("decided_at IS NULL"), postgresql_where=text("decided_at IS NULL"),
+    )  # fmt: skip
 
 notices = Table(
     "notices",
