@@ -29,7 +29,11 @@ NEVER_WRITTEN = {
 }
 CIRCLES_OF_TYPES = {  # a part that names the class of what it is a part of, for its type only
     ("connectors.platforms.base", "connectors.platforms.documents"),
-    ("connectors.sandbox.qbo_books", "connectors.sandbox.qbo_invoices"),
+    ("connectors.platforms.oracle_erp", "connectors.platforms.oracle_erp_documents"),
+    ("connectors.platforms.stripe", "connectors.platforms.stripe_credits"),
+    ("connectors.sandbox.odoo_books", "connectors.sandbox.odoo_matching"),
+    ("connectors.sandbox.oracle_erp", "connectors.sandbox.oracle_erp_credits"),
+    ("connectors.sandbox.qbo_books", "connectors.sandbox.qbo_invoices", "connectors.sandbox.qbo_memos"),
 }
 LINES_OF_A_FUNCTION = 40
 LONGER = {  # these may shrink, not grow

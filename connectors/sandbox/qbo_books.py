@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from connectors.sandbox import qbo_bodies as bodies
-from connectors.sandbox import qbo_credits as credits
+from connectors.sandbox import qbo_memos as credits
 from connectors.sandbox.qbo_bodies import Invalid, check_address, check_length, missing
 from connectors.sandbox.qbo_invoices import INVOICE_FIELDS, compose
 from connectors.sandbox.qbo_query import parse

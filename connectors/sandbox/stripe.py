@@ -17,9 +17,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from connectors.sandbox import stripe_credits as credits
 from connectors.sandbox import stripe_forms as forms
 from connectors.sandbox import stripe_invoices as invoices
+from connectors.sandbox import stripe_notes as credits
 from connectors.sandbox.base import Emulator, Entry, Request, Response, Rolling
 from connectors.sandbox.replays import Replays
 from connectors.sandbox.stripe_accounts import CONNECTED, Connections
