@@ -13,11 +13,11 @@ from connectors.model import Event, EventType, Order, Shipment
 from tasks.placing import Handled, Placed
 from tasks.reasons import Held, Nothing, Waits
 from tasks.refunding import Refunding
-from tasks.routing import NoRoute, accounts_for
 from tasks.splitting import Quantities, TooMuch, added, in_words, part_of, remaining
 from worker import runtime, testpoints
 from worker.accounts import accounts
 from worker.intending import intent_of
+from worker.routing import NoRoute, accounts_for
 from worker.store import brakes
 from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change
