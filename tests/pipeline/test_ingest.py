@@ -17,6 +17,7 @@ from tests.pipeline.ingesting import (
     SECRETS,
     SIGNING,
     WEB_SECRET,
+    WOO_SECRET,
     IngestServer,
     event,
     head,
@@ -195,6 +196,21 @@ def test_webhooks_that_are_not_signed_or_not_json_are_not_kept(on_sqlite):
     assert requests.post(on_sqlite.url + "/in/other/web", b"{}", timeout=10).status_code == 404
     assert on_sqlite.stored() == []
     assert on_sqlite.counters() == {"wrong_signature": 1, "malformed": 2, "not_found": 2}
+
+
+def test_a_refund_that_an_order_lists_is_kept_beside_it_once(on_sqlite):
+    def saved(note: str) -> int:
+        refund = {"id": 726, "reason": "", "total": "-12.60"}
+        order = {"id": 5, "number": "W-5", "status": "completed", "customer_note": note, "refunds": [refund]}
+        sent = ShopDelivery("shop", "woocommerce", note, "order.updated", json.dumps(order).encode())
+        request = sent.request("engraver", WOO_SECRET, datetime.now(UTC))
+        url = on_sqlite.url + "/in/engraver/woo"
+        return requests.post(url, request.body, headers=request.headers, timeout=10).status_code
+
+    assert [saved("a"), saved("b"), saved("b")] == [202, 202, 200]
+    order, refund, later = on_sqlite.stored()
+    assert refund == "refund:5:726"
+    assert order != later
 
 
 def test_the_unsigned_ping_of_woocommerce_is_welcome(on_sqlite):

@@ -18,6 +18,7 @@ from connectors.sources.base import Look, NotInvoiceable
 from connectors.sources.delivery import Delivery
 from connectors.sources.woocommerce import WooCommerce
 from tests.contract.running import RunningSandbox
+from tests.unit.test_sources_base import HOSTILE, paths, replaced
 from tests.unit.test_sources_woocommerce import HEADERS, ORDER, normalised
 from tests.unit.test_sources_woocommerce_asking import BEGAN, Shop, minutes
 
@@ -145,17 +146,16 @@ def test_shipping_at_a_rate_that_is_not_told_counts_at_the_order_s_own() -> None
     assert (shipping.amount, shipping.tax) == (Decimal("7.95"), None)
 
 
-@pytest.mark.parametrize("field", sorted(REFUND))
-@pytest.mark.parametrize(
-    "value", [None, True, 0, -1, 1.5, 1e300, "", " ", "x" * 5000, [], [None], {}, {"a": [1]}, [{}]]
-)
-def test_a_wrong_value_is_refused_in_words_or_harmless(field: str, value: Any) -> None:
-    with suppress(NotInvoiceable):
-        read(refund(**{field: value}))
-    listed = LISTED | {field: value}
-    for delivery, body in stored(ORDER | {"refunds": [listed]})[1:]:
-        with suppress(NotInvoiceable):
-            WooCommerce(["s"]).normalise(delivery, body)
+def test_a_wrong_value_anywhere_is_refused_in_words_or_harmless() -> None:
+    for path in paths(REFUND):
+        for value in HOSTILE:
+            with suppress(NotInvoiceable):
+                read(replaced(REFUND, path, value))
+    for path in paths([LISTED]):
+        for value in HOSTILE:
+            for delivery, body in stored(ORDER | {"refunds": replaced([LISTED], path, value)})[1:]:
+                with suppress(NotInvoiceable):
+                    WooCommerce(["s"]).normalise(delivery, body)
 
 
 def test_what_cannot_be_read_is_held_though_its_order_is_invoiced() -> None:
