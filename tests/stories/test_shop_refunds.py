@@ -84,6 +84,21 @@ class TestShopify:
         assert credited(tale) == {"#1001-C1": BACK, "#1001-C2": "57.42"}
         assert tale.states("invoice") == {"credited": 1}
 
+    def test_prices_with_tax_are_given_back_with_it(self, tell: MakeTale) -> None:
+        vat = [{"title": "VAT", "rate": 0.2, "price": "2.00"}]
+        shipped = {"title": "Royal Mail 48", "price": "9.54", "tax_lines": [vat[0] | {"price": "1.59"}]}
+        sign = {"id": 11, "title": "Sign", "quantity": 2, "price": "6.00", "tax_lines": vat}
+        order = shopify_order(
+            taxes_included=True, line_items=[sign], shipping_lines=[shipped], total_tax="3.59", total_price="21.54"
+        )
+        back = shopify_refund(transactions=[paid("15.54")])
+        back["refund_line_items"][0] |= {"subtotal": 6.0, "total_tax": 1.0}
+        back["refund_shipping_lines"][0]["shipping_line"] = shipped
+        tale = tell(sources=configured("web", "shopify"))
+        tale.gets("web", shopify("orders/fulfilled", order), shopify("refunds/create", back))
+        assert credited(tale) == {"#1001-C1": "15.54"}
+        assert lines(tale) == ["Sign", "Royal Mail 48"]
+
     def test_a_refund_before_the_order_is_fulfilled_waits_for_its_invoice(self, tell: MakeTale) -> None:
         tale = tell(sources=configured("web", "shopify"))
         tale.gets("web", shopify("refunds/create", shopify_refund()))
