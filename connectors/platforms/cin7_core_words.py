@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from connectors.countries import english
 from connectors.errors import Rejected
 from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, rounded
 from connectors.platforms.base import PlatformSettings
-from connectors.platforms.countries import english
 from connectors.platforms.currencies import configured
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
 from connectors.platforms.rows import Row, coded, spread, without_tax

@@ -15,12 +15,12 @@ from email.message import Message
 from email.parser import BytesParser
 from typing import Any
 
+from connectors.countries import alpha_3
 from connectors.errors import ConnectorError, Rejected, Uncertain
 from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import dynamics365_words as words
-from connectors.platforms.countries import alpha_3
 from connectors.platforms.documents import (
     JSON,
     Attempt,

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from connectors.countries import english
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units, rounded
 from connectors.platforms.base import AppCredentials, PlatformSettings
-from connectors.platforms.countries import english
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Row, coded_if_any, percent, rounded_off, rows, told, without_tax
 from connectors.platforms.texts import (

@@ -14,11 +14,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from connectors.countries import alpha_3
 from connectors.errors import Rejected
 from connectors.http import Answer
 from connectors.model import Address, Amount, Currency, InvoiceDraft, Party, rounded
 from connectors.platforms.base import Choice, PostedAtOnce, choices
-from connectors.platforms.countries import alpha_3
 from connectors.platforms.currencies import in_decimals
 from connectors.platforms.documents import CustomerDraft
 from connectors.platforms.rows import Row, coded, percent, priced, rows

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from connectors.countries import english
 from connectors.model import Address, Amount, Currency, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PlatformSettings
-from connectors.platforms.countries import english
 from connectors.platforms.currencies import configured
 from connectors.platforms.documents import CustomerDraft, RemoteCustomer
 from connectors.platforms.rows import Rounding, Row, coded, computed_tax, percent, rounded_off, spread, told

@@ -1,5 +1,5 @@
-"""ISO 3166-1, the standard's own tables: the English short names of countries ("United Kingdom"), for platforms that
-want no codes, and their three letters (GBR)."""
+"""ISO 3166-1, the standard's own tables: the English short names of countries ("United Kingdom"), for sides that write
+no codes, and their three letters (GBR)."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ def english(alpha_2: str) -> str:
     return _ENGLISH.get(alpha_2, alpha_2)
 
 
+def alpha_2(text: str | None) -> str | None:
+    """GB for "United Kingdom", "GBR" or "gb", however it is written; None where that is no country's."""
+    return _CODES.get((text or "").strip().casefold())
+
+
 _PAIRS = """
 ADAND AEARE AFAFG AGATG AIAIA ALALB AMARM AOAGO AQATA ARARG ASASM ATAUT AUAUS AWABW AXALA AZAZE BABIH BBBRB
 BDBGD BEBEL BFBFA BGBGR BHBHR BIBDI BJBEN BLBLM BMBMU BNBRN BOBOL BQBES BRBRA BSBHS BTBTN BVBVT BWBWA BYBLR
@@ -62,6 +67,14 @@ TGTGO THTHA TJTJK TKTKL TLTLS TMTKM TNTUN TOTON TRTUR TTTTO TVTUV TWTWN TZTZA UA
 UZUZB VAVAT VCVCT VEVEN VGVGB VIVIR VNVNM VUVUT WFWLF WSWSM YEYEM YTMYT ZAZAF ZMZMB ZWZWE
 """
 _ALPHA_3 = {pair[:2]: pair[2:] for pair in _PAIRS.split()}
+_SHORT = {"usa": "US", "uk": "GB", "great britain": "GB", "holland": "NL"}
+"""What people write in place of the standard's names."""
+_CODES = {
+    **_SHORT,
+    **{name.casefold(): code for code, name in _ENGLISH.items()},
+    **{three.casefold(): code for code, three in _ALPHA_3.items()},
+    **{code.casefold(): code for code in _ENGLISH},
+}
 
 
 def alpha_3(alpha_2: str) -> str:
