@@ -23,6 +23,7 @@ from worker.config_sections import AccountRef
 from worker.gate import Gate
 from worker.shutdown import stopping
 from worker.store import jobs, tokens
+from worker.store.due import soonest
 
 log = logging.getLogger(__name__)
 TURN_SECONDS = 20.0
@@ -117,10 +118,10 @@ def _anything_due(tenant: str) -> bool:
     """Whether rows are due; waits a moment for rows that still gather for a bulk call."""
     queue = "invoices." + tenant.partition(":")[0]
     with runtime.store().read() as connection:
-        soonest = jobs.soonest(connection, queue, tenant)
-    if soonest is None:
+        first = soonest(connection, queue, tenant)
+    if first is None:
         return False
-    wait = soonest - jobs.now()
+    wait = first - jobs.now()
     if wait > timedelta(seconds=PATIENCE):
         return False
     if wait > timedelta(0):

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.model import Event, EventType, Order, Shipment
+from tasks.guarding import Guard
 from tasks.placing import Handled, Placed
 from tasks.reasons import Held, Nothing, Waits
 from tasks.refunding import Refunding
@@ -22,7 +23,7 @@ from worker.store import brakes
 from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change
 from worker.store.matching import invoiced, name_of, park
-from worker.store.orders import Decision, Known, cancel, fingerprint, notice, record_decisions
+from worker.store.orders import Decision, Known, cancel, fingerprint, invoiced_as, notice, record_decisions
 from worker.store.parts import load_parts, record_parts
 from worker.store.stopping import Stopped, stop_invoices
 
@@ -67,8 +68,10 @@ class Deciding:
         self._this_hour: dict[str, int] = {}
         self._counted: Counter[str] = Counter()
         self._braked: set[str] = set()
-        asked = [each for each in batch if each.event and each.event.type in GIVES_BACK and each.job.id in found.orders]
+        asked = [each for each in batch if each.job.id in found.orders and _asks_for_invoices(each)]
         self._refunding = Refunding(connection, {found.orders[each.job.id].id for each in asked})
+        self._invoiced_as: dict[str, str] = {}
+        self._guard = Guard(connection, found.orders, batch)
         self._waiting: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.names: list[tuple[str, str]] = []
         """(shop, name) of the orders that are invoiced now: who waits for that wakes."""
@@ -91,6 +94,7 @@ class Deciding:
         record_decisions(self._connection, self.decided)
         record_parts(self._connection, self._new_parts)
         notice(self._connection, self._noticed)
+        invoiced_as(self._connection, self._invoiced_as)
         for shop, invoices in sorted(self._counted.items()):
             brakes.count(self._connection, shop, invoices)
         for shop in sorted(self._braked):
@@ -101,6 +105,7 @@ class Deciding:
         cancel(self._connection, self._cancelled)
         park(self._connection, self._waiting)
         self._refunding.record()
+        self._guard.record()
 
     def decide(self, each: Handled) -> Change:
         """What becomes of an event; what is due on it is added to `intents`."""
@@ -126,22 +131,23 @@ class Deciding:
             return self._cancel(each, event, order)
         if event.type is EventType.REFUND_CREATED:
             return self._refund(each, event, order)
-        self._notice_change(each, order)
+        if (now := self._change(each, order)) is not None:
+            return self._changed(each, order, now)
         shop = runtime.config().shop[each.row.shop]
         if not _triggers(event.type, shop.trigger):
             raise Nothing("kept for the record")
         self._refuse_cancelled(event, order)
         self._refuse_held(event, order)
-        decision = self._decision(each, order)
+        decision = self._guard.decided(each.row.shop, order, self._decision(each, order))
         part = self._part(each, order, decision)
-        self._brake(each, event, order, part, len(decision.accounts))
+        self._brake(each, event, order, part, self._guard.to_make(order, decision))
         self._take(order, decision, part)
         self.names.append((each.row.shop, invoiced(order.id)))
         for name in decision.accounts:
             ref = accounts()[each.row.shop, name]
-            self.intents.append(
-                intent_of(ref, order.source, part.order, order.id, each.row.received_at, part.name, part.number)
-            )
+            anew = self._refunding.next_revision(order, name, part.name) if event.who is not None else 0
+            due = intent_of(ref, order.source, part.order, order.id, each.row.received_at, part.name, part.number, anew)
+            self.intents.append(self._guard.adopted(due))
         held = {"part": part.name, "holds": in_words(part.holds, order.order)} if part.holds else {}
         return {"accounts": list(decision.accounts), **held}
 
@@ -219,7 +225,7 @@ class Deciding:
         """Over the shop's bounds nothing is invoiced; whoever completes an order by hand has looked at it."""
         assert each.row is not None
         shop, brake = each.row.shop, runtime.config().shop[each.row.shop].brake
-        if event.who is not None or order.id in self.decided or order.decision is not None:
+        if event.who is not None or order.id in self.decided or order.decision is not None or not invoices:
             return
         if brake.amount is not None and part.order.total > brake.amount:
             raise Held(
@@ -242,16 +248,41 @@ class Deciding:
 
     # -- changed and cancelled -------------------------------------------------------------------------------------
 
-    def _notice_change(self, each: Handled, order: Known) -> None:
-        """An order that is told otherwise than it was invoiced is held, once for each change."""
+    def _change(self, each: Handled, order: Known) -> str | None:
+        """The fingerprint of an order that is told otherwise than it was invoiced, once for each change."""
         decision = order.decision or self.decided.get(order.id)
         if decision is None or not decision.invoiced_as or each.told is None:
-            return
+            return None
         now = fingerprint(order.order)
         if now in (decision.invoiced_as, self._noticed.get(order.id, order.noticed_as)):
-            return
+            return None
         self._noticed[order.id] = now
-        raise Held(_changed(order, decision) + " The invoice is left as it is; correct it on the platform")
+        return now
+
+    def _changed(self, each: Handled, order: Known, now: str) -> dict[str, Any]:
+        """A person is told; or its invoices are given back, to be made anew, where the shop wants that."""
+        assert each.row is not None
+        decision = order.decision or self.decided[order.id]
+        if runtime.config().shop[each.row.shop].changed == "hold" or decision.per != "order":
+            raise Held(_changed(order, decision) + " The invoice is left as it is; correct it on the platform")
+        self._invoiced(order)
+        self._refunding.reload(order.id)
+        stopped = self._stop(order, f"order {order.order.ref} was changed before its invoice was sent", "void")
+        self._anew(each, order, stopped)
+        if not stopped.others:
+            return {"effect": "it was changed before its invoice was sent: that is made as it is now"}
+        return self._refunding.changed(each, order, now)
+
+    def _anew(self, each: Handled, order: Known, stopped: Stopped) -> None:
+        """What was stopped before it was sent is due as the order is now."""
+        assert each.row is not None
+        for account in self._refunding.accounts_of(order, stopped.ids):
+            if ref := accounts().get((each.row.shop, account)):
+                anew = self._refunding.next_revision(order, account, "order")
+                self.intents.append(
+                    intent_of(ref, order.source, order.order, order.id, each.row.received_at, revision=anew)
+                )
+                self._invoiced_as[order.id] = fingerprint(order.order)
 
     def _cancel(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
         """What was not sent yet is stopped; what was is given back, or a person is told."""
@@ -294,8 +325,9 @@ class Deciding:
             self._refunding.reload(order.id)
         return order.decision is not None or order.id in self.decided
 
-    def _stop(self, order: Known, reason: str) -> Stopped:
-        stopped = stop_invoices(self._connection, order.id, reason)
+    def _stop(self, order: Known, reason: str, state: str = "held") -> Stopped:
+        decision = order.decision or self.decided[order.id]
+        stopped = stop_invoices(self._connection, order.id, decision.accounts, reason, state)
         if stopped.ids:
             self._refunding.reload(order.id)
         return stopped
@@ -308,6 +340,11 @@ class Deciding:
                 f"order {order.order.ref} was cancelled in the shop at {at:%Y-%m-%d %H:%M} UTC; if it is owed all the"
                 " same, `billhook complete` it"
             )
+
+
+def _asks_for_invoices(each: Handled) -> bool:
+    """Whether what becomes of the event depends on the invoices that its order has."""
+    return each.event is not None and (each.event.type in GIVES_BACK or each.event.who is not None)
 
 
 def _triggers(kind: EventType, wanted: Sequence[str]) -> bool:

@@ -12,12 +12,11 @@ from connectors.platforms.base import Platform
 from connectors.platforms.crediting import Voids
 from connectors.platforms.documents import Documents, Outcome, PlannedInvoice
 from tasks.calls import pool
-from tasks.verdict import Policy, Verdict, verdict
+from tasks.verdict import Policy, Verdict, refused, verdict
 from worker import limits
 from worker.limits import Permits
 from worker.store import jobs
-from worker.store.documents import Progress, Work
-from worker.store.jobs import Change
+from worker.store.documents import Work
 
 
 @dataclass
@@ -107,5 +106,4 @@ def _by_hand(platform: Platform, work: Work, invoice: RemoteInvoice) -> Verdict:
         f"{title} has no credit notes in its API, and invoice {number} is not voided because {why}:"
         f" give {draft.total} {draft.currency} of order {draft.order_ref} back there by hand"
     )
-    keep = Progress(work.id, work.made, work.replays)
-    return Verdict(Change(work.id, "held", "refuse", reason=reason, unsure=work.job.unsure), keep)
+    return refused(work, reason)

@@ -35,8 +35,8 @@ GROUP = 10
 MARGIN = 1.0
 """Seconds of lease that must remain beyond a mail's own deadline."""
 WITHHELD = frozenset(("mismatch", "doubled"))
-GIVEN_BACK = frozenset(("void", "credited"))
-"""Of an invoice that was given back before its mail went out, nobody is told."""
+OVER = frozenset(("void", "credited", "dismissed"))
+"""Of an invoice that was given back, or dismissed, before its mail went out, nobody is told."""
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 
@@ -103,8 +103,8 @@ class Mailing:
         """Each notice with its message; what cannot be written is refused at once."""
         ready = []
         for work in self._works:
-            if work.purpose == "invoice" and work.invoice_state in GIVEN_BACK:
-                said = {"effect": f"its invoice {work.number} was given back meanwhile ({work.invoice_state})"}
+            if work.purpose == "invoice" and work.invoice_state in OVER:
+                said = {"effect": f"its invoice {work.number} is {work.invoice_state} by now"}
                 self._told.append(Told(Change(work.id, "done", "withheld", detail=said)))
                 continue
             try:

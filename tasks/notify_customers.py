@@ -17,6 +17,7 @@ from worker import bells, runtime
 from worker.app import NOTIFY_CUSTOMERS, actor, celery
 from worker.shutdown import stopping
 from worker.store import jobs, notices
+from worker.store.due import peek
 
 CHANNEL = "email"
 BATCH = 50
@@ -82,6 +83,6 @@ def _batch(until: float) -> list[Mailing]:
 
 def _ring_for_the_rest() -> None:
     with runtime.store().read() as connection:
-        due = jobs.peek(connection, notices.QUEUE, CHANNEL, bells.SHOWN)
+        due = peek(connection, notices.QUEUE, CHANNEL, bells.SHOWN, jobs.now())
     if due:
         bells.ring_notify([shop for shop, _, _ in due], [label for _, _, label in due])

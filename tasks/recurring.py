@@ -14,6 +14,7 @@ from worker.app import DISPATCH, SEAL, celery
 from worker.leases import LeaseWatch, longest
 from worker.sources import askable
 from worker.store import credits, jobs, matching, questions
+from worker.store.due import due_tenants, peek
 from worker.store.inbox import Inbox
 from worker.store.seal import seal as seal_trail
 
@@ -36,8 +37,8 @@ def dispatch() -> dict[str, int]:
         counts["events"] += bells.ring_events(late[start : start + EVENTS_A_RING])
     with runtime.store().read() as connection:
         due = [
-            (queue, tenant, jobs.peek(connection, queue, tenant, bells.SHOWN))
-            for queue, tenant in jobs.due_tenants(connection)
+            (queue, tenant, peek(connection, queue, tenant, bells.SHOWN, jobs.now()))
+            for queue, tenant in due_tenants(connection)
         ]
     for queue, tenant, rows in due:
         if rows and queue.startswith("invoices.") and tenant not in _tenants():

@@ -14,12 +14,14 @@ from tasks.reasons import Held, Nothing
 from tasks.splitting import added
 from worker import runtime
 from worker.accounts import accounts
-from worker.store.credits import Invoiced, Note, load_invoiced, record_notes
+from worker.store.credits import GONE, Invoiced, Note, load_invoiced, record_notes
 from worker.store.jobs import now
 from worker.store.orders import Known
 
 CANCELLED = "cancelled"
 """The part of a credit note that gives a cancelled order back; no shop calls a refund so."""
+CHANGED = "changed:"
+"""What the part of a credit note begins with after which the order is invoiced anew; then how the order was then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +110,48 @@ class Refunding:
             raise Nothing("cancelled: nothing of it is left to be given back")
         return self._add(each, order, due, None)
 
+    def changed(self, each: Handled, order: Known, now: str) -> dict[str, Any]:
+        """Adds credit notes for the order's invoices as a whole: it is another one `now` (its fingerprint). Raises
+        `Held`, `Nothing`."""
+        due = []
+        for invoice in self._invoices(order):
+            if invoice.left <= 0:
+                continue
+            _refuse(order, invoice, "it was changed in the shop after it was invoiced")
+            if invoice.notes:
+                raise Held(
+                    f"order {order.order.ref} was changed in the shop after a part of its invoice {invoice.reference}"
+                    " was given back: put that right on the platform"
+                )
+            due.append(_Due(invoice, f"{CHANGED}{now.rpartition(' ')[2]}", all_of(invoice.draft)))
+        if not due:
+            raise Nothing("it was changed; its invoice is given back already")
+        return self._add(each, order, due, "the order was changed")
+
+    def next_revision(self, order: Known, account: str, part: str) -> int:
+        """Of the order's next invoice there: above those that are void or credited; the last one's if that is not."""
+        mine = [one for one in self._known.get(order.id, ()) if (one.account, one.part) == (account, part)]
+        last = max(mine, key=lambda one: one.revision, default=None)
+        return 0 if last is None else last.revision + (last.state in GONE)
+
+    def accounts_of(self, order: Known, ids: frozenset[str]) -> list[str]:
+        """The accounts that these of the order's invoices are on."""
+        return [one.account for one in self._known.get(order.id, ()) if one.id in ids]
+
     def whole(self, order: Known, refund: Refund) -> bool:
         """Whether the refund gives back each invoice of the order as a whole."""
         invoices = self._invoices(order)
         return all(not one.notes and one.draft.total == refund.total for one in invoices) and bool(invoices)
 
     def _invoices(self, order: Known) -> list[Invoiced]:
-        """Those that exist, or will; in shadow mode nothing was sent."""
-        return [invoice for invoice in self._known.get(order.id, ()) if invoice.state != "shadow"]
+        """Those that exist, or will; in shadow mode nothing was sent, and where the order was moved away from nothing
+        is left."""
+        there = None if order.decision is None else order.decision.accounts
+        return [
+            invoice
+            for invoice in self._known.get(order.id, ())
+            if invoice.state != "shadow" and (there is None or invoice.account in there)
+        ]
 
     def _add(self, each: Handled, order: Known, due: Sequence[_Due], reason: str | None) -> dict[str, Any]:
         assert each.row is not None
@@ -171,5 +207,5 @@ def _refuse(order: Known, invoice: Invoiced, what: str) -> None:
     ref = accounts().get((invoice.shop, invoice.account))
     if ref is None:
         raise Held(f"order {order.order.ref}: {what}, but account {invoice.account} no longer exists")
-    if ref.account.refund == "hold" or invoice.state in ("mismatch", "doubled"):
+    if ref.account.refund == "hold" or invoice.state in ("mismatch", "doubled", "dismissed"):
         raise Held(f"order {order.order.ref}: {what} ({invoice.account}: {invoice.state}): credit or void it there")

@@ -16,10 +16,12 @@ from connectors.errors import ConnectorError, Rejected, Throttled, Unauthorized,
 from connectors.platforms.crediting import Voids
 from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoice
 from tasks.attempt import Try
+from tasks.bulking import halved, said_once
 from tasks.calls import Done, Send, carry_out, look_up, packed
 from tasks.giving_back import ways_of
+from tasks.reinvoicing import reinvoice
 from tasks.telling import tell
-from tasks.verdict import Policy, Verdict, shadowed, verdict
+from tasks.verdict import Policy, Verdict, refused, shadowed, unchanged, verdict
 from tasks.voiding import voided
 from worker import bells, credentials, limits, logs, metrics, runtime, testpoints
 from worker.accounts import accounts, platform_of
@@ -29,7 +31,7 @@ from worker.leases import lease
 from worker.limits import Permits
 from worker.store import credits, jobs
 from worker.store import documents as store
-from worker.store.documents import Progress, Work
+from worker.store.documents import Work
 from worker.store.engine import StoreError
 from worker.store.intents import SHADOW
 from worker.store.jobs import Change, Job
@@ -91,7 +93,7 @@ class Turn:
     def _account(self, account: tuple[str, str], kind: str, works: list[Work]) -> None:
         if account not in accounts():
             reason = f"account {'/'.join(account)} is no longer in the configuration"
-            self._settle([_held(work, reason) for work in works], works)
+            self._settle([refused(work, reason) for work in works], works)
             return
         platform = platform_of(*account)
         ref = accounts()[account]
@@ -201,7 +203,7 @@ class Turn:
             work.id, "uncertain", "look", due_at=quiet_until, unsure=True,
             reason="not found yet; looked for again after the quiet period",
         )  # fmt: skip
-        return Verdict(change, _unchanged(work))
+        return Verdict(change, unchanged(work))
 
     @staticmethod
     def _resumed(documents: Documents[Any, Any], work: Work, hit: Hit[Any]) -> Verdict | Work:
@@ -210,10 +212,10 @@ class Turn:
         try:
             plan = (work.plan if work.job.kind != "credit" else None) or documents.plan(work.draft)
         except Rejected as error:
-            return _held(work, error.message)
+            return refused(work, error.message)
         steps = [request.step for request in plan]
         if hit.resume_at not in steps:
-            return _held(work, f"{hit.document.id} is half-built on the platform and cannot be continued; delete it")
+            return refused(work, f"{hit.document.id} is half-built on the platform and cannot be continued; delete it")
         made = {step: work.made.get(step) or hit.document.id for step in steps[: steps.index(hit.resume_at)]}
         return replace(
             work, plan=plan, made=made, generation=work.generation + 1, replays=0, first_sent_at=None,
@@ -225,15 +227,15 @@ class Turn:
     def _planned(self, documents: Documents[Any, Any], works: Sequence[Work]) -> list[Work]:
         """Works with their plans; what cannot be rendered is held with the sentence that says why."""
         planned: list[Work] = []
-        refused: list[Verdict] = []
+        refusals: list[Verdict] = []
         for work in works:
             try:
                 planned.append(work if work.plan else replace(work, plan=documents.plan(work.draft)))
             except Rejected as error:
-                refused.append(_held(work, error.message))
+                refusals.append(refused(work, error.message))
             except Exception as error:  # a defect in a connector must not stop the others
-                refused.append(_held(work, f"it cannot be rendered ({type(error).__name__}: {error})"))
-        self._settle(refused, works)
+                refusals.append(refused(work, f"it cannot be rendered ({type(error).__name__}: {error})"))
+        self._settle(refusals, works)
         return planned
 
     def _send(self, documents: Documents[Any, Any], sends: Sequence[Send], policy: Policy) -> None:
@@ -290,7 +292,7 @@ class Turn:
         for each, outcome in group:
             resolved = each.finished_a_step or (not each.work.job.unsure) or each.work.found is not None
             said = verdict(each.work, outcome, policy, at, made=each.made, resolved=resolved)
-            verdicts.append(_said_once(_halved(said, group, each.work, outcome, documents), outcome, shown))
+            verdicts.append(said_once(halved(said, group, each.work, outcome, documents), outcome, shown))
         self._settle(verdicts, [each.work for each, _ in group])
 
     def _tell_breaker(self, documents: Documents[Any, Any], errors: Sequence[ConnectorError | None]) -> None:
@@ -332,7 +334,8 @@ class Turn:
             store.mark_doubled(connection, [held[said.change.id] for said in issued], self.actor)
             released = store.release_waiting(connection, done)
             given_back = {c.id: c.state for c in (said.change for said in ours) if held[c.id].kind == "credit"}
-            credits.close(connection, {i: state for i, state in given_back.items() if state in GOOD}, self.actor)
+            ended = credits.close(connection, {i: s for i, s in given_back.items() if s in GOOD}, self.actor)
+            anew = reinvoice(connection, ended)
             mails, sources = tell(connection, [(works[said.change.id], said.tell) for said in ours if said.tell])
             for said in verdicts:
                 if said.change.id not in mine and said.progress.remote_id:
@@ -345,7 +348,7 @@ class Turn:
             bells.ring_notify(
                 [works[s.change.id].job.shop for s in issued], [works[s.change.id].job.label for s in issued]
             )
-        if released:
+        if released or anew:
             bells.ring_invoices(self.tenant, [f"{job.shop}/{job.account}" for job in held.values()], [])
 
 
@@ -363,31 +366,3 @@ def _sending_detail(work: Work) -> dict[str, Any]:
 def _names(work: Work) -> list[str]:
     draft: Any = work.draft
     return logs.names(work.invoice.customer if work.invoice else draft.party)
-
-
-def _unchanged(work: Work) -> Progress:
-    return Progress(work.id, work.made, work.replays, bulk_id=work.bulk_id, bulk_limit=work.bulk_limit)
-
-
-def _held(work: Work, reason: str) -> Verdict:
-    return Verdict(Change(work.id, "held", "refuse", reason=reason, unsure=work.job.unsure), _unchanged(work))
-
-
-def _halved(said: Verdict, group: Done, work: Work, outcome: Outcome[Any], documents: Documents[Any, Any]) -> Verdict:
-    """A bulk refused as a whole is halved until the culprit stands alone."""
-    if documents.bulk <= 1 or not isinstance(outcome.error, Rejected) or work.bulk_id is None:
-        return said
-    together = [each for each, other in group if each.work.bulk_id == work.bulk_id and other.error is outcome.error]
-    if len(together) <= 1:
-        return said
-    change = replace(said.change, state="retry", action="halve", due_at=jobs.now(), reason=None)
-    return Verdict(change, replace(said.progress, bulk_id=None, bulk_limit=-(-len(together) // 2)))
-
-
-def _said_once(said: Verdict, outcome: Outcome[Any], shown: dict[int, str]) -> Verdict:
-    """A bulk's request and answer are kept with its first member; the others' entries name it."""
-    first = shown.setdefault(id(outcome.sample), said.change.id)
-    if outcome.sample is None or first == said.change.id:
-        return said
-    change = replace(said.change, body=None, detail=said.change.detail | {"body_with": first})
-    return replace(said, change=change)

@@ -21,11 +21,8 @@ from connectors.platforms.documents import Outcome, PlannedInvoice
 from connectors.platforms.facts import Facts
 from tasks.backoff import delay
 from worker import testpoints
-from worker.store.documents import Progress, Work
+from worker.store.documents import DOUBTS, Progress, Work
 from worker.store.jobs import Change
-
-DOUBTS = 2
-"""After so many doubts about one generation a call is no longer repeated under its key, but looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +196,13 @@ def _shown(sample: Sample | None) -> dict[str, Any]:
     if sample is None:
         return {}
     return {"call": f"{sample.method} {sample.url.partition('?')[0]}", "http_status": sample.status}
+
+
+def unchanged(work: Work) -> Progress:
+    """Nothing was done about the document."""
+    return Progress(work.id, work.made, work.replays, bulk_id=work.bulk_id, bulk_limit=work.bulk_limit)
+
+
+def refused(work: Work, reason: str) -> Verdict:
+    """Held for a person, with the sentence that says why."""
+    return Verdict(Change(work.id, "held", "refuse", reason=reason, unsure=work.job.unsure), unchanged(work))

@@ -22,7 +22,7 @@ STAFF = "staff:"
 
 
 class Refused(Exception):
-    """The order cannot be set to completed; the sentence says why and what to do."""
+    """It is not done with the order; the sentence says why and what to do."""
 
 
 class NoSuchOrder(Refused):
@@ -42,19 +42,25 @@ def orders_of(source: str) -> str | None:
     return source.removeprefix(STAFF) if source.startswith(STAFF) else None
 
 
-def order_to_complete(store: Store, config: Config, name: str, shop: str | None = None) -> Named:
-    """The order that `name` means, of this shop (None: of any). Raises `Refused`."""
+def order_meant(store: Store, name: str, shop: str | None = None, then: str = "try again") -> Named:
+    """The order that `name` means, of this shop (None: of any). `then`: what to do once it is known. Raises
+    `NoSuchOrder`, `SeveralOrders`."""
     found = orders_named(store, name, shop)
     called = one_line(name)[:200]
     if not found:
         raise NoSuchOrder(
             f"No order {called!r} is known{f' in shop {shop}' if shop else ''}. Billhook must have been told of it"
-            " first: send it with POST /events, or import it; then complete it."
+            f" first: send it with POST /events, or import it; then {then}."
         )
     if len(found) > 1:
         listed = "; ".join(f"{each.source}:{each.ref} of shop {each.shop} (our id {each.id})" for each in found[:10])
         raise SeveralOrders(f"{called} means several orders: {listed}. Say which: source:name, or our id.")
-    [order] = found
+    return found[0]
+
+
+def order_to_complete(store: Store, config: Config, name: str, shop: str | None = None) -> Named:
+    """The order that `name` means, of this shop (None: of any). Raises `Refused`."""
+    order = order_meant(store, name, shop, "complete it")
     settings = config.shop.get(order.shop)
     if settings is None:
         raise NotWanted(f"The configuration has no shop {order.shop!r} any more, so nothing is done with its orders.")

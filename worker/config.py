@@ -91,6 +91,9 @@ class Shop(Section):
     invoice_per: Literal["order", "shipment"] = "order"
     """shipment: each shipment has an invoice of its own, as far as it is known what is in it; the rest has one when the
     order is fulfilled or completed."""
+    changed: Literal["hold", "credit"] = "hold"
+    """What becomes of an order that its shop changes after it was invoiced: a person is told; credit: its invoice is
+    given back as a whole and it is invoiced anew."""
     reference_prefix: str = Field(default="", max_length=20)
     """Put before the order's name in the invoice's reference; distinguishes shops that share one account."""
     payment_days: int = Field(default=14, ge=0, le=365)

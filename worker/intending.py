@@ -21,9 +21,10 @@ def intent_of(
     accepted_at: datetime,
     part: str = "order",
     number: int | None = None,
+    revision: int = 0,
 ) -> Intent:
     """The intent for an order, or for the `part` of it that `order` is. It is dated today in the shop's time zone;
-    `order_id` is ours, `accepted_at` the event's, in UTC."""
+    `order_id` is ours, `accepted_at` the event's, in UTC. `revision`: how many invoices of it were given back."""
     shop = runtime.config().shop[ref.shop]
     today = now().astimezone(ZoneInfo(shop.timezone))
     return Intent(
@@ -42,6 +43,7 @@ def intent_of(
         accepted_at=accepted_at,
         part=part,
         number=number,
+        raised=revision,
         gather_until=now() + _gathering(ref.bulk),
     )
 

@@ -23,7 +23,7 @@ SHOWN = 100
 """How many rows an answer lists; the counts are of all."""
 GRACE = timedelta(seconds=3)
 """A task between two claims may look as if it were over; after so long without an entry it is."""
-GOOD = {"issued", "done", "void", "credited", "shadow"}
+GOOD = {"issued", "done", "void", "credited", "shadow", "dismissed"}
 BAD = {"held", "mismatch", "doubled", "lost"}
 _WAITING = {"retry": states.RETRY, "uncertain": states.RETRY, "claimed": states.STARTED, "sending": states.STARTED}
 

@@ -32,6 +32,7 @@ from tests.kit.inside import configured_by
 from tests.kit.redis_server import RedisServer
 from worker import accounts, forecast, limits, runtime
 from worker.store import jobs
+from worker.store.due import soonest
 from worker.store.figures import figures, issuing
 from worker.store.inbox import Arrival, Inbox
 from worker.store.migrate import prepare
@@ -202,7 +203,7 @@ class Day:
     def _next_ring(self, clock: Virtual, tenant: str) -> float:
         """When dispatch rings after the next moment at which a permit is free and a row is due."""
         with runtime.store().read() as connection:
-            due = jobs.soonest(connection, f"invoices.{self.slug}", tenant)
+            due = soonest(connection, f"invoices.{self.slug}", tenant)
         ready = max(due.timestamp() if due else 0.0, self.permits_from, clock.now)
         rounds = (ready - START.timestamp()) // DISPATCH_EVERY + 1
         return START.timestamp() + rounds * DISPATCH_EVERY

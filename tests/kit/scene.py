@@ -17,7 +17,7 @@ from worker.store.engine import Store
 from worker.store.inbox import Arrival, Inbox, Verdict
 from worker.store.migrate import prepare
 
-FINAL = {"done", "issued", "held", "mismatch", "void", "credited", "doubled", "shadow", "waiting"}
+FINAL = {"done", "issued", "held", "mismatch", "void", "credited", "doubled", "shadow", "waiting", "dismissed"}
 """States in which nothing moves by itself any more: finished, or a person's turn."""
 TRIGGERS = {"order.fulfilled", "order.completed"}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import accounts, services, staff, store
+from worker.cli import accounts, adopt, decisions, services, staff, store
 from worker.cli.doctor import doctor
 from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, opened, plain, print_json, say, show
 
@@ -29,10 +29,12 @@ app = typer.Typer(
 )
 app.add_typer(services.services)
 app.add_typer(store.orders)
+app.add_typer(decisions.decisions)
 app.add_typer(staff.staff)
 app.add_typer(store.audit, name="audit")
 app.add_typer(accounts.accounts)
 app.add_typer(accounts.account, name="account")
+app.add_typer(adopt.adopting)
 app.command()(doctor)
 
 

@@ -1,8 +1,7 @@
-"""The commands that ask the store: `status`, `retry`, `audit show`, `audit verify`."""
+"""The commands that ask the store: `status`, `audit show`, `audit verify`; and `release`."""
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -68,7 +67,7 @@ def _show_status(found: dict[str, Any]) -> None:
         say(f"{row['count']} {row['kind']}(s) {row['state']} since {row['since']}: {row['reason']}")
     _show_holds(found["holds"])
     if found["held"]:
-        say("`billhook status --held` lists them, `billhook retry` puts held ones back.")
+        say("`billhook status --held` lists them; `billhook retry` puts them back, `billhook dismiss` ends them.")
 
 
 def _show_holds(holds: list[dict[str, Any]]) -> None:
@@ -159,37 +158,6 @@ def verify(as_json: AsJson = False) -> None:
     else:
         typer.echo(f"The trail does not hold: {verdict.first_problem}")
     raise typer.Exit(0 if verdict.ok else 1)
-
-
-@orders.command()
-def retry(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[ORDER]...", help="Orders, by name or id.")] = None,
-    held: Annotated[bool, typer.Option("--held", help="Everything that is held and matches the options.")] = False,
-    account: Annotated[str | None, typer.Option(help="With --held: only this account's, shop/name.")] = None,
-    reason_contains: Annotated[str | None, typer.Option(help="With --held: only where the reason says this.")] = None,
-    shop: OfShop = None,
-) -> None:
-    """Put held work back: what was never sent is sent, what may have been sent is looked up first."""
-    from worker.store.retry import PutBack, put_back
-
-    if bool(names) == held or (names and (account or reason_contains)):
-        fail("Name the orders to retry, or give --held (with --account, --reason-contains, --shop).", MISUSED)
-    store, actor = opened(), f"staff:{getpass.getuser()}"
-    found: list[PutBack] = []
-    wanted: list[str | None] = [*names] if names else [None]
-    tenants = {(ref.shop, ref.name): ref.tenant for ref in configured().accounts()}
-    for name in wanted:
-        again = put_back(
-            store, actor=actor, shop=shop, order=name, account=account, reason_contains=reason_contains, tenants=tenants
-        )
-        if name and not again:
-            typer.echo(f"{name}: nothing of it is held", err=True)
-        found += again
-    for one in found:
-        then = "is looked up, then tried again" if one.state == "uncertain" else "is tried again"
-        typer.echo(f"{one.label}: {one.kind} {then}")
-    typer.echo(f"{len(found)} put back")
-    raise typer.Exit(0 if found or held else 1)
 
 
 @orders.command()

@@ -246,3 +246,29 @@ def _end(connection: Connection, ids: Sequence[str], state: str, actor: str) -> 
     )
     changed = connection.execute(query).all()
     append(connection, (Entry(r.shop, r.order_id, f"invoice:{r.id}", r.seq, state, state, actor, {}) for r in changed))
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """An invoice that was given back to be made anew."""
+
+    order_id: str
+    shop: str
+    account: str
+    part: str
+    revision: int
+
+
+def replaced(connection: Connection, ended: Sequence[str], part: str) -> list[Replaced]:
+    """Of the invoices that have ended (by id) those of which a credit note's part begins with `part`."""
+    if not ended:
+        return []
+    note = invoices.alias("note")
+    columns = [invoices.c[name] for name in Replaced.__slots__]
+    query = (
+        select(*columns)
+        .join(note, note.c.credits == invoices.c.id)
+        .where(among(connection, invoices.c.id, ended), note.c.part.startswith(part, autoescape=True))
+        .order_by(invoices.c.id)
+    )
+    return [Replaced(*row) for row in connection.execute(query)]

@@ -25,6 +25,8 @@ from worker.store.trail import Entry, append
 log = logging.getLogger(__name__)
 
 _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+DOUBTS = 2
+"""After so many doubts about one generation a call is no longer repeated under its key, but looked up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy import distinct, func, or_, select
 from worker.store.engine import Store
 from worker.store.schema import audit, inbox, invoices, jobs
 
-FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled", "shadow", "waiting"}
+FINAL = {"issued", "done", "held", "mismatch", "void", "credited", "doubled", "shadow", "waiting", "dismissed"}
 LATELY = 200
 """How many calls count for what a call takes lately."""
 LOOKED_AT = 20_000

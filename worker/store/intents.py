@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,10 +18,13 @@ from sqlalchemy import Connection, select
 from connectors.model import InvoiceDraft, Order
 from connectors.platforms.documents import CustomerDraft
 from worker import testpoints
+from worker.store.dismissing import needed_again
+from worker.store.documents import Progress, store_issued, store_progress
 from worker.store.ids import new_id
 from worker.store.jobs import now
 from worker.store.rows import among_keys, insert_new, insert_rows
 from worker.store.schema import customers, documents, invoices, jobs
+from worker.store.strangers import Stranger
 from worker.store.trail import Entry, append
 
 ACTOR = "handle_events"
@@ -62,11 +65,17 @@ class Intent:
     """Of the part, in the order they were made; None where it is all there is."""
     customer_id: str | None = None
     """The id there of the one customer whom all orders are invoiced to; `SHADOW` where nothing is to be sent."""
+    raised: int = 0
+    """How many invoices of this are void or credited as a whole."""
+    adopted: Stranger | None = None
+    """The invoice that exists there already: it is this order's, and nothing is made."""
+    adopted_by: str = ACTOR
+    """Who says so, for the trail."""
 
     @property
     def revision(self) -> int:
         """0 until a void or a full credit is recorded."""
-        return int(self.accepted_at.timestamp() * 1000) % 10**9 if testpoints.without("unique") else 0
+        return int(self.accepted_at.timestamp() * 1000) % 10**9 if testpoints.without("unique") else self.raised
 
     @property
     def business_key(self) -> tuple[str, str, str, str, str, int]:
@@ -81,10 +90,12 @@ class Intent:
 
     @property
     def reference(self) -> str:
-        """The order's name behind the shop's prefix, with the number of the part. One that is too long is shortened, to
-        the same text for ever."""
-        if self.number is not None:
-            return self.marked(str(self.number))
+        """The order's name behind the shop's prefix, with the number of the part and, where an invoice of it was given
+        back, of the revision. One that is too long is shortened, to the same text for ever."""
+        number = str(self.number) if self.number is not None else ""
+        mark = f"{number}R{self.raised}" if self.raised else number
+        if mark:
+            return self.marked(mark)
         return self.marked(short_hash(self.source, self.order.id)[:8], only_if_too_long=True)
 
     def marked(self, mark: str, *, only_if_too_long: bool = False) -> str:
@@ -101,6 +112,11 @@ class Intent:
         if self.customer_id is not None:
             return f"house:{self.customer_id}"
         return f"{self._who}:{self.order.currency}" if self.one_currency else self._who
+
+    @property
+    def known_customer(self) -> str | None:
+        """The customer's id there, where it is known beforehand."""
+        return self.customer_id or (self.adopted.customer_id if self.adopted else None)
 
     def customer_draft(self) -> CustomerDraft:
         """The order's customer as a draft for the platform."""
@@ -125,11 +141,12 @@ class Intent:
 
 
 def record_intents(connection: Connection, intents: Sequence[Intent]) -> list[str]:
-    """Creates the invoices that do not exist yet, and the customers they need. Returns the new invoices' ids.
+    """Creates the invoices that do not exist yet, and the customers they need; those that are adopted are issued.
+    Returns the new invoices' ids.
 
     Raises `IntegrityError` when another transaction took a reference at the same moment; repeat the batch.
     """
-    fresh = _unknown(connection, intents)
+    fresh = _with_their_customers(connection, _unknown(connection, intents))
     if not fresh:
         return []
     needed = _customers(connection, fresh)
@@ -150,6 +167,7 @@ def record_intents(connection: Connection, intents: Sequence[Intent]) -> list[st
     created = insert_new(connection, invoices, rows, ("shop", "account", "order_id", "part", "kind", "revision"))
     pairs = [(row, intent) for row, intent in zip(rows, fresh, strict=True) if row["id"] in created]
     _insert_invoice_jobs(connection, pairs, needed)
+    _record_adopted(connection, [(str(row["id"]), intent.adopted) for row, intent in pairs if intent.adopted])
     return [str(row["id"]) for row, _ in pairs]
 
 
@@ -165,12 +183,32 @@ def _unknown(connection: Connection, intents: Sequence[Intent]) -> list[Intent]:
     return [intent for _, intent in sorted(by_key.items())]
 
 
+def _with_their_customers(connection: Connection, intents: Sequence[Intent]) -> list[Intent]:
+    """An invoice that is adopted stays with the customer it was made for, where the order's is another one there."""
+    keys = {(one.tenant, one.customer_identity) for one in intents if one.adopted}
+    if not keys:
+        return list(intents)
+    query = (
+        select(customers.c.tenant, customers.c.identity, documents.c.remote_id)
+        .join(documents, documents.c.id == customers.c.id)
+        .where(among_keys(connection, (customers.c.tenant, customers.c.identity), keys))
+    )
+    known: dict[tuple[str, str], str | None] = {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    placed = []
+    for one in intents:
+        theirs = one.adopted.customer_id if one.adopted else None
+        another = theirs and known.setdefault((one.tenant, one.customer_identity), theirs) != theirs
+        placed.append(replace(one, customer_id=theirs) if another else one)
+    return placed
+
+
 def _customers(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[str, str], tuple[str, bool]]:
     """For each (tenant, identity): the customer's job id and whether it is done. New ones become jobs.
 
     Locks the rows, so that a customer that is being done right now either sees our invoices waiting or is seen done.
     """
-    by_identity = {(intent.tenant, intent.customer_identity): intent for intent in intents}
+    known_last = sorted(intents, key=lambda intent: intent.known_customer is not None)
+    by_identity = {(intent.tenant, intent.customer_identity): intent for intent in known_last}
     rows = [{"id": new_id(), "tenant": t, "identity": i} for t, i in sorted(by_identity)]
     created = insert_new(connection, customers, rows, ("tenant", "identity"))
     new = [row for row in rows if row["id"] in created]
@@ -183,7 +221,9 @@ def _customers(connection: Connection, intents: Sequence[Intent]) -> dict[tuple[
         .order_by(customers.c.id)
         .with_for_update(of=documents)
     )
-    return {(row.tenant, row.identity): (row.id, row.remote_id is not None) for row in connection.execute(query)}
+    rows_found = connection.execute(query).all()
+    needed_again(connection, [row.id for row in rows_found if row.remote_id is None and row.id not in created], ACTOR)
+    return {(row.tenant, row.identity): (row.id, row.remote_id is not None) for row in rows_found}
 
 
 def _insert_customer_jobs(connection: Connection, new: Sequence[tuple[str, Intent]]) -> None:
@@ -195,7 +235,7 @@ def _insert_customer_jobs(connection: Connection, new: Sequence[tuple[str, Inten
             "id": job_id,
             "key": drafts[job_id].key,
             "draft": drafts[job_id].model_dump_json(),
-            "remote_id": intent.customer_id,
+            "remote_id": intent.known_customer,
         }
         for job_id, intent in new
     ]
@@ -206,9 +246,10 @@ def _insert_customer_jobs(connection: Connection, new: Sequence[tuple[str, Inten
 
 
 def _customer_row(intent: Intent, at: datetime) -> dict[str, object]:
-    if intent.customer_id is not None:
-        return {"label": f"customer {intent.customer_id}", "state": "done", "due_at": None}
-    return {"label": intent.order.customer.display_name[:80], "due_at": at}
+    label = f"customer {intent.customer_id}" if intent.customer_id else intent.order.customer.display_name[:80]
+    if intent.known_customer is not None:
+        return {"label": label, "state": "done", "due_at": None}
+    return {"label": label, "due_at": at}
 
 
 def _insert_invoice_jobs(
@@ -224,6 +265,8 @@ def _insert_invoice_jobs(
         job_id, reference = str(row["id"]), str(row["reference"])
         customer, done = needed[intent.tenant, intent.customer_identity]
         waiting = {"waits_for": None if done else customer, "due_at": intent.gather_until if done else None}
+        if intent.adopted:
+            waiting = {"waits_for": None, "due_at": None, "state": "issued"}
         job_rows.append(_job_row(job_id, "invoice", intent, at) | {"order_id": intent.order_id} | waiting)
         draft = draft_of(intent, reference)
         document_rows.append({"id": job_id, "key": draft.key, "draft": draft.model_dump_json()})
@@ -233,7 +276,7 @@ def _insert_invoice_jobs(
             "account": intent.account,
             "total": f"{intent.order.total} {intent.order.currency}",
         }
-        entries.append(_intended("invoice", job_id, intent, detail))
+        entries.append(_intended("invoice", job_id, intent, detail | _there(intent.adopted)))
     insert_rows(connection, documents, document_rows)
     insert_rows(connection, jobs, job_rows)
     append(connection, entries)
@@ -257,8 +300,28 @@ def _job_row(job_id: str, kind: str, intent: Intent, at: datetime) -> dict[str, 
 
 def _intended(kind: str, job_id: str, intent: Intent, detail: dict[str, Any]) -> Entry:
     order_id = intent.order_id if kind == "invoice" else None
-    state = "done" if kind == "customer" and intent.customer_id is not None else "pending"
-    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "intend", state, ACTOR, detail)
+    actor = intent.adopted_by if intent.adopted else ACTOR
+    if kind == "invoice" and intent.adopted:
+        return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "adopt", "issued", actor, detail)
+    state = "done" if kind == "customer" and intent.known_customer is not None else "pending"
+    return Entry(intent.shop, order_id, f"{kind}:{job_id}", 0, "intend", state, actor, detail)
+
+
+def _there(adopted: Stranger | None) -> dict[str, Any]:
+    """What the trail says of an invoice that exists already."""
+    if adopted is None:
+        return {}
+    said = {"remote_id": adopted.remote_id, "number": adopted.number, "document": adopted.status}
+    return said | {"total_there": adopted.money}
+
+
+def _record_adopted(connection: Connection, adopted: Sequence[tuple[str, Stranger]]) -> None:
+    found = [
+        Progress(job_id, {}, 0, remote_id=one.remote_id, number=one.number, url=one.url, total=one.total)
+        for job_id, one in adopted
+    ]
+    store_progress(connection, found)
+    store_issued(connection, found)
 
 
 def draft_of(intent: Intent, reference: str) -> InvoiceDraft:
@@ -295,7 +358,8 @@ def _references(connection: Connection, intents: Sequence[Intent]) -> dict[tuple
     for intent in intents:
         tenant, reference = wanted[intent.business_key]
         if (tenant, reference) in taken:
-            reference = intent.marked(short_hash(intent.order_id)[:5])
+            part = () if intent.part == "order" else (intent.part,)
+            reference = intent.marked(short_hash(intent.order_id, *part)[:5])
         taken.add((tenant, reference))
         chosen[intent.business_key] = reference
     return chosen

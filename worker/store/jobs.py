@@ -1,7 +1,8 @@
 """The job machinery: claim, lease, fence, settle. Every transition is conditional and carries its trail entry.
 
     pending → claimed → sending → issued (invoices) or done (events, customers, notices)
-    beside it: retry (due at a time), uncertain (look first), held, mismatch, void, credited, doubled
+    beside it: retry (due at a time), uncertain (look first), held, mismatch, void, credited, doubled,
+    dismissed (a person has dealt with it elsewhere)
 
 A row is due while `due_at` is set. `lease_owner` is a token that no two claims share, so a match on it is a match
 on the fence. A row that something may have been done for is `unsure`, through any number of claims, until a look-up
@@ -16,16 +17,30 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, case, func, literal, select, text, true, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Update,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker import testpoints
+from worker.store.due import due_shops
 from worker.store.ids import new_id
 from worker.store.rows import among, given_for, packed
 from worker.store.schema import jobs
 from worker.store.trail import Entry, append
 
-CLAIMABLE = 10_000
+ANY = true()
 SYSTEM = "dispatch"
 
 
@@ -77,25 +92,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-_DUE_SHOPS = text(
-    """
-    WITH RECURSIVE due(shop) AS (
-        SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at <= :now
-                ORDER BY shop LIMIT 1)
-        UNION ALL
-        SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND shop > due.shop
-                AND due_at <= :now ORDER BY shop LIMIT 1)
-        FROM due WHERE due.shop IS NOT NULL)
-    SELECT shop FROM due WHERE shop IS NOT NULL LIMIT 200
-    """
-).bindparams(bindparam("now", type_=jobs.c.due_at.type))
-
-
-def due_shops(connection: Connection, queue: str, tenant: str, at: datetime) -> list[str]:
-    """Shops with work due, found by skipping through the index: the cost does not grow with the backlog."""
-    return list(connection.execute(_DUE_SHOPS, {"queue": queue, "tenant": tenant, "now": at}).scalars())
-
-
 def claim(
     connection: Connection,
     *,
@@ -107,8 +103,10 @@ def claim(
     lease: timedelta,
     actor: str,
     turn: int = 0,
+    only: ColumnElement[bool] = ANY,
 ) -> list[Job]:
-    """Claims up to `limit` due rows under a fresh `owner` token, shops in turn (`turn` rotates who is first).
+    """Claims up to `limit` due rows under a fresh `owner` token, shops in turn (`turn` rotates who is first). `only`:
+    of those for which this holds.
 
     A shop with little work leaves its share to the others.
     """
@@ -121,21 +119,22 @@ def claim(
     ids: list[str] = []
     for index, shop in enumerate(shops):
         share = -(-(limit - len(ids)) // (len(shops) - index))
-        ids += _due_ids(connection, queue, kinds, tenant, shop, share, at)
+        ids += _due_ids(connection, queue, kinds, tenant, shop, share, at, only)
     if len(ids) < limit and len(shops) > 1:
         for shop in shops:
-            more = _due_ids(connection, queue, kinds, tenant, shop, limit, at)
+            more = _due_ids(connection, queue, kinds, tenant, shop, limit, at, only)
             ids = list(dict.fromkeys(ids + more))[:limit]
     return take(connection, ids, owner=owner, lease=lease, actor=actor)
 
 
 def _due_ids(
-    connection: Connection, queue: str, kinds: Sequence[str], tenant: str, shop: str, limit: int, at: datetime
-) -> list[str]:
+    connection: Connection, queue: str, kinds: Sequence[str], tenant: str, shop: str, limit: int, at: datetime,
+    only: ColumnElement[bool],
+) -> list[str]:  # fmt: skip
     query = (
         select(jobs.c.id)
         .where(jobs.c.queue == queue, jobs.c.tenant == tenant, jobs.c.shop == shop, jobs.c.due_at <= at)
-        .where(jobs.c.kind.in_(kinds))
+        .where(jobs.c.kind.in_(kinds), only)
         .order_by(jobs.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -332,64 +331,6 @@ def hold_all(connection: Connection, queue: str, tenant: str, reason: str, actor
     held = connection.execute(query).all()
     append(connection, (_entry(row, row.seq, "hold", "held", actor, {"reason": reason}) for row in held))
     return len(held)
-
-
-_DUE_TENANTS = text(
-    """
-    WITH RECURSIVE due(queue, tenant) AS (
-        SELECT * FROM (SELECT queue, tenant FROM jobs WHERE due_at IS NOT NULL ORDER BY queue, tenant LIMIT 1) AS f
-        UNION ALL
-        SELECT (SELECT queue FROM jobs WHERE due_at IS NOT NULL AND (queue, tenant) > (due.queue, due.tenant)
-                ORDER BY queue, tenant LIMIT 1),
-               (SELECT tenant FROM jobs WHERE due_at IS NOT NULL AND (queue, tenant) > (due.queue, due.tenant)
-                ORDER BY queue, tenant LIMIT 1)
-        FROM due WHERE due.queue IS NOT NULL)
-    SELECT queue, tenant FROM due WHERE queue IS NOT NULL
-    """
-)
-
-
-def due_tenants(connection: Connection) -> list[tuple[str, str]]:
-    """Each (queue, tenant) that has rows waiting, due now or later; skips through the index."""
-    return [(row.queue, row.tenant) for row in connection.execute(_DUE_TENANTS)]
-
-
-_SOONEST = text(
-    """
-    WITH RECURSIVE waiting(shop, due_at) AS (
-        SELECT * FROM (SELECT shop, due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
-                       ORDER BY shop, due_at LIMIT 1) AS first
-        UNION ALL
-        SELECT (SELECT shop FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
-                AND shop > waiting.shop ORDER BY shop, due_at LIMIT 1),
-               (SELECT due_at FROM jobs WHERE queue = :queue AND tenant = :tenant AND due_at IS NOT NULL
-                AND shop > waiting.shop ORDER BY shop, due_at LIMIT 1)
-        FROM waiting WHERE waiting.shop IS NOT NULL)
-    SELECT min(due_at) AS soonest FROM waiting
-    """
-).columns(soonest=jobs.c.due_at.type)
-
-
-def soonest(connection: Connection, queue: str, tenant: str) -> datetime | None:
-    """When the first row of the tenant is due (it may be now); None when none waits."""
-    return connection.execute(_SOONEST, {"queue": queue, "tenant": tenant}).scalar()
-
-
-def peek(connection: Connection, queue: str, tenant: str, limit: int) -> list[tuple[str, str, str]]:
-    """(shop, account, label) of a few rows that are due now: for the reader of a doorbell's message."""
-    found: list[tuple[str, str, str]] = []
-    at = now()
-    for shop in due_shops(connection, queue, tenant, at):
-        query = (
-            select(jobs.c.shop, jobs.c.account, jobs.c.label)
-            .where(jobs.c.queue == queue, jobs.c.tenant == tenant, jobs.c.shop == shop, jobs.c.due_at <= at)
-            .order_by(jobs.c.due_at)
-            .limit(limit)
-        )
-        found += [(row.shop, row.account, row.label) for row in connection.execute(query)]
-        if len(found) >= limit:
-            break
-    return found
 
 
 def new_owner(process: str) -> str:

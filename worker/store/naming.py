@@ -1,13 +1,15 @@
-"""The orders that a person means by what they call them."""
+"""The orders and events that a person means by what they call them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from worker.store.engine import Store
-from worker.store.schema import orders
+from worker.store.rows import among
+from worker.store.schema import inbox, orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,22 @@ def orders_named(store: Store, name: str, shop: str | None = None) -> list[Named
     with store.read() as connection:
         found = [Named(*row) for row in connection.execute(query)]
     return [each for each in found if each.id == name] or found
+
+
+def orders_spelt(connection: Connection, shop: str, spellings: Iterable[str]) -> list[Named]:
+    """The shop's orders whose name or whose id in their source is one of these, letter by letter."""
+    wanted = sorted(set(spellings))
+    if not wanted:
+        return []
+    means = or_(among(connection, orders.c.ref, wanted), among(connection, orders.c.source_id, wanted))
+    columns = [orders.c[each] for each in Named.__dataclass_fields__]
+    query = select(*columns).where(orders.c.shop == shop, means).order_by(orders.c.id)
+    return [Named(*row) for row in connection.execute(query)]
+
+
+def events_named(inbox_store: Store, name: str, shop: str | None = None) -> list[str]:
+    """Our ids of the deliveries of one shop (None: of all) that `name` means: the sender's id of it, or ours."""
+    means = or_(inbox.c.event_id == name, inbox.c.id == name)
+    query = select(inbox.c.id).where(means, *([inbox.c.shop == shop] if shop else [])).order_by(inbox.c.id)
+    with inbox_store.read() as connection:
+        return list(connection.execute(query).scalars())

@@ -170,3 +170,8 @@ def notice(connection: Connection, changed: Mapping[str, str]) -> None:
 def cancel(connection: Connection, cancelled: Mapping[str, datetime]) -> None:
     """These orders (by id) were cancelled in their shop, then."""
     update_rows(connection, orders, [{"id": key, "cancelled_at": at} for key, at in sorted(cancelled.items())])
+
+
+def invoiced_as(connection: Connection, fingerprints: Mapping[str, str]) -> None:
+    """These orders (by id) are invoiced anew, as they are now."""
+    update_rows(connection, orders, [{"id": key, "invoiced_as": value} for key, value in sorted(fingerprints.items())])

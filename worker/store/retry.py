@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, or_, select, update
+from sqlalchemy import Connection, Row, case, delete, literal, select, update
 
+from worker.store.choosing import Choice, matching
+from worker.store.dismissing import needed_again, sent
+from worker.store.documents import DOUBTS, lock_customers
 from worker.store.engine import Store
 from worker.store.jobs import now
-from worker.store.schema import documents, jobs, orders
+from worker.store.rows import among
+from worker.store.schema import documents, invoices, jobs, sightings
 from worker.store.trail import Entry, append
 
 _AT_ONCE = 1_000
@@ -32,7 +37,9 @@ def put_back(
     shop: str | None = None,
     order: str | None = None,
     account: str | None = None,
+    kind: str | None = None,
     reason_contains: str | None = None,
+    dismissed: bool = False,
     tenants: Mapping[tuple[str, str], str] | None = None,
 ) -> list[PutBack]:
     """Makes held rows due again, those that match everything given, with one trail entry each, in one commit.
@@ -41,20 +48,25 @@ def put_back(
     credit note that may have been sent becomes uncertain, and keeps its bytes until a look-up says that it is not
     there. A notice is sent again: nobody can look it up, and a person has decided. Nothing is rung, `dispatch` does.
 
+    Where an order or an account is named, so does what did not agree (`mismatch`) or was there twice (`doubled`): a
+    person has put it right on the platform, it is looked up there and compared again.
+
     Args:
         actor: who asked, as the trail shall say it ("staff:ada").
-        order: the order as people call it, the source's id of it, or ours; with everything that hangs on it.
-        account: `shop/name`, or the name alone.
-        reason_contains: a part of the reason for which the rows are held, in any case.
+        shop, order, account, kind, reason_contains: see `Choice`.
+        dismissed: also what was dismissed.
         tenants: of each (shop, account) the tenant as it is configured now; what is put back goes there.
     """
+    choice = Choice(shop, order, account, kind, reason_contains)
+    states = (*choice.states, "dismissed") if dismissed else choice.states
     with store.write() as connection:
-        conditions = _conditions(connection, shop, order, account, reason_contains)
-        held = _held(connection, conditions)
+        held = _held(connection, choice, states)
         released: list[PutBack] = []
         for start in range(0, len(held), _AT_ONCE):
-            released += _release(connection, held[start : start + _AT_ONCE], actor)
-            _rehome(connection, [row.id for row in held[start : start + _AT_ONCE]], tenants or {})
+            some = held[start : start + _AT_ONCE]
+            release(connection, some, actor)
+            _rehome(connection, [row.id for row in some], tenants or {})
+            released += _released(connection, [row.id for row in some])
         return released
 
 
@@ -69,64 +81,59 @@ def _rehome(connection: Connection, ids: list[str], tenants: Mapping[tuple[str, 
         )
 
 
-def _conditions(
-    connection: Connection, shop: str | None, order: str | None, account: str | None, reason_contains: str | None
-) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if shop is not None:
-        conditions.append(jobs.c.shop == shop)
-    if order is not None:
-        conditions.append(_of_order(connection, order))
-    if account is not None:
-        of_shop, _, name = account.rpartition("/")
-        conditions.append(jobs.c.account == name)
-        if of_shop:
-            conditions.append(jobs.c.shop == of_shop)
-    if reason_contains is not None:
-        conditions.append(jobs.c.reason.icontains(reason_contains, autoescape=True))
-    return conditions
-
-
-def _of_order(connection: Connection, order: str) -> ColumnElement[bool]:
-    """What hangs on the order: its own rows, the customers its invoices wait for, and events that never got to it."""
-    named = or_(orders.c.ref == order, orders.c.source_id == order, orders.c.id == order)
-    ids = list(connection.execute(select(orders.c.id).where(named)).scalars())
-    awaited = select(jobs.c.waits_for).where(jobs.c.order_id.in_(ids), jobs.c.waits_for.is_not(None))
-    unplaced = and_(jobs.c.kind == "event", jobs.c.order_id.is_(None), jobs.c.label == order)
-    return or_(jobs.c.order_id.in_(ids), jobs.c.id.in_(awaited), unplaced)
-
-
-def _held(connection: Connection, conditions: list[ColumnElement[bool]]) -> Sequence[Row[tuple[str, bool]]]:
-    """Ids of the held rows, locked, and whether something of each may have been sent."""
-    sent = or_(documents.c.first_sent_at.is_not(None), jobs.c.unsure)
+def _held(connection: Connection, choice: Choice, states: Sequence[str]) -> Sequence[Row[Any]]:
+    """Ids and states of the rows, locked, and whether something of each may have been sent."""
     query = (
-        select(jobs.c.id, and_(jobs.c.kind.in_(("customer", "invoice", "credit")), sent).label("sent"))
+        select(jobs.c.id, jobs.c.state, sent().label("sent"))
         .outerjoin(documents, documents.c.id == jobs.c.id)
-        .where(jobs.c.state == "held", *conditions)
+        .where(jobs.c.state.in_(states), *matching(connection, choice))
         .order_by(jobs.c.changed_at, jobs.c.id)
         .with_for_update(of=jobs)
     )
     return connection.execute(query).all()
 
 
-def _release(connection: Connection, held: Sequence[Row[tuple[str, bool]]], actor: str) -> list[PutBack]:
-    sent = [row.id for row in held if row.sent]
-    unsent = [row.id for row in held if not row.sent]
-    for ids, state in ((sent, "uncertain"), (unsent, "pending")):
+def release(connection: Connection, held: Sequence[Row[Any]], actor: str) -> None:
+    """Makes these rows (`id`, `state`, `sent`), which the caller has locked, due again, as `put_back` says."""
+    known = [row.id for row in held if row.sent or row.state in ("mismatch", "doubled")]
+    fresh = [row.id for row in held if row.id not in set(known)]
+    look = [row.id for row in held if row.id in set(known) and row.state != "held"]
+    if look:
+        # what a person has changed there is looked at, not sent again under its key; and what was seen before that
+        # says nothing any more
+        connection.execute(update(documents).where(documents.c.id.in_(look)).values(replays=DOUBTS))
+        connection.execute(delete(sightings).where(sightings.c.job_id.in_(look)))
+    _wait_again(connection, [row.id for row in held if row.state == "dismissed" and row.id in set(fresh)], actor)
+    for ids, state in ((known, "uncertain"), (fresh, "pending")):
         if ids:
             _update(connection, ids, state, actor)
-    if unsent:
-        connection.execute(update(documents).where(documents.c.id.in_(unsent)).values(plan=None))
-    query = select(jobs.c.id, jobs.c.label, jobs.c.kind, jobs.c.state).where(jobs.c.id.in_([*sent, *unsent]))
-    found = {row.id: PutBack(row.label, row.kind, row.state) for row in connection.execute(query)}
-    return [found[row.id] for row in held]
+    if fresh:
+        connection.execute(update(documents).where(documents.c.id.in_(fresh)).values(plan=None))
+
+
+def _wait_again(connection: Connection, ids: Sequence[str], actor: str) -> None:
+    """Of these rows, which were dismissed, invoices wait for their customer again where it is not done, and credit
+    notes for their invoice."""
+    if not ids:
+        return
+    mine = select(invoices.c.id, invoices.c.kind, invoices.c.customer_id, invoices.c.credits)
+    rows = connection.execute(mine.where(among(connection, invoices.c.id, ids))).all()
+    customers = sorted({row.customer_id for row in rows if row.kind == "invoice"})
+    lock_customers(connection, customers)
+    done = documents.c.remote_id.is_not(None)
+    known = set(connection.execute(select(documents.c.id).where(documents.c.id.in_(customers), done)).scalars())
+    needed_again(connection, [customer for customer in customers if customer not in known], actor)
+    for row in rows:
+        awaited = row.credits if row.kind == "credit" else None if row.customer_id in known else row.customer_id
+        if awaited is not None:
+            connection.execute(update(jobs).where(jobs.c.id == row.id).values(waits_for=awaited))
 
 
 def _update(connection: Connection, ids: list[str], state: str, actor: str) -> None:
     at = now()
     query = (
         update(jobs)
-        .where(jobs.c.id.in_(ids), jobs.c.state == "held")
+        .where(jobs.c.id.in_(ids), jobs.c.lease_owner.is_(None))
         .values(
             state=state,
             unsure=state == "uncertain",
@@ -143,3 +150,9 @@ def _update(connection: Connection, ids: list[str], state: str, actor: str) -> N
         connection,
         (Entry(r.shop, r.order_id, f"{r.kind}:{r.id}", r.seq, "put_back", state, actor) for r in changed),
     )
+
+
+def _released(connection: Connection, ids: Sequence[str]) -> list[PutBack]:
+    query = select(jobs.c.id, jobs.c.label, jobs.c.kind, jobs.c.state).where(jobs.c.id.in_(ids))
+    found = {row.id: PutBack(row.label, row.kind, row.state) for row in connection.execute(query)}
+    return [found[one] for one in ids]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -21,21 +22,24 @@ class Stopped:
     others: tuple[str, ...]
 
 
-def stop_invoices(connection: Connection, order_id: str, reason: str) -> Stopped:
-    """Holds the order's invoices that were surely never sent and that no worker has."""
-    of_order = (jobs.c.order_id == order_id) & (jobs.c.kind == "invoice")
+def stop_invoices(
+    connection: Connection, order_id: str, accounts: Sequence[str], reason: str, state: str = "held"
+) -> Stopped:
+    """Holds the order's invoices on these accounts that were surely never sent and that no worker has; with `state`
+    void another one takes their place."""
+    of_order = (jobs.c.order_id == order_id) & (jobs.c.kind == "invoice") & jobs.c.account.in_(accounts)
     untouched = select(documents.c.id).where(documents.c.first_sent_at.is_(None))
     query = (
         update(jobs)
         .where(of_order, jobs.c.state.in_(("pending", "retry", "held")), jobs.c.lease_owner.is_(None), ~jobs.c.unsure)
         .where(jobs.c.id.in_(untouched))
-        .values(state="held", due_at=None, reason=reason, seq=jobs.c.seq + 1, changed_at=now())
+        .values(state=state, due_at=None, reason=reason, seq=jobs.c.seq + 1, changed_at=now())
         .returning(jobs.c.id, jobs.c.shop, jobs.c.seq)
     )
     stopped = connection.execute(query).all()
     told = {"reason": reason}
     append(
-        connection, (Entry(r.shop, order_id, f"invoice:{r.id}", r.seq, "cancel", "held", ACTOR, told) for r in stopped)
+        connection, (Entry(r.shop, order_id, f"invoice:{r.id}", r.seq, "cancel", state, ACTOR, told) for r in stopped)
     )
     ids = frozenset(row.id for row in stopped)
     others = connection.execute(select(jobs.c.id, jobs.c.account, jobs.c.state).where(of_order)).all()
