@@ -115,9 +115,12 @@ class Xero(Platform):
         return self.told(answer, lambda body: words.offered(collection, body[collection]))
 
     def since(self, day: date) -> list[RemoteInvoice]:
+        """Other programs have a number of their own, and write the order's name into `Reference`, where our key is."""
         invoices = Invoices(self)
         asked = f'Type=="ACCREC" AND Date>=DateTime({day.year},{day.month},{day.day})'
-        return [invoices.document(raw) for raw in invoices.listed({"where": asked}) if raw["Status"] != "DELETED"]
+        listed = [raw for raw in invoices.listed({"where": asked}) if raw["Status"] != "DELETED"]
+        read = [(invoices.document(raw), raw.get("Reference")) for raw in listed]
+        return [one if one.key or not said else one.model_copy(update={"reference": said}) for one, said in read]
 
     def link(self, remote_id: str) -> str | None:
         answer = self.ask(_path(remote_id) + "/OnlineInvoice")

@@ -298,8 +298,11 @@ class ZohoBooks(Platform):
         return self.invoices.read(remote_id)
 
     def since(self, day: date) -> list[RemoteInvoice]:
-        """Each is read: a list shows no notes, in which our key stands."""
-        return [self.read(row["invoice_id"]) for row in self.listed("invoices", {"date_start": day.isoformat()})]
+        """Each is read: a list shows no notes, in which our key stands. Other programs have a number of their own, and
+        write the order's name into `reference_number`."""
+        rows = self.listed("invoices", {"date_start": day.isoformat()})
+        read = [(self.read(row["invoice_id"]), row.get("reference_number")) for row in rows]
+        return [one if one.key or not said else one.model_copy(update={"reference": said}) for one, said in read]
 
     def send(self, remote_id: str, key: str) -> None:
         """Without a body Zoho mails its usual text to the invoice's contact persons (invoices.yml, email_invoice)."""

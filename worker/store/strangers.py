@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from connectors.model import RemoteInvoice
+from connectors.model import RemoteInvoice, rounded
 from worker.store.ids import new_id
 from worker.store.jobs import now
 from worker.store.rows import among, among_keys, given_for, packed
@@ -59,6 +60,10 @@ class Stranger:
 
     @property
     def money(self) -> str:
+        """Total and currency, with the currency's decimals where the platform leaves them out."""
+        with suppress(ValueError, ArithmeticError):  # a currency or an amount that only the platform knows
+            if (exact := rounded(self.total, self.currency)) == self.total:
+                return f"{exact} {self.currency}"
         return f"{self.total} {self.currency}"
 
 
