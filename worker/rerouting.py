@@ -67,7 +67,8 @@ def _reroute(store: Store, order: Named, to: Sequence[str], who: str, why: str |
         leave(connection, left, who=who, why=why or f"the order goes to {', '.join(now)} now")
         back = _back(order, made, was, now)
         come_back(connection, back, f"staff:{who}")
-        intents = _intents(order, known, made, [name for name in now if name not in was])
+        there = [one for one in made if one.account in was]
+        intents = _intents(order, known, there, [name for name in now if name not in was])
         created = record_intents(connection, intents)
         due = [f"{one.reference} on {one.account}" for one in back]
         due += [f"{one.reference} on {one.account}" for one in made_of(connection, order.id) if one.id in created]

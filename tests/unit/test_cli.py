@@ -164,14 +164,26 @@ def test_platforms_says_what_each_can_do(billhook):
     assert all(name in table for name in by_name)
 
 
-@pytest.mark.parametrize("arguments", [(), ("SO-1", "--held"), ("SO-1", "--account", "a/b")])
-def test_retry_wants_orders_or_held(billhook, tmp_path, arguments):
+@pytest.mark.parametrize("command", [("retry",), ("dismiss", "--why", "by hand")])
+@pytest.mark.parametrize("arguments", [(), ("SO-1", "--held")])
+def test_who_decides_about_held_work_names_orders_or_says_held(billhook, tmp_path, command, arguments):
     (tmp_path / "billhook.toml").write_text(GOOD)
 
-    result = billhook("retry", *arguments)
+    result = billhook(*command, *arguments)
 
     assert result.exit_code == 2
-    assert "Name the orders to retry, or give --held" in result.output
+    assert "Name the orders, or give --held" in result.output
+
+
+@pytest.mark.parametrize("arguments", [("--why", " "), ("--why", "x" * 4_001), ("--why", "x", "--who", "y" * 201)])
+def test_dismiss_wants_a_reason_that_can_be_kept(billhook, tmp_path, arguments):
+    (tmp_path / "billhook.toml").write_text(GOOD)
+    (tmp_path / "billhook-data").mkdir()
+
+    result = billhook("dismiss", "SO-1", *arguments)
+
+    assert result.exit_code == 2
+    assert "--why" in result.output
 
 
 @pytest.mark.parametrize("faults", ["nonsense=0.1", "answer_lost", "answer_lost=2", "slow=0.6,late=0.6", "slow=-1"])

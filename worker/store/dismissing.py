@@ -89,7 +89,8 @@ def record_dismissed(
     """These rows, which the caller has locked and no worker has, are dismissed; `detail`: what else the trail says."""
     if not ids:
         return
-    same = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(among(connection, jobs.c.id, ids))).tuples())
+    before = connection.execute(select(jobs.c.id, jobs.c.state).where(among(connection, jobs.c.id, ids)))
+    was = {row.id: row.state for row in before}
     query = (
         update(jobs)
         .where(among(connection, jobs.c.id, ids), jobs.c.lease_owner.is_(None))
@@ -106,7 +107,7 @@ def record_dismissed(
         [
             Entry(
                 r.shop, r.order_id, f"{r.kind}:{r.id}", r.seq, action, "dismissed", f"staff:{who}",
-                told | {"was": same[r.id]},
+                told | {"was": was[r.id]},
             )
             for r in connection.execute(query).all()
         ],

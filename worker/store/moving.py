@@ -45,7 +45,8 @@ class Made:
 
 
 def made_of(connection: Connection, order_id: str) -> list[Made]:
-    """The order's invoices, in the order they were made. The order must be locked; the invoices are, from now on."""
+    """The order's invoices, in the order they were made; of those that took each other's place the last. The order must
+    be locked; the invoices are, from now on."""
     query = (
         select(
             *(jobs.c.id, jobs.c.state, jobs.c.reason, jobs.c.lease_owner, invoices.c.event_at),
@@ -59,8 +60,10 @@ def made_of(connection: Connection, order_id: str) -> list[Made]:
         .with_for_update(of=jobs)
     )
     rows = {row.id: row for row in connection.execute(query)}
-    known: Sequence[Invoiced] = load_invoiced(connection, [order_id])[order_id]
-    return [_made(one, rows[one.id]) for one in known]
+    last: dict[tuple[str, str], Invoiced] = {}
+    for one in sorted(load_invoiced(connection, [order_id])[order_id], key=lambda one: one.revision):
+        last[one.account, one.part] = one
+    return [_made(one, rows[one.id]) for one in sorted(last.values(), key=lambda one: one.id)]
 
 
 def _made(one: Invoiced, row: Row[Any]) -> Made:
