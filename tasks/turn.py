@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -18,6 +19,7 @@ from connectors.platforms.documents import Documents, Hit, Outcome, PlannedInvoi
 from tasks.attempt import Try
 from tasks.bulking import halved, said_once
 from tasks.calls import Done, Send, carry_out, look_up, packed
+from tasks.canarying import Canaries
 from tasks.giving_back import ways_of
 from tasks.reinvoicing import reinvoice
 from tasks.telling import tell
@@ -60,15 +62,15 @@ class Turn:
         self.deadline = runtime.config().billhook.timing.deadline or permits.facts.deadline
         self.lease = lease(self.deadline)
         self.leased_at = 0.0
+        self.canaries = Canaries()
 
     def run(self, kind: str, limit: int) -> bool:
         """Carries one claim through. False when nothing was due."""
         self.leased_at = time.monotonic()
         with runtime.store().write() as connection:
-            held = jobs.claim(
-                connection, queue="invoices." + self.tenant.partition(":")[0], kinds=CLAIMED[kind], tenant=self.tenant,
-                limit=limit, owner=self.owner, lease=self.lease, actor=self.actor, turn=time.monotonic_ns() // 1000,
-            )  # fmt: skip
+            held = self.canaries.claimed(
+                connection, self.tenant, CLAIMED[kind], limit, partial(self._claim, connection)
+            )
             held = self._whole_bulks(connection, held)
             works = store.load_work(connection, held)
         if not works:
@@ -79,6 +81,12 @@ class Turn:
         for account in sorted({(work.job.shop, work.job.account) for work in works}):
             self._account(account, kind, [w for w in works if (w.job.shop, w.job.account) == account])
         return True
+
+    def _claim(self, connection: Any, kinds: Sequence[str], only: Any, limit: int) -> list[Job]:
+        return jobs.claim(
+            connection, queue="invoices." + self.tenant.partition(":")[0], kinds=kinds, tenant=self.tenant, limit=limit,
+            owner=self.owner, lease=self.lease, actor=self.actor, turn=time.monotonic_ns() // 1000, only=only,
+        )  # fmt: skip
 
     def _whole_bulks(self, connection: Any, held: list[Job]) -> list[Job]:
         """A bulk is replayed only whole: members of one that the claim cut in two join it."""
@@ -95,7 +103,7 @@ class Turn:
             reason = f"account {'/'.join(account)} is no longer in the configuration"
             self._settle([refused(work, reason) for work in works], works)
             return
-        platform = platform_of(*account)
+        platform = platform_of(*account, drafts=account in self.canaries.singing)
         ref = accounts()[account]
         timing = runtime.config().billhook.timing
         quiet = ref.account.quiet_seconds
@@ -289,7 +297,9 @@ class Turn:
         verdicts: list[Verdict] = []
         shown: dict[int, str] = {}
         self._tell_breaker(documents, [outcome.error for _, outcome in group])
-        for each, outcome in group:
+        for each, seen in group:
+            with limits.using(self.permits):
+                outcome = self.canaries.proved(documents, each.work, seen)
             resolved = each.finished_a_step or (not each.work.job.unsure) or each.work.found is not None
             said = verdict(each.work, outcome, policy, at, made=each.made, resolved=resolved)
             verdicts.append(said_once(halved(said, group, each.work, outcome, documents), outcome, shown))
@@ -334,6 +344,7 @@ class Turn:
             store.mark_doubled(connection, [held[said.change.id] for said in issued], self.actor)
             released = store.release_waiting(connection, done)
             given_back = {c.id: c.state for c in (said.change for said in ours) if held[c.id].kind == "credit"}
+            self.canaries.record(connection, ours, works)
             ended = credits.close(connection, {i: s for i, s in given_back.items() if s in GOOD}, self.actor)
             anew = reinvoice(connection, ended)
             mails, sources = tell(connection, [(works[said.change.id], said.tell) for said in ours if said.tell])

@@ -22,13 +22,17 @@ def accounts() -> dict[tuple[str, str], AccountRef]:
 
 
 @runtime.with_config
-def platform_of(shop: str, name: str) -> Platform:
-    """The platform that speaks for this account; one for all threads of the process."""
+def platform_of(shop: str, name: str, drafts: bool = False) -> Platform:
+    """The platform that speaks for this account; one for all threads of the process. `drafts`: it leaves drafts,
+    where there are any."""
     ref = accounts()[shop, name]
+    settings = ref.settings
+    if drafts and "draft" in ref.facts.can:
+        settings = ref.platform.Settings.model_validate({**ref.account.settings, "issue": False})
     kind: type[Platform] = ref.platform
     deadline = runtime.config().billhook.timing.deadline or ref.facts.deadline
     http = MeasuredHttp(kind.facts.slug, deadline, _secrets(ref.credentials), ref.account.ca_file)
-    return kind(ref.settings, _auth(ref, kind, http), http, ref.account.base_url, limits.call, ref.account.bulk)
+    return kind(settings, _auth(ref, kind, http), http, ref.account.base_url, limits.call, ref.account.bulk)
 
 
 def _auth(ref: AccountRef, kind: type[Platform], http: Http) -> Auth:

@@ -40,6 +40,9 @@ class Account(BaseModel):
     refund: Literal["credit", "void", "hold"] = "credit"
     """How a refund is given back: by a credit note, where the platform has them, else a whole unpaid invoice is voided;
     void: the other way round; hold: by a person."""
+    canary: int = Field(default=0, ge=0, le=100)
+    """So many invoices go ahead after each change of the account's mapping, as drafts where the platform has them, and
+    are read back and compared; the others follow once all of them agree."""
     bulk: int | None = Field(default=None, ge=1)
     """At most so many documents in one call, where that is fewer than the platform takes."""
     limits: bool = True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import accounts, adopt, decisions, services, staff, store
+from worker.cli import accounts, adopt, canary, decisions, services, staff, store
 from worker.cli.doctor import doctor
 from worker.cli.terminal import MISUSED, AsJson, configured, fail, listed, opened, plain, print_json, say, show
 
@@ -35,6 +35,7 @@ app.add_typer(store.audit, name="audit")
 app.add_typer(accounts.accounts)
 app.add_typer(accounts.account, name="account")
 app.add_typer(adopt.adopting)
+app.add_typer(canary.canarying)
 app.command()(doctor)
 
 

@@ -22,7 +22,7 @@ def status(
     shop: OfShop = None,
 ) -> None:
     """How things stand: what is done, due, and held, and why."""
-    from worker import forecast, pulse
+    from worker import canary, forecast, pulse
     from worker.store import jobs, views
 
     if held:
@@ -35,12 +35,22 @@ def status(
     found = views.status(opened())
     expected = forecast.forecasts(jobs.now())
     refused = pulse.refusals()
+    ahead = canary.standings(opened())
     if as_json:
-        print_json(found | {"forecasts": [asdict(one) for one in expected], "configuration_refused": refused})
+        print_json(
+            found
+            | {
+                "canaries": [asdict(one) for one in ahead],
+                "forecasts": [asdict(one) for one in expected],
+                "configuration_refused": refused,
+            }
+        )
         return
     _show_status(found)
     for name, why in refused.items():
         say(f"{name} cannot use billhook.toml as it is now, the one before it stays in force: {why}")
+    for standing in ahead:
+        say(standing.sentence())
     for one in expected:
         say(one.sentence())
 

@@ -115,6 +115,20 @@ brakes = Table(
 )
 """How many invoices became due in an hour of the clock, for shops with a bound; `alerted`: a person was told."""
 
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("shop", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("mapping", Text, nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("passed", Integer, nullable=False, server_default="0"),
+    Column("opened_by", Text),
+    Column("failed", Text),
+)
+"""Accounts whose first invoices under a mapping (its fingerprint) go ahead of the others: how many have proved it.
+`opened_by`: who let the others follow without that; `failed`: why none follow."""
+
 cursors = Table(
     "cursors",
     metadata,
