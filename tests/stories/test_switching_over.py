@@ -1,70 +1,20 @@
 """Billhook is switched on while invoices exist that others made: none of their orders is invoiced again."""
 
-import json
-from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
-from functools import partial
-from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from connectors.platforms.xero import Xero
 from connectors.sandbox import xero
 from connectors.sandbox.faults import Fault
-from connectors.sandbox.server import Hosted
 from tests.kit.scene import order_event
 from tests.stories.conftest import MakeTale
-from tests.stories.tale import Tale, placed
+from tests.stories.switching import SINCE, adopt, by_hand, counts, numbers
+from tests.stories.tale import placed
 from tests.stories.test_refunds import notes_of, refunded, states
 from worker.cli.main import app
 from worker.store import views
-
-SINCE = ("--since", "2026-11-01")
-TWO_SOURCES = "".join(
-    f'[shop.engraver.source.{name}]\nkind = "standard"\nsecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"\n'
-    for name in ("web", "till")
-)
-NET = {"111.54": "92.95", "100.00": "83.33"}
-
-
-def by_hand(tale: Tale, number: str, total: str = "111.54", reference: str = "by hand", **raw: Any) -> str:
-    """Somebody types an invoice in on Xero. Returns its id there."""
-    line = {"Description": "As agreed", "Quantity": 1, "AccountCode": "200", "TaxType": "OUTPUT2"}
-    line |= {"UnitAmount": float(NET[total])}
-    invoice = {
-        "Type": "ACCREC", "InvoiceNumber": number, "Reference": reference, "Contact": {"Name": "Typed In Ltd"},
-        "Date": "2026-11-20", "DueDate": "2026-12-24", "Status": "AUTHORISED", "CurrencyCode": "GBP",
-        "LineItems": [line], **raw,
-    }  # fmt: skip
-    made: dict[str, Any] = tale.sandbox.ask("xero", partial(_typed_in, raw=invoice))
-    assert Decimal(str(made["Total"])) == Decimal(total)
-    return str(made["InvoiceID"])
-
-
-def _typed_in(hosted: Hosted, raw: dict[str, Any]) -> dict[str, Any]:
-    saved: dict[str, Any] = hosted.emulator.books.save_invoice(xero.TENANT, json.loads(json.dumps(raw)), True, 2)
-    return saved
-
-
-def adopt(tale: Tale, *words: str, account: str = "xero") -> Result:
-    done = CliRunner().invoke(app, ["adopt", account, *words])
-    tale.settle()
-    return done
-
-
-def counts(tale: Tale, *words: str) -> dict[str, int]:
-    """What a run finds, but for zeros."""
-    done = adopt(tale, *SINCE, "--json", *words)
-    assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
-    return {name: value for name, value in told.items() if isinstance(value, int) and value and name != "dry_run"}
-
-
-def numbers(tale: Tale) -> Sequence[str]:
-    return sorted(entry.reference for entry in tale.sandbox.ledger("xero"))
 
 
 @pytest.mark.parametrize("spelt", ["SO-1", "#SO-1", "so-1", "id-1"])
@@ -156,63 +106,6 @@ def test_a_change_after_it_is_noticed(tell: MakeTale) -> None:
     assert "was changed in the shop after it was invoiced" in (tale.events[-1][2] or "")
 
 
-def test_another_total_is_uncertain_and_the_order_is_held_with_both_ways_out(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "INV-7", "100.00", reference="SO-1")
-    tale.hears(placed(1))
-    assert counts(tale) == {"uncertain": 1}
-    tale.hears(order_event(1))
-    state, _, reason = tale.events[-1]
-    assert state == "held"
-    for part in ("111.54 GBP", "100.00 GBP", "--claim INV-7=SO-1", "--not INV-7", "billhook retry SO-1"):
-        assert part in (reason or "")
-    assert numbers(tale) == ["INV-7"]
-
-
-def _retried(tale: Tale, *words: str) -> Result:
-    decided = adopt(tale, *words)
-    CliRunner().invoke(app, ["retry", "SO-1"])
-    tale.hears(placed(99))  # whatever is due again is handled with it
-    return decided
-
-
-def test_a_person_says_that_it_is_the_order_s(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "INV-7", "100.00", reference="SO-1")
-    tale.hears(placed(1))
-    adopt(tale, *SINCE)
-    tale.hears(order_event(1))
-    said = _retried(tale, "--claim", "INV-7=SO-1")
-    assert said.exit_code == 0, said.output
-    assert numbers(tale) == ["INV-7"]
-    assert set(tale.states_of_events) == {"done"}
-    assert counts(tale) == {"ours": 1}
-
-
-def test_a_person_says_that_it_is_nobody_s(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "INV-7", "100.00", reference="SO-1")
-    tale.hears(placed(1))
-    adopt(tale, *SINCE)
-    tale.hears(order_event(1))
-    said = _retried(tale, "--not", "INV-7")
-    assert said.exit_code == 0, said.output
-    assert numbers(tale) == ["INV-7", "SO-1"]
-    assert counts(tale) == {"ours": 1, "nobody": 1}
-    assert tale.books  # and the trail holds
-
-
-def test_who_said_nobody_s_may_say_whose_it_is_after_all(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "INV-7", "100.00", reference="SO-1")
-    tale.hears(placed(1))
-    adopt(tale, *SINCE)
-    adopt(tale, "--not", "INV-7")
-    assert adopt(tale, "--claim", "INV-7=SO-1").exit_code == 0
-    tale.hears(order_event(1))
-    assert numbers(tale) == ["INV-7"]
-
-
 def test_an_order_that_is_told_later_is_claimed_when_it_becomes_due(tell: MakeTale) -> None:
     tale = tell()
     there = by_hand(tale, "SO-1")
@@ -225,58 +118,12 @@ def test_an_order_that_is_told_later_is_claimed_when_it_becomes_due(tell: MakeTa
     assert numbers(tale) == ["SO-1"]
 
 
-def test_an_order_told_later_with_another_total_is_held(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "so-1", "100.00")
-    adopt(tale, *SINCE)
-    tale.hears(order_event(1))
-    assert tale.states_of_events == ["held"]
-    assert "order SO-1 is 111.54 GBP, and it is 100.00 GBP" in (tale.events[0][2] or "")
-
-
 def test_orders_without_such_a_name_are_invoiced_as_ever(tell: MakeTale) -> None:
     tale = tell()
     by_hand(tale, "INV-7", "100.00")
     adopt(tale, *SINCE)
     tale.hears(order_event(1), order_event(2), together=True)
     assert numbers(tale) == ["INV-7", "SO-1", "SO-2"]
-
-
-def test_two_invoices_of_one_name_are_for_a_person(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "INV-7", reference="SO-1")
-    by_hand(tale, "INV-8", reference="SO-1")
-    tale.hears(placed(1))
-    assert counts(tale) == {"uncertain": 2}
-    tale.hears(order_event(1))
-    assert tale.states_of_events[-1] == "held"
-    listed = adopt(tale, "--review").output
-    assert "INV-7" in listed
-    assert "other invoices have the name of order SO-1, too: INV-8" in " ".join(listed.split())
-    adopt(tale, "--not", "INV-8")
-    assert counts(tale) == {"claimed": 1, "nobody": 1}
-
-
-def test_two_orders_of_one_name_are_for_a_person(tell: MakeTale) -> None:
-    tale = tell(sources=TWO_SOURCES)
-    by_hand(tale, "SO-1")
-    tale.hears(placed(1), source="web")
-    tale.hears(placed(1), source="till")
-    assert counts(tale) == {"uncertain": 1}
-    tale.hears(order_event(1), source="web")
-    assert tale.states_of_events[-1] == "held"
-    assert adopt(tale, "--claim", "SO-1=SO-1").exit_code == 1
-    assert adopt(tale, "--claim", "SO-1=web:SO-1").exit_code == 0
-
-
-def test_two_orders_of_one_name_told_later_are_for_a_person(tell: MakeTale) -> None:
-    tale = tell(sources=TWO_SOURCES)
-    by_hand(tale, "SO-1")
-    adopt(tale, *SINCE)
-    tale.hears(placed(1), source="web")
-    tale.hears(order_event(1), source="till")
-    assert tale.states_of_events == ["done", "held"]
-    assert "several orders have its name" in (tale.events[1][2] or "")
 
 
 def test_void_and_our_own_invoices_are_left_alone(tell: MakeTale) -> None:
@@ -292,14 +139,6 @@ def test_void_and_our_own_invoices_are_left_alone(tell: MakeTale) -> None:
     tale.hears(placed(2))
     assert counts(tale) == {"ours": 1, "void": 1}
     assert len(tale.rows("SELECT id FROM invoices")) == 1
-
-
-def test_a_draft_is_for_a_person(tell: MakeTale) -> None:
-    tale = tell()
-    by_hand(tale, "SO-1", Status="DRAFT")
-    tale.hears(placed(1))
-    assert counts(tale) == {"uncertain": 1}
-    assert "a draft: issue or delete it" in " ".join(adopt(tale, "--review").output.split())
 
 
 def test_twice_claims_nothing_twice(tell: MakeTale) -> None:
@@ -324,15 +163,6 @@ def test_a_dry_run_says_the_same_and_changes_nothing(tell: MakeTale) -> None:
     assert tale.rows("SELECT id FROM strangers") == tale.rows("SELECT id FROM invoices") == []
     assert tale.rows("SELECT accounts FROM orders WHERE accounts IS NOT NULL") == []
     assert counts(tale) == {"claimed": 1, "uncertain": 1}
-
-
-def test_an_invoice_that_is_due_already_is_reported_and_not_claimed(tell: MakeTale) -> None:
-    tale = tell()
-    tale.hears(order_event(1), settle=False)
-    by_hand(tale, "INV-7", reference="SO-1")
-    done = CliRunner().invoke(app, ["adopt", "xero", *SINCE, "--json"])
-    [found] = json.loads(done.output)["to_review"]
-    assert "has an invoice of Billhook's there, too (SO-1, pending)" in found["why"]
 
 
 def test_an_order_on_two_accounts_is_made_only_where_it_is_not(tell: MakeTale) -> None:
