@@ -65,11 +65,9 @@ def _reroute(store: Store, order: Named, to: Sequence[str], who: str, why: str |
         left = [one for one in made if one.account not in now and not one.given_back and one.state not in HARMLESS]
         _refuse_sent(order, left)
         leave(connection, left, who=who, why=why or f"the order goes to {', '.join(now)} now")
-        back = _back(order, made, was, now)
+        back = [one for one in made if one.account in now and one.account not in was and one.state == "dismissed"]
         come_back(connection, back, f"staff:{who}")
-        there = [one for one in made if one.account in was]
-        intents = _intents(order, known, there, [name for name in now if name not in was])
-        created = record_intents(connection, intents)
+        created = record_intents(connection, _due(order, known, made, was, now))
         due = [f"{one.reference} on {one.account}" for one in back]
         due += [f"{one.reference} on {one.account}" for one in made_of(connection, order.id) if one.id in created]
         detail = {"who": who, "from": list(was), "to": list(now), "due": due} | ({"why": why} if why else {})
@@ -126,25 +124,15 @@ def _refuse_sent(order: Named, left: Sequence[Made]) -> None:
             )
 
 
-def _back(order: Named, made: Sequence[Made], was: Sequence[str], now: Sequence[str]) -> list[Made]:
-    """Invoices on accounts that the order comes back to: dismissed when it left them."""
-    there = [one for one in made if one.account in now and one.account not in was]
-    for one in there:
-        if one.given_back:
-            raise Refused(
-                f"Order {order.ref} stays where it is: its invoice {one.reference} on {one.account} was given back, and"
-                " Billhook makes no second one of the same order there. Name another account with --to, or invoice it"
-                " by hand."
-            )
-    return [one for one in there if one.state == "dismissed"]
-
-
-def _intents(order: Named, known: Known, made: Sequence[Made], new: Sequence[str]) -> list[Intent]:
-    """What was made due before, for the new accounts: every part once, as it was invoiced then."""
+def _due(order: Named, known: Known, made: Sequence[Made], was: Sequence[str], now: Sequence[str]) -> list[Intent]:
+    """What was made due before, for the new accounts: every part once, as it was invoiced then. A part that was given
+    back on an account where the order stays is owed no more."""
     parts: dict[str, Made] = {}
     for one in made:
-        parts.setdefault(one.part, one)
-    in_pieces = any(one.draft.total != known.order.total for one in parts.values()) or len(parts) > 1
+        if one.account in was:
+            parts.setdefault(one.part, one)
+    in_pieces = len(parts) > 1 or any(one.draft.total != known.order.total for one in parts.values())
+    over = {one.part for one in made if one.given_back and one.account in was and one.account in now}
     return [
         intent_of(
             accounts()[order.shop, name],
@@ -152,12 +140,21 @@ def _intents(order: Named, known: Known, made: Sequence[Made], new: Sequence[str
             _as_invoiced(known.order, one),
             order.id,
             one.accepted_at,
-            one.part,
+            part,
             number if part != "order" and in_pieces else None,
+            _revision(made, name, part),
         )
-        for name in new
+        for name in now
+        if name not in was
         for number, (part, one) in enumerate(parts.items(), 1)
+        if part not in over
     ]
+
+
+def _revision(made: Sequence[Made], account: str, part: str) -> int:
+    """Of the next invoice of this part there: one that was given back is followed by another."""
+    last = next((one for one in made if (one.account, one.part) == (account, part)), None)
+    return 0 if last is None else last.revision + last.given_back
 
 
 def _as_invoiced(order: Order, one: Made) -> Order:

@@ -29,6 +29,7 @@ class Made:
     id: str
     account: str
     part: str
+    revision: int
     reference: str
     state: str
     draft: InvoiceDraft
@@ -71,6 +72,7 @@ def _made(one: Invoiced, row: Row[Any]) -> Made:
         id=one.id,
         account=one.account,
         part=one.part,
+        revision=one.revision,
         reference=one.reference,
         state=row.state,
         draft=one.draft,
