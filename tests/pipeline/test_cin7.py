@@ -16,7 +16,7 @@ from tests.contract.running import RunningSandbox
 from tests.kit.inprocess import InProcess
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
-from tests.unit.test_sources_cin7 import SALE, WEBHOOK
+from tests.unit.cin7_bodies import SALE, WEBHOOK
 from worker.sources import source_of
 from worker.store import jobs
 from worker.store.inbox import Arrival, Inbox

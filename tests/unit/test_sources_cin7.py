@@ -1,150 +1,36 @@
-"""Cin7 Core: which webhooks are believed, what a sale means, whose order it is, and what asking finds."""
+"""Cin7 Core: which webhooks are believed, what a sale means, and whose order it is."""
 
-import base64
-import copy
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
 
-from connectors.errors import Rejected, Throttled, Unauthorized, Unavailable
-from connectors.http import Http
-from connectors.model import Event, EventType, Shipment, ShipmentLine
-from connectors.sandbox.source_apis.cin7 import ACCOUNT, KEY, Cin7Sales
+from connectors.model import EventType, Shipment, ShipmentLine
+from connectors.sandbox.source_apis.cin7 import Cin7Sales
 from connectors.sources import cin7_asking
-from connectors.sources.asking import Api, Found
 from connectors.sources.base import Look, MalformedBody, NotInvoiceable, SignatureError
 from connectors.sources.cin7 import POINTING, Cin7
 from connectors.sources.delivery import Delivery
-from tests.unit.carrier_bodies import api_of, running, survives, survives_anything
+from tests.unit.carrier_bodies import running, survives, survives_anything
+from tests.unit.cin7_bodies import (
+    NOTE,
+    NOW,
+    SALE,
+    SALE_ID,
+    SECRET,
+    SHIPPED,
+    TASK_ID,
+    VAT,
+    WEBHOOK,
+    Company,
+    basic,
+    ordered,
+    sale,
+)
 from tests.unit.test_sources_base import HOSTILE, paths, replaced
-
-NOW = datetime(2026, 11, 22, 11, tzinfo=UTC)
-SECRET = "token-of-cin7-0123456789"
-SALE_ID, TASK_ID = "0f4c8f0e-6a0b-4a49-9d5e-5b7d3f1a1001", "7aa1c2de-6a0b-4a49-9d5e-5b7d3f1a2002"
-VAT = "20% (VAT on Income)"
-WEBHOOK = {"SaleID": SALE_ID, "SaleOrderNumber": "SO-00042", "EventType": "Sale/ShipmentAuthorised"}
-SHIPPED = {
-    "TaskID": TASK_ID,
-    "FulfillmentNumber": 1,
-    "FulFilmentStatus": "FULFILLED",
-    "Pack": {"Status": "AUTHORISED", "Lines": [{"SKU": "PLQ-BR", "Quantity": 2}, {"SKU": "TAG-ST", "Quantity": 1}]},
-    "Ship": {
-        "Status": "AUTHORISED",
-        "Lines": [
-            {
-                "ID": "line-1",
-                "Carrier": "RoyalMail",
-                "TrackingNumber": "RM123456789GB",
-                "ShipmentDate": "2026-11-22T00:00:00Z",
-                "IsShipped": True,
-            }
-        ],
-    },
-}
-SALE: dict[str, Any] = {
-    "ID": SALE_ID,
-    "Status": "COMPLETED",
-    "Type": "Simple Sale",
-    "Customer": "Analytical Engines Ltd",
-    "CustomerID": "6c18f8e9-90e1-418f-aebc-1219e67e4b9c",
-    "Contact": "Ada Lovelace",
-    "Email": "ada@example.com",
-    "Phone": "",
-    "CustomerCurrency": "GBP",
-    "TaxCalculation": "Exclusive",
-    "SaleOrderDate": "2026-11-20T00:00:00Z",
-    "LastModifiedOn": "2026-11-22T10:31:00.75Z",
-    "CustomerReference": "#1001",
-    "ExternalID": "5712",
-    "SourceChannel": "Shopify",
-    "CombinedShippingStatus": "SHIPPED",
-    "FulFilmentStatus": "FULFILLED",
-    "CombinedInvoiceStatus": "NOT INVOICED",
-    "BillingAddress": {"Line1": "12 St James's Square", "City": "London", "Country": "United Kingdom"},
-    "ShippingAddress": {"Line1": "", "Country": ""},
-    "Order": {
-        "SaleOrderNumber": "SO-00042",
-        "Status": "AUTHORISED",
-        "Lines": [
-            {
-                "SKU": "PLQ-BR",
-                "Name": "Brass plaque, engraved",
-                "Quantity": 2,
-                "Price": 45,
-                "Discount": 5.25,
-                "Tax": 17.06,
-                "TaxRule": VAT,
-                "AverageCost": 7.5,
-                "Total": 85.28,
-            },
-            {"SKU": "TAG-ST", "Name": "Steel tag", "Quantity": 1, "Price": 5.2125, "Tax": 1.04, "TaxRule": VAT},
-        ],
-        "AdditionalCharges": [
-            {"Description": "Shipping", "Quantity": 1, "Price": 7.95, "Tax": 1.59, "TaxRule": VAT},
-        ],
-        "TotalBeforeTax": 98.44,
-        "Tax": 19.69,
-        "Total": 118.13,
-    },
-    "Fulfilments": [SHIPPED],
-    "Invoices": [],
-    "CreditNotes": [],
-}
-NOTE = {
-    "TaskID": "aaaaaaaa-6a0b-4a49-9d5e-5b7d3f1a3003",
-    "CreditNoteNumber": "CR-00007",
-    "CreditNoteDate": "2026-11-25T00:00:00Z",
-    "Status": "AUTHORISED",
-    "Memo": "one had a scratch",
-    "Lines": [{"SKU": "PLQ-BR", "Name": "Brass plaque", "Quantity": 1, "Price": 42.64, "Tax": 8.53, "TaxRule": VAT}],
-    "Total": 51.17,
-}
-
-
-def sale(**changes: Any) -> dict[str, Any]:
-    return copy.deepcopy(SALE) | changes
-
-
-def ordered(**changes: Any) -> dict[str, Any]:
-    return sale(Order=copy.deepcopy(SALE["Order"]) | changes)
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-class Company:
-    """Cin7 Core over HTTP, and a source that asks it."""
-
-    def __init__(self, sandbox: Any, emulator: Any, url: str) -> None:
-        self.sandbox, self.emulator, self.url = sandbox, emulator, url
-
-    def source(self, key: str = KEY, **options: Any) -> tuple[Cin7, Api]:
-        given = {"account_id": ACCOUNT, "application_key": key, "base_url": f"{self.url}/ExternalApi/v2"}
-        made = Cin7([SECRET], {**given, **options})
-        return made, api_of(made)
-
-    def put(self, document: dict[str, Any]) -> None:
-        self.sandbox.run(lambda: self.emulator.sales.update({document["ID"]: document}))
-
-    def told(self, document: dict[str, Any], webhook: Any = None, **options: Any) -> list[Event]:
-        """The events that come of a webhook about this sale."""
-        self.put(document)
-        made, api = self.source(**options)
-        body = orjson.dumps(webhook or WEBHOOK)
-        delivery = made.receive({}, body)
-        assert isinstance(made.normalise(delivery, body), Look)
-        return events(made, made.fetch(api, delivery, body))
-
-
-def events(made: Cin7, found: Any) -> list[Event]:
-    said = [made.normalise(one.delivery, one.body) for one in found]
-    return [each for each in said if isinstance(each, Event)]
 
 
 @pytest.fixture
@@ -350,9 +236,6 @@ def test_a_customer_without_an_address_for_mail_is_known_by_cin7_s_id(company: C
 
 def test_a_sale_that_billhook_made_itself_is_left_alone(company: Company) -> None:
     assert company.told(sale(ExternalID="bh-" + "a2" * 13)) == []
-    made, api = company.source()
-    cursor = started(made, api)
-    assert pulled(made, api, cursor, NOW + timedelta(hours=1))[0] == []
 
 
 # -- parcels and credit notes ------------------------------------------------------------------------------------------
@@ -424,138 +307,6 @@ def test_a_sale_that_names_no_order_of_the_shop_is_one_of_its_own(
     told = company.told(sale(**changes), order_field="CustomerReference", channels=channels)
     assert told[0].order is not None
     assert told[1].order_id == SALE_ID
-
-
-# -- asking ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("inside", [False, True])
-def test_the_task_of_an_advanced_sale_leads_to_it_by_its_number(company: Company, inside: bool) -> None:
-    company.emulator.inside = inside
-    company.put(sale(ID=TASK_ID[:-1] + "9") | {"Order": SALE["Order"] | {"SaleOrderNumber": "SO-000421"}})
-    webhook = {"SaleTaskID": TASK_ID, "OrderNumber": "SO-00042", "EventType": "Sale/ShipmentAuthorised"}
-    assert company.told(SALE, webhook)[0].order is not None
-    with pytest.raises(Rejected, match="knows no sale"):
-        company.told(SALE, webhook | {"OrderNumber": "SO-77777"})
-
-
-def test_the_same_sale_is_the_same_each_time_and_its_costs_are_not_kept(company: Company) -> None:
-    company.put(SALE)
-    made, api = company.source()
-    body = orjson.dumps(WEBHOOK)
-    first, again = (made.fetch(api, made.receive({}, body), body) for _ in range(2))
-    assert first == again
-    company.put(sale(LastModifiedOn="2026-11-22T12:00:00Z", CombinedInvoiceStatus="INVOICED"))
-    later = made.fetch(api, made.receive({}, body), body)
-    assert [one.delivery.id == two.delivery.id for one, two in zip(first, later, strict=True)] == [False, True]
-    assert not any(b"AverageCost" in one.body or b"7.5," in one.body for one in first)
-
-
-def started(made: Cin7, api: Api, now: datetime = NOW) -> str:
-    page = made.pull(api, None, now)
-    assert page is not None
-    assert (page.found, page.more) == ((), False)
-    return page.cursor
-
-
-def pulled(made: Cin7, api: Api, cursor: str, now: datetime) -> tuple[list[Found], str]:
-    found: list[Found] = []
-    while True:
-        page = made.pull(api, cursor, now)
-        assert page is not None
-        found += page.found
-        cursor = page.cursor
-        if not page.more:
-            return found, cursor
-
-
-def at(minutes: float) -> str:
-    return (NOW + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def numbered(number: int, minutes: float, **changes: Any) -> dict[str, Any]:
-    order = SALE["Order"] | {"SaleOrderNumber": f"SO-{number}"}
-    return sale(ID=f"{number:08}-0000-4000-8000-000000000000", LastModifiedOn=at(minutes), Order=order, **changes)
-
-
-def test_sales_that_changed_are_found_once_and_lead_to_the_sale(company: Company) -> None:
-    made, api = company.source()
-    cursor = started(made, api)
-    company.put(numbered(1, -5))
-    company.put(numbered(2, 5))
-    company.put(numbered(3, 6) | {"Type": "Simple Credit Note"})
-    company.put(numbered(4, 6) | {"Order": {"Status": "DRAFT"}})
-    found, cursor = pulled(made, api, cursor, NOW + timedelta(minutes=10))
-    assert [one.delivery.order_ref for one in found] == ["SO-2"]
-    assert isinstance(made.normalise(found[0].delivery, found[0].body), Look)
-    read = events(made, made.fetch(api, found[0].delivery, found[0].body))
-    assert [each.type for each in read] == [EventType.ORDER_FULFILLED, EventType.SHIPMENT_SHIPPED]
-    assert pulled(made, api, cursor, NOW + timedelta(minutes=20))[0] == []
-
-
-def test_a_sale_is_not_lost_where_pages_move_while_they_are_read(
-    company: Company, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cin7_asking, "_SIZE", 2)
-    made, api = company.source()
-    cursor = started(made, api)
-    for number in range(5):
-        company.put(numbered(number, 1 + number))
-    page = made.pull(api, cursor, NOW + timedelta(minutes=10))
-    assert page is not None
-    company.put(numbered(9, 11))
-    company.sandbox.run(lambda: company.emulator.sales.pop(numbered(4, 0)["ID"]))
-    company.sandbox.run(lambda: company.emulator.sales.pop(numbered(9, 0)["ID"]))
-    rest, cursor = pulled(made, api, page.cursor, NOW + timedelta(minutes=10))
-    names = {one.delivery.order_ref for one in (*page.found, *rest)}
-    assert names == {f"SO-{number}" for number in range(5)}
-    assert pulled(made, api, cursor, NOW + timedelta(minutes=20))[0] == []
-
-
-def test_what_was_shipped_before_anybody_asked_is_told_and_asks_for_nothing(company: Company) -> None:
-    made, api = company.source()
-    cursor = started(made, api, NOW + timedelta(days=3))
-    company.put(numbered(1, 3 * 1440 + 5))
-    found, _ = pulled(made, api, cursor, NOW + timedelta(days=3, minutes=10))
-    read = events(made, made.fetch(api, found[0].delivery, found[0].body))
-    assert [each.type for each in read] == [EventType.ORDER_UPDATED, EventType.ORDER_UPDATED]
-    company.put(numbered(1, 3 * 1440 + 5, Status="VOIDED"))
-    read = events(made, made.fetch(api, found[0].delivery, found[0].body))
-    assert read[0].type is EventType.ORDER_CANCELLED
-
-
-@pytest.mark.parametrize("status", [400, 429, 503])
-def test_the_quota_is_understood_however_it_is_told(company: Company, status: int) -> None:
-    company.emulator.over = status
-    company.sandbox.run(lambda: [company.emulator.limit.take(company.emulator.clock()) for _ in range(60)])
-    made, api = company.source()
-    with pytest.raises(Throttled) as refused:
-        made.pull(api, started(made, api), NOW)
-    assert refused.value.retry_after == 60
-
-
-def test_wrong_keys_and_answers_that_are_none_are_told_apart(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, api = company.source(key="wrong")
-    with pytest.raises(Unauthorized, match="Incorrect credentials"):
-        made.pull(api, started(made, api), NOW)
-    made, api = company.source()
-    said = [{"ErrorCode": 500, "Exception": "Something broke"}]
-    body: Any
-    for body in (said, [], {}, 5, None, "You have reached 60 calls per 60 seconds API limit."):
-        monkeypatch.setattr(api, "document", lambda *_, body=body, **__: body)
-        with pytest.raises(Unavailable):
-            made.pull(api, started(made, api), NOW)
-    monkeypatch.setattr(api, "document", lambda *_, **__: {"Exception": "60 calls per 60 seconds API limit."})
-    with pytest.raises(Throttled):
-        made.pull(api, started(made, api), NOW)
-
-
-def test_without_an_application_it_is_not_asked_and_half_of_one_is_refused() -> None:
-    assert Cin7([SECRET]).api(Http(1)) is None
-    with pytest.raises(ValueError, match="belong together"):
-        Cin7([SECRET], {"account_id": ACCOUNT})
-    with pytest.raises(ValueError, match="channels need order_field"):
-        Cin7([SECRET], {"channels": ["Shopify"]})
 
 
 def test_any_body_is_stored_and_read_without_a_crash() -> None:
