@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.placing import Handled
 from tasks.reasons import Held
+from worker import runtime
 from worker.accounts import accounts
 from worker.adopting import Finding, judge, names_of
 from worker.config_sections import AccountRef
@@ -109,8 +110,11 @@ class Guard:
 
 def _names(ref: AccountRef, order: Known) -> frozenset[str]:
     """What an invoice of this order may be called there, as Billhook itself would call it among them."""
-    written = intent_of(ref, order.source, order.order, order.id, now()).reference
-    return names_of(ref, order.order.ref, order.order.id) | {bare(written)}
+    names = names_of(ref, order.order.ref, order.order.id)
+    whole = runtime.config().shop[ref.shop].reference_prefix + order.order.ref
+    if len(whole) <= ref.facts.reference.max_length:
+        return names
+    return names | {bare(intent_of(ref, order.source, order.order, order.id, now()).reference)}
 
 
 def _unsure(order: Known, account: str, found: Finding) -> str:

@@ -94,7 +94,7 @@ def judge(
     name, money = order.order.ref, f"{order.order.total} {order.order.currency}"
     why = None
     if already:
-        why = f"order {name} has an invoice of Billhook's there, too ({already}): void one of the two"
+        why = f"order {name} has an invoice of Billhook's, too ({already}): if both exist, void one of them there"
     elif rivals:
         why = f"other invoices have the name of order {name}, too: {', '.join(rivals[:5])}"
     elif (invoice.total, invoice.currency) != (order.order.total, order.order.currency):

@@ -134,4 +134,4 @@ def test_an_invoice_that_is_due_already_is_reported_and_not_claimed(tell: MakeTa
     by_hand(tale, "INV-7", reference="SO-1")
     done = CliRunner().invoke(app, ["adopt", "xero", *SINCE, "--json"])
     [found] = json.loads(done.output)["to_review"]
-    assert "has an invoice of Billhook's there, too (SO-1, pending)" in found["why"]
+    assert "has an invoice of Billhook's, too (SO-1, pending)" in found["why"]

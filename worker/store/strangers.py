@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, text, update
+from sqlalchemy import Connection, Row, func, literal, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.model import RemoteInvoice, rounded
@@ -106,21 +106,23 @@ def called(connection: Connection, shop: str, account: str, name: str) -> list[K
 
 def shops_with_any(connection: Connection, shops: Iterable[str]) -> set[str]:
     """Those of the shops that have strangers nobody has decided on."""
-    wanted = list(shops)
-    query = select(strangers.c.shop).where(
-        strangers.c.decided_at.is_(None), among(connection, strangers.c.shop, wanted)
-    )
-    return set(connection.execute(query.distinct()).scalars())
+    rows = given_for(strangers, ("shop",), connection.dialect.name)
+    theirs = select(strangers.c.id).where(strangers.c.shop == rows.c.shop, strangers.c.decided_at.is_(None))
+    query = select(rows.c.shop).where(theirs.exists())
+    return set(connection.execute(query, packed(connection, [{"shop": shop} for shop in shops])).scalars())
 
 
 def undecided(connection: Connection, names: Iterable[tuple[str, str]]) -> list[Kept]:
     """Those of these (shop, name in the form that is compared) nobody has decided on; locked, in a fixed order."""
     wanted = list(names)
-    by_name, by_also = (
-        among_keys(connection, (strangers.c.shop, column), wanted) for column in (strangers.c.name, strangers.c.also)
-    )
-    query = select(strangers).where(strangers.c.decided_at.is_(None), or_(by_name, by_also)).order_by(strangers.c.id)
-    return [_kept(row) for row in connection.execute(query.with_for_update())]
+    ids: set[str] = set()
+    for column in (strangers.c.name, strangers.c.also):  # each has its index
+        these = among_keys(connection, (strangers.c.shop, column), wanted)
+        ids.update(connection.execute(select(strangers.c.id).where(strangers.c.decided_at.is_(None), these)).scalars())
+    if not ids:
+        return []
+    query = select(strangers).where(among(connection, strangers.c.id, sorted(ids)), strangers.c.decided_at.is_(None))
+    return [_kept(row) for row in connection.execute(query.order_by(strangers.c.id).with_for_update())]
 
 
 def keep(
@@ -162,15 +164,20 @@ def _keeping(names: tuple[str, ...], dialect: str) -> Any:
 
 def decide(connection: Connection, shop: str, account: str, decided: Mapping[str, str | None], decided_as: str) -> None:
     """These (remote id, and the order whose it is) are no strangers any more; those that never were are let be."""
-    for order_id in sorted(set(decided.values()), key=str):
-        ids = [remote_id for remote_id, whose in decided.items() if whose == order_id]
-        query = (
-            update(strangers)
-            .where(strangers.c.shop == shop, strangers.c.account == account)
-            .where(among(connection, strangers.c.remote_id, ids))
-            .values(decided_at=now(), decided_as=decided_as, order_id=func.coalesce(order_id, strangers.c.order_id))
+    if not decided:
+        return
+    rows = given_for(strangers, ("remote_id", "order_id"), connection.dialect.name)
+    query = (
+        update(strangers)
+        .where(strangers.c.shop == shop, strangers.c.account == account, strangers.c.remote_id == rows.c.remote_id)
+        .values(
+            decided_at=literal(now(), strangers.c.decided_at.type),
+            decided_as=decided_as,
+            order_id=func.coalesce(rows.c.order_id, strangers.c.order_id),
         )
-        connection.execute(query)
+    )
+    told = [{"remote_id": remote_id, "order_id": order_id} for remote_id, order_id in sorted(decided.items())]
+    connection.execute(query, packed(connection, told))
 
 
 def dismiss(connection: Connection, kept: Kept, actor: str) -> None:
