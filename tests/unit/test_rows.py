@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from worker.store.engine import Store
+from worker.store.jobs import _settling as settling
 from worker.store.migrate import prepare
 from worker.store.rows import among, among_keys, insert_new, insert_rows, packed, update_rows
 from worker.store.schema import audit_bodies, documents, invoices, jobs, orders
@@ -117,3 +118,15 @@ def test_looking_among_many(store):
 def test_what_has_no_place_in_a_table_is_refused(store):
     with store.read() as connection, pytest.raises(TypeError, match="set"):
         packed(connection, [{"id": {1}}])
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_many_rows_are_settled_one_lookup_each(store):
+    """By the index of the lease's owner SQLite would read the whole list of what is told for each row of a claim."""
+    with store.read() as connection:
+        statement = settling("sqlite", False).compile(connection)
+        told = tuple("[]" for _ in statement.positiontup)
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
+        steps = " ".join(str(row[3]) for row in plan)
+    assert "(id=?)" in steps
+    assert "jobs_leased" not in steps

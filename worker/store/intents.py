@@ -34,8 +34,8 @@ SHADOW = "<customer>"
 
 def short_hash(*parts: object) -> str:
     """26 characters of base32 that stand for the parts, for ever the same."""
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    return base64.b32encode(digest)[:26].decode().lower()
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return base64.b32encode(digest[:20])[:26].decode().lower()  # five bytes are eight characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,12 @@ class Intent:
         mark = f"{number}R{self.raised}" if self.raised else number
         if mark:
             return self.marked(mark)
-        return self.marked(short_hash(self.source, self.order.id)[:8], only_if_too_long=True)
+        whole = self.prefix + self.order.ref
+        return whole if len(whole) <= self.longest else self.marked(short_hash(self.source, self.order.id)[:8])
 
-    def marked(self, mark: str, *, only_if_too_long: bool = False) -> str:
+    def marked(self, mark: str) -> str:
         """The order's name with a mark at its end, within the platform's length."""
         whole = self.prefix + self.order.ref
-        if only_if_too_long and len(whole) <= self.longest:
-            return whole
         return f"{whole[: self.longest - len(mark) - 1]}-{mark}"
 
     @property
