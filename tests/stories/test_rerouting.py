@@ -106,6 +106,15 @@ def test_an_order_comes_back_to_the_account_that_it_left(tell: MakeTale) -> None
     assert states(tale, "invoice") == ["dismissed", "issued"]
 
 
+def test_what_an_order_has_left_behind_is_not_put_back(tell: MakeTale) -> None:
+    tale = moving(tell)
+    tale.hears(order_event(1), settle=False)
+    said("reroute", "SO-1", "--to", "square")
+    assert "`billhook reroute` brings it back" in said("retry", "SO-1", "--dismissed", code=1)
+    tale.settle()
+    assert (tale.books, tale.books_on("square")) == ({}, {"SO-1": "111.54"})
+
+
 def test_where_it_was_given_back_before_the_order_gets_another_invoice(tell: MakeTale) -> None:
     tale = moving(tell)
     tale.hears(order_event(1), refunded("111.54"))

@@ -69,7 +69,8 @@ def retry(
             dismissed=dismissed, tenants=tenants,
         )  # fmt: skip
         if name and not again:
-            typer.echo(f"{name}: nothing of it is held", err=True)
+            elsewhere = "; on an account that it has left, `billhook reroute` brings it back" if dismissed else ""
+            typer.echo(f"{name}: nothing of it is held{elsewhere}", err=True)
         found += again
     for one in found:
         then = "is looked up, then tried again" if one.state == "uncertain" else "is tried again"

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from connectors.model import Event
 from connectors.sources.standard import MOST
 from worker.ingest.answers import ArrayResult, Problem, Taken
-from worker.ingest.staff import Completion
+from worker.ingest.staff import Completion, Dismissal, DismissedRows
 
 EXAMPLE = {
     "id": "evt-1",
@@ -72,7 +72,7 @@ EXAMPLE = {
 }
 """An event that is accepted as it stands."""
 
-_MODELS: tuple[type[BaseModel], ...] = (Event, Completion, Taken, ArrayResult, Problem)
+_MODELS: tuple[type[BaseModel], ...] = (Event, Completion, Dismissal, Taken, ArrayResult, DismissedRows, Problem)
 _RETRY = {"Retry-After": {"description": "Seconds to wait before sending it again", "schema": {"type": "integer"}}}
 _ABOUT = """Push events about orders; each order becomes exactly one invoice.
 
@@ -99,6 +99,7 @@ def document() -> dict[str, Any]:
             "/in/{shop}/{source}": {"post": _deliver()},
             "/orders/{ref}": {"get": _question("An order with its invoices, notices and timeline", "ref")},
             "/orders/{ref}/complete": {"post": _complete()},
+            "/orders/{ref}/dismiss": {"post": _dismiss()},
             "/events/{id}": {"get": _question("An event and what came of it", "id")},
             "/healthz": {"get": _open("Whether the process is alive, with its counters", {"200": "It is."})},
             "/readyz": {
@@ -224,6 +225,37 @@ def _complete() -> dict[str, Any]:
             "413": _problem("Larger than 1 MiB."),
             "422": _problem("who or why is missing or wrong."),
             **_problems(429, 503),
+        },
+    }
+
+
+def _dismiss() -> dict[str, Any]:
+    row = {"what": "invoice", "label": "SO-1001", "account": "books", "was": "held", "reason": "unknown tax code"}
+    return {
+        "operationId": "dismissOrder",
+        "summary": "Staff ends what is held of an order, or a held event: it was dealt with elsewhere",
+        "description": "It is final and counts as held no more. Sent again, the list is empty: nothing is held.",
+        "security": [{"key": []}],
+        "parameters": [_parameter("ref", "path", "The order's name, source:name or id; or the event's id")],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _ref("Dismissal"),
+                    "example": {"who": "Grace", "why": "invoiced by hand"},
+                }
+            },
+        },
+        "responses": {
+            "200": _answer("What was dismissed.", _ref("DismissedRows"), {"dismissed": [row]}),
+            **_problems(400, 401, 404, 408),
+            "409": _problem(
+                "The name means several orders; an invoice may exist on its platform (say even_if_sent); or invoices of"
+                " other orders wait for its customer. Nothing was dismissed."
+            ),
+            "413": _problem("Larger than 1 MiB."),
+            "422": _problem("who or why is missing or wrong."),
+            "503": _problem(_WHY[503], retry=True),
         },
     }
 

@@ -19,7 +19,7 @@ from worker import metrics, runtime
 from worker.gauges import OfIngest, Shared
 from worker.ingest.answers import Answer, Refusal
 from worker.ingest.openapi import document, page
-from worker.ingest.staff import Taking, completing
+from worker.ingest.staff import Taking, completing, dismissing
 from worker.store import views
 from worker.store.engine import Store
 from worker.store.inbox import Inbox, StoreUnavailable, asking
@@ -43,6 +43,7 @@ def questions(ingest: Accepting) -> Starlette:
     return Starlette(
         routes=[
             completing(ingest),
+            dismissing(ingest),
             *_about_orders(ingest),
             *_about_the_process(ingest),
             Route("/openapi.json", lambda _: _json(200, document())),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, case, delete, literal, select, update
 
 from worker.store.choosing import Choice, matching
@@ -14,7 +15,7 @@ from worker.store.documents import DOUBTS, lock_customers
 from worker.store.engine import Store
 from worker.store.jobs import now
 from worker.store.rows import among
-from worker.store.schema import documents, invoices, jobs, sightings
+from worker.store.schema import documents, invoices, jobs, orders, sightings
 from worker.store.trail import Entry, append
 
 _AT_ONCE = 1_000
@@ -54,13 +55,14 @@ def put_back(
     Args:
         actor: who asked, as the trail shall say it ("staff:ada").
         shop, order, account, kind, reason_contains: see `Choice`.
-        dismissed: also what was dismissed.
+        dismissed: also what was dismissed; but not on an account that its order has left: `billhook reroute` brings
+            that back.
         tenants: of each (shop, account) the tenant as it is configured now; what is put back goes there.
     """
     choice = Choice(shop, order, account, kind, reason_contains)
     states = (*choice.states, "dismissed") if dismissed else choice.states
     with store.write() as connection:
-        held = _held(connection, choice, states)
+        held = _still_there(connection, _held(connection, choice, states))
         released: list[PutBack] = []
         for start in range(0, len(held), _AT_ONCE):
             some = held[start : start + _AT_ONCE]
@@ -91,6 +93,21 @@ def _held(connection: Connection, choice: Choice, states: Sequence[str]) -> Sequ
         .with_for_update(of=jobs)
     )
     return connection.execute(query).all()
+
+
+def _still_there(connection: Connection, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """Without what was dismissed where its order went elsewhere: it would be invoiced twice."""
+    dismissed = [row.id for row in rows if row.state == "dismissed"]
+    if not dismissed:
+        return rows
+    query = (
+        select(jobs.c.id, jobs.c.account, orders.c.accounts)
+        .join(orders, orders.c.id == jobs.c.order_id)
+        .where(among(connection, jobs.c.id, dismissed), jobs.c.kind.in_(("invoice", "credit")))
+        .where(orders.c.accounts.is_not(None))
+    )
+    left = {row.id for row in connection.execute(query) if row.account not in orjson.loads(row.accounts)}
+    return [row for row in rows if row.id not in left]
 
 
 def release(connection: Connection, held: Sequence[Row[Any]], actor: str) -> None:
