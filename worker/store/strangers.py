@@ -9,13 +9,13 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, or_, select, text, update
+from sqlalchemy import Connection, Row, func, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.model import RemoteInvoice, rounded
 from worker.store.ids import new_id
 from worker.store.jobs import now
-from worker.store.rows import among, among_keys, given_for, packed
+from worker.store.rows import among, among_keys, given_for, packed, update_rows
 from worker.store.schema import documents, invoices, jobs, strangers
 from worker.store.trail import Entry, append
 
@@ -108,7 +108,7 @@ def shops_with_any(connection: Connection, shops: Iterable[str]) -> set[str]:
     """Those of the shops that have strangers nobody has decided on."""
     rows = given_for(strangers, ("shop",), connection.dialect.name)
     theirs = select(strangers.c.id).where(strangers.c.shop == rows.c.shop, strangers.c.decided_at.is_(None))
-    query = select(rows.c.shop).where(theirs.exists())
+    query = select(rows.c.shop).where(theirs.limit(1).scalar_subquery().is_not(None))  # one look into an index a shop
     return set(connection.execute(query, packed(connection, [{"shop": shop} for shop in shops])).scalars())
 
 
@@ -166,18 +166,20 @@ def decide(connection: Connection, shop: str, account: str, decided: Mapping[str
     """These (remote id, and the order whose it is) are no strangers any more; those that never were are let be."""
     if not decided:
         return
-    rows = given_for(strangers, ("remote_id", "order_id"), connection.dialect.name)
-    query = (
-        update(strangers)
-        .where(strangers.c.shop == shop, strangers.c.account == account, strangers.c.remote_id == rows.c.remote_id)
-        .values(
-            decided_at=literal(now(), strangers.c.decided_at.type),
-            decided_as=decided_as,
-            order_id=func.coalesce(rows.c.order_id, strangers.c.order_id),
-        )
-    )
-    told = [{"remote_id": remote_id, "order_id": order_id} for remote_id, order_id in sorted(decided.items())]
-    connection.execute(query, packed(connection, told))
+    here = (strangers.c.shop == shop) & (strangers.c.account == account)
+    query = select(strangers.c.id, strangers.c.remote_id, strangers.c.order_id)
+    known = connection.execute(query.where(here, among(connection, strangers.c.remote_id, list(decided)))).all()
+    at = now()
+    rows = [
+        {
+            "id": row.id,
+            "decided_at": at,
+            "decided_as": decided_as,
+            "order_id": decided[row.remote_id] or row.order_id,
+        }
+        for row in known
+    ]
+    update_rows(connection, strangers, rows)
 
 
 def dismiss(connection: Connection, kept: Kept, actor: str) -> None:
