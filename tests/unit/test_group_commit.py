@@ -37,8 +37,8 @@ def inbox(tmp_path):
     store.close()
 
 
-def arrival(event_id, body=b"{}"):
-    return Arrival("engraver", "api", event_id, kind="standard", topic="", label="", body=body)
+def arrival(event_id, body=b"{}", shop="engraver"):
+    return Arrival(shop, "api", event_id, kind="standard", topic="", label="", body=body)
 
 
 def run(inbox, test, **bounds):
@@ -180,3 +180,41 @@ def test_a_doorbell_that_hangs_blocks_nobody_and_drops_the_oldest():
     assert doorbell.dropped == 15
     doorbell.close(0.01)
     hold.set()
+
+
+def test_a_shop_that_floods_delays_another_by_one_batch(inbox):
+    """The other's request is in the next batch, whatever the flood's length, and the flood itself goes on in order."""
+
+    async def test(commit, rung):
+        inbox.gate.clear()
+        first = asyncio.ensure_future(commit.accept([arrival("first")]))
+        await until(lambda: inbox.begun == 1)
+        flood = [asyncio.ensure_future(commit.accept([arrival(f"evt-{number}")])) for number in range(90)]
+        other = asyncio.ensure_future(commit.accept([arrival("theirs", shop="other")]))
+        await until(lambda: commit.waiting == 91)
+        inbox.gate.set()
+        assert await other == [Verdict.ACCEPTED]
+        assert inbox.batches[:2] == [1, 30]
+        await asyncio.gather(first, *flood)
+        assert inbox.batches == [1, 30, 30, 30, 1]
+
+    run(inbox, test, rows_at_once=30)
+
+
+def test_a_shop_that_floods_shuts_no_other_out(inbox):
+    async def test(commit, _rung):
+        inbox.gate.clear()
+        first = asyncio.ensure_future(commit.accept([arrival("first")]))
+        await until(lambda: inbox.begun == 1)
+        flood = [asyncio.ensure_future(commit.accept([arrival(f"evt-{number}")])) for number in range(10)]
+        await until(lambda: commit.waiting == 10)
+        with pytest.raises(Overloaded):
+            await commit.accept([arrival("too-much")])
+        theirs = [asyncio.ensure_future(commit.accept([arrival(f"t{n}", shop="other")])) for n in range(5)]
+        await until(lambda: commit.waiting == 15)
+        with pytest.raises(Overloaded):
+            await commit.accept([arrival("t6", shop="other")])
+        inbox.gate.set()
+        assert await asyncio.gather(first, *flood, *theirs) == [[Verdict.ACCEPTED]] * 16
+
+    run(inbox, test, most_rows=10)

@@ -1,5 +1,6 @@
 """The inbox: what is accepted, what is a repetition, and what waits for a worker."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -157,3 +158,15 @@ def test_a_row_of_a_frozen_clock_is_not_lost(inbox):
     moment = datetime.now(UTC)
     inbox.accept([arrival(f"evt-{number}", received_at=moment) for number in range(5)])
     assert len(inbox.untaken(10, later())) == 5
+
+
+def test_shops_are_taken_in_equal_parts_and_what_one_does_not_need_is_the_others(inbox):
+    """A flood of one shop does not stand before the event of another."""
+    inbox.accept([arrival(f"{number:02}", shop="flood") for number in range(50)])
+    inbox.accept([arrival(f"{number:02}", shop="small") for number in range(3)])
+    found = inbox.load(inbox.untaken(20, later()))
+    assert Counter(row.shop for row in found) == {"flood": 17, "small": 3}
+    inbox.mark_taken([row.id for row in found])
+    assert Counter(row.shop for row in inbox.load(inbox.untaken(20, later()))) == {"flood": 20}
+    inbox.mark_taken(inbox.untaken(100, later()))
+    assert inbox.untaken(20, later()) == []

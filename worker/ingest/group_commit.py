@@ -1,5 +1,7 @@
 """Many requests, one commit: while a commit is in flight the next requests queue up and become the next batch.
 
+Shops queue apart and take turns, a request each, so that one that floods delays another by a batch, not by its flood.
+
 Everything but the commit itself runs on the event loop, so nothing here is locked. The commit runs in one thread of
 its own, a daemon: a database that hangs for ever must not keep the process from ending.
 """
@@ -12,7 +14,7 @@ import queue
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker import metrics, testpoints
 from worker.ingest.tidings import Tidings
@@ -33,6 +35,15 @@ class _Waiting:
     arrivals: list[Arrival]
     answer: asyncio.Future[list[Result]]
     size: int
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one shop has waiting."""
+
+    requests: deque[_Waiting] = field(default_factory=deque)
+    rows: int = 0
+    size: int = 0
 
 
 Outcome = list[Result] | Exception
@@ -60,7 +71,8 @@ class GroupCommit:
         self._most_rows = most_rows
         self._most_bytes = most_bytes
         self._patience = patience
-        self._queue: deque[_Waiting] = deque()
+        self._lines: dict[str, _Line] = {}
+        """By shop, in the order of their turns; one with nothing waiting has none."""
         self._rows = 0
         self._bytes = 0
         self._busy = False
@@ -76,21 +88,18 @@ class GroupCommit:
         return self._rows
 
     async def accept(self, arrivals: list[Arrival]) -> list[Result]:
-        """Commits the arrivals with whatever else is waiting; returns after the commit, with a result for each.
+        """Commits the arrivals, all of one shop, with whatever else is waiting; returns after the commit, with a result
+        for each.
 
         Raises:
-            Overloaded: too much is waiting already.
+            Overloaded: too much is waiting already, and this shop has more than its part of it.
             StoreUnavailable: the store did not commit within the patience, or said that it cannot. If the caller is
                 cancelled or gives up while the commit is under way, the rows may still be committed; that is harmless,
                 since nothing was promised and a repetition is a duplicate.
         """
         size = sum(len(each.body) for each in arrivals)
-        if self._rows + len(arrivals) > self._most_rows or self._bytes + size > self._most_bytes:
-            raise Overloaded
         waiting = _Waiting(arrivals, self._loop.create_future(), size)
-        self._queue.append(waiting)
-        self._rows += len(arrivals)
-        self._bytes += size
+        self._enter(arrivals[0].shop if arrivals else "", waiting)
         if not self._busy:
             self._busy = True
             # not at once: whatever else this turn of the loop has read comes along
@@ -110,6 +119,21 @@ class GroupCommit:
         self._work.put(None)
         self._tidings.tell()
 
+    def _enter(self, shop: str, waiting: _Waiting) -> None:
+        """Into the shop's line. Over the bounds a shop is let in up to an equal part of them, so that nobody's flood
+        shuts another out."""
+        line, rows = self._lines.get(shop) or _Line(), len(waiting.arrivals)
+        if self._rows + rows > self._most_rows or self._bytes + waiting.size > self._most_bytes:
+            shops = len({*self._lines, shop})
+            if line.rows + rows > self._most_rows // shops or line.size + waiting.size > self._most_bytes // shops:
+                raise Overloaded
+        self._lines[shop] = line
+        line.requests.append(waiting)
+        line.rows += rows
+        line.size += waiting.size
+        self._rows += rows
+        self._bytes += waiting.size
+
     def _give_up(self, waiting: _Waiting) -> None:
         if not waiting.answer.done():
             waiting.answer.set_exception(StoreUnavailable("the store did not answer in time"))
@@ -117,7 +141,7 @@ class GroupCommit:
     def _next(self) -> None:
         batch: list[_Waiting] = []
         rows = 0
-        while self._queue and (not batch or rows + len(self._queue[0].arrivals) <= self._rows_at_once):
+        while self._lines and (not batch or rows + len(self._first().arrivals) <= self._rows_at_once):
             waiting = self._take()
             if not waiting.answer.done():  # whoever hung up or gave up needs no commit
                 batch.append(waiting)
@@ -130,16 +154,28 @@ class GroupCommit:
         else:
             self._busy = False
 
+    def _first(self) -> _Waiting:
+        """The next request of the shop whose turn it is."""
+        return next(iter(self._lines.values())).requests[0]
+
     def _take(self) -> _Waiting:
-        waiting = self._queue.popleft()
+        """Out of its line; then it is another shop's turn."""
+        shop, line = next(iter(self._lines.items()))
+        waiting = line.requests.popleft()
+        line.rows -= len(waiting.arrivals)
+        line.size -= waiting.size
         self._rows -= len(waiting.arrivals)
         self._bytes -= waiting.size
+        del self._lines[shop]
+        if line.requests:
+            self._lines[shop] = line
         return waiting
 
     def _done(self, batch: list[_Waiting], outcome: Outcome) -> None:
         if isinstance(outcome, Exception):
             # the others have waited as long as this batch has; with the next request the store is tried again
-            batch = [*batch, *(self._take() for _ in range(len(self._queue)))]
+            while self._lines:
+                batch = [*batch, self._take()]
             for waiting in batch:
                 if not waiting.answer.done():
                     waiting.answer.set_exception(outcome)

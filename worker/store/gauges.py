@@ -1,6 +1,6 @@
 """Questions for the metrics: what waits, what stands, what is not sealed yet.
 
-Each is one statement over an index that holds only what is unfinished (`jobs_due`, `inbox_untaken`, the unfinished
+Each is one statement over an index that holds only what is unfinished (`jobs_due`, `inbox_waits`, the unfinished
 part of `jobs_state`): millions of finished rows cost nothing.
 """
 

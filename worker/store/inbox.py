@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, select, text, update
+from sqlalchemy import Connection, Dialect, bindparam, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from worker.store.engine import Store
@@ -153,10 +153,18 @@ class Inbox:
                 raise StoreUnavailable("the database only takes readers: it is a replica, or set to read-only")
 
     def untaken(self, limit: int, older_than: datetime) -> list[str]:
-        """Ids of rows received before `older_than` that nobody has taken, oldest first: those whose ring was lost."""
-        query = select(inbox.c.id).where(UNTAKEN, inbox.c.received_at < older_than)
+        """Ids of rows received before `older_than` that nobody has taken: shops in equal parts, what one does not need
+        is the others'; of each shop the oldest."""
         with asking(), self._store.read() as connection:
-            return list(connection.scalars(query.order_by(inbox.c.received_at).limit(limit)))
+            shops = list(connection.execute(_SHOPS, {"older_than": older_than, "most": limit}).scalars())
+            ids: list[str] = []
+            for place, shop in enumerate(shops):
+                part = -(-(limit - len(ids)) // (len(shops) - place))
+                ids += _oldest(connection, shop, older_than, part)
+            if len(ids) < limit and len(shops) > 1:
+                more = [row for shop in shops for row in _oldest(connection, shop, older_than, limit)]
+                ids = list(dict.fromkeys(ids + more))[:limit]
+            return ids
 
     def load(self, ids: Sequence[str]) -> list[Held]:
         """The rows with these ids, oldest first; ids that are not there are left out."""
@@ -173,6 +181,25 @@ class Inbox:
             for some in _portions(ids):
                 marks = update(inbox).where(inbox.c.id.in_(some), ~inbox.c.taken).values(taken=True)
                 connection.execute(marks)
+
+
+_SHOPS = text(
+    """
+    WITH RECURSIVE waiting(shop) AS (
+        SELECT (SELECT shop FROM inbox WHERE NOT taken AND received_at < :older_than ORDER BY shop LIMIT 1)
+        UNION ALL
+        SELECT (SELECT shop FROM inbox WHERE NOT taken AND shop > waiting.shop AND received_at < :older_than
+                ORDER BY shop LIMIT 1)
+        FROM waiting WHERE waiting.shop IS NOT NULL)
+    SELECT shop FROM waiting WHERE shop IS NOT NULL LIMIT :most
+    """
+).bindparams(bindparam("older_than", type_=inbox.c.received_at.type))
+"""Found by skipping through the index: the cost does not grow with what waits."""
+
+
+def _oldest(connection: Connection, shop: str, older_than: datetime, limit: int) -> list[str]:
+    query = select(inbox.c.id).where(UNTAKEN, inbox.c.shop == shop, inbox.c.received_at < older_than)
+    return list(connection.scalars(query.order_by(inbox.c.received_at).limit(limit)))
 
 
 def _insert(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:

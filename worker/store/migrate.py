@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, inspect, select, text
 
 from worker.store.engine import Store
 
-NEWEST = "0006"
+NEWEST = "0007"
 _POSTGRES_LOCK = 0x62696C_01
 _one_thread = threading.Lock()  # alembic keeps its context in module globals
 

@@ -45,7 +45,9 @@ inbox = Table(
     UniqueConstraint("shop", "source", "event_id"),
 )
 """Accepted deliveries. `digest` is the SHA-256 of the body: same id, other body is a conflict."""
-Index("inbox_untaken", inbox.c.received_at, sqlite_where=text("NOT taken"), postgresql_where=text("NOT taken"))
+Index(
+    "inbox_waits", inbox.c.shop, inbox.c.received_at, sqlite_where=text("NOT taken"), postgresql_where=text("NOT taken")
+)
 
 orders = Table(
     "orders",
