@@ -94,7 +94,7 @@ def dismiss(
     even_if_sent: Annotated[
         bool, typer.Option("--even-if-sent", help="Also invoices and credit notes that may exist on the platform.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
 ) -> None:
     """End held work that you have dealt with elsewhere: nothing is done about it, and it counts as held no more.
 

@@ -73,11 +73,13 @@ def for_people(stopped: Sequence[Group]) -> Iterator[Finding]:
     for group in stopped:
         what = f"{_whose(group)} {group.state}, the first for {lasting(group.oldest)}"
         if group.state == "doubled":
-            yield bad("doubled", what, "`billhook audit show ORDER` names both documents: void one on the platform")
+            yield bad("doubled", what, "`billhook audit show ORDER` names both: void one on the platform, then retry")
         elif group.state == "mismatch":
-            yield warning("mismatch", what, "`billhook status --held` says what differs: correct it on the platform")
+            yield warning(
+                "mismatch", what, "`billhook status --held` says what differs: correct it there, then retry it"
+            )
         else:
-            do = "`billhook status --held` gives the reasons; then `billhook retry`"
+            do = "`billhook status --held` gives the reasons; then `billhook retry`, or `dismiss`"
             yield warning("held", what, do)
 
 
