@@ -168,7 +168,7 @@ def _question(job: Job, asks: Source, api: Api, ends: float) -> Change:
     every = timedelta(seconds=runtime.config().shop[job.shop].source[job.account].ask_every)
     due = jobs.now() + (timedelta(0) if more else every)
     detail = {"found": found + tracked, "new": new + fresh}
-    return Change(job.id, "pending", "ask", due_at=due, detail=detail, tried=False)
+    return Change(job.id, "pending", "ask", due_at=due, detail=detail, anew=True)
 
 
 def _tracked(job: Job, asks: Source, api: Api) -> tuple[int, int]:

@@ -196,6 +196,18 @@ def test_what_was_missed_is_pulled_page_by_page_and_once(scene: InProcess) -> No
     assert Toy.questions[0] == "pull 3", "it goes on where it ended"
 
 
+def test_after_it_went_well_its_failures_are_forgotten(scene: InProcess) -> None:
+    """A shop that was away for a day is asked again at once when it is away for a minute."""
+    recurring._asking()
+    for _ in range(3):
+        Toy.fails = [Unavailable("no answer")]
+        ask(scene)
+    attempts = "SELECT attempts FROM jobs WHERE kind = 'question' AND account = 'web'"
+    assert [row[0] for row in scene.rows(attempts)] == [3]
+    ask(scene)
+    assert [row[0] for row in scene.rows(attempts)] == [0]
+
+
 def test_it_waits_for_its_time(scene: InProcess) -> None:
     recurring._asking()
     ask(scene)

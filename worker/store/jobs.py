@@ -84,6 +84,8 @@ class Change:
     duration_us: int | None = None
     tried: bool = True
     """Whether this claim counts as an attempt; one that a quota turned away does not."""
+    anew: bool = False
+    """It begins anew: no attempt counts any more (what recurs, after it went well)."""
     order_id: str | None = None
     """The order that the row turned out to speak of; None leaves what is known."""
 
@@ -226,7 +228,7 @@ def settle(
             "due_at": change.due_at,
             "unsure": change.unsure,
             "reason": change.reason,
-            "attempts": 0 if change.tried else 1,
+            "attempts": held[change.id].attempts if change.anew else int(not change.tried),
             "order_id": change.order_id,
         }
         for change in changes
