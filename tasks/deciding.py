@@ -254,7 +254,7 @@ class Deciding:
         if decision is None or not decision.invoiced_as or each.told is None:
             return None
         now = fingerprint(order.order)
-        if now in (decision.invoiced_as, self._noticed.get(order.id, order.noticed_as)):
+        if decision.is_of(now) or now == self._noticed.get(order.id, order.noticed_as):
             return None
         self._noticed[order.id] = now
         return now

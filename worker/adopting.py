@@ -25,7 +25,7 @@ from worker.store.intents import record_intents
 from worker.store.jobs import now
 from worker.store.matching import invoiced, wake
 from worker.store.naming import Named, orders_named, orders_spelt
-from worker.store.orders import Decision, Known, fingerprint, load_orders, record_decisions
+from worker.store.orders import Decision, Known, load_orders, record_decisions, total_only
 from worker.store.strangers import Kept, Stranger, bare
 
 AT_ONCE = 100
@@ -130,7 +130,7 @@ def _decision(ref: AccountRef, source: str, order: Order) -> Decision:
         names = accounts_for(runtime.config().shop[ref.shop], source, order)
     except NoRoute:
         names = ()
-    return Decision(names if ref.name in names else (ref.name,), "order", fingerprint(order))
+    return Decision(names if ref.name in names else (ref.name,), "order", total_only(order))
 
 
 class Adoption:

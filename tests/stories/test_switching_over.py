@@ -93,6 +93,18 @@ def test_a_refund_that_waited_for_the_invoice_goes_on(tell: MakeTale) -> None:
     assert list(notes_of(tale).values()) == ["12.00"]
 
 
+def test_other_lines_of_the_same_total_are_no_change_of_what_somebody_else_made(tell: MakeTale) -> None:
+    """A file from before tells an order in other words than the shop does."""
+    tale = tell()
+    by_hand(tale, "SO-1")
+    said = placed(1)["order"]
+    tale.hears(placed(1, lines=[{**said["lines"][0], "ref": "row-1", "description": "Plaque"}]))
+    adopt(tale, *SINCE)
+    tale.hears(order_event(1))
+    assert tale.states_of_events == ["done", "done"]
+    assert numbers(tale) == ["SO-1"]
+
+
 def test_a_change_after_it_is_noticed(tell: MakeTale) -> None:
     tale = tell()
     by_hand(tale, "SO-1")

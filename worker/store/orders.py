@@ -46,7 +46,16 @@ class Decision:
     per: str
     """One invoice per "order", or per "shipment"."""
     invoiced_as: str
-    """The fingerprint of the order as it was then."""
+    """The fingerprint of the order as it was then; of an invoice that was adopted nobody knows more than the total."""
+
+    def is_of(self, now: str) -> bool:
+        """Whether an order with this fingerprint is as it was invoiced."""
+        return self.invoiced_as in (now, now.rpartition(" ")[0])
+
+
+def total_only(order: Order) -> str:
+    """What is known of an invoice that somebody else made of the order, in the place of its fingerprint."""
+    return f"{order.total} {order.currency}"
 
 
 def fingerprint(order: Order) -> str:
