@@ -11,9 +11,11 @@ from connectors.sandbox.source_apis.bigcommerce import BigCommerce
 from connectors.sandbox.source_apis.dhl import DhlTracking
 from connectors.sandbox.source_apis.easypost import EasyPostTrackers
 from connectors.sandbox.source_apis.fedex import FedexTracking
+from connectors.sandbox.source_apis.hubspot import HubSpotDeals
 from connectors.sandbox.source_apis.shippo import ShippoTracks
 from connectors.sandbox.source_apis.shipstation import ShipStation
 from connectors.sandbox.source_apis.shopify import ShopifyApi
+from connectors.sandbox.source_apis.square import SquareOrders
 from connectors.sandbox.source_apis.ups import UpsTracking
 from connectors.sandbox.source_apis.woocommerce import WooApi
 from tests.conftest import fresh_store
@@ -25,6 +27,7 @@ MakeTale = Callable[..., Tale]
 APIS = (
     AfterShipTrackings, BigCommerce, DhlTracking, EasyPostTrackers, FedexTracking, ShippoTracks, ShipStation,
     ShopifyApi, UpsTracking, WooApi,
+    HubSpotDeals, SquareOrders,
 )  # fmt: skip
 
 

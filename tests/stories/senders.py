@@ -15,8 +15,10 @@ from connectors.sandbox.source_apis import aftership as aftership_api
 from connectors.sandbox.source_apis import dhl as dhl_api
 from connectors.sandbox.source_apis import easypost as easypost_api
 from connectors.sandbox.source_apis import fedex as fedex_api
+from connectors.sandbox.source_apis import hubspot as hubspot_api
 from connectors.sandbox.source_apis import shippo as shippo_api
 from connectors.sandbox.source_apis import shopify as shopify_api
+from connectors.sandbox.source_apis import square as square_api
 from connectors.sandbox.source_apis import ups as ups_api
 from connectors.sandbox.source_apis import woocommerce as woocommerce_api
 from connectors.sources.easypost import signature as easypost_signature
@@ -24,6 +26,8 @@ from connectors.sources.easypost import signature as easypost_signature
 SHOP = "engraver"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 """Of every source, unless told otherwise."""
+ADDRESS = "https://your.host/in/engraver/told"
+"""Of a webhook whose sender signs that, too."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,15 @@ def credentials(kind: str, url: str) -> dict[str, Any]:
         "dhl": {"api_key": dhl_api.API_KEY},
         "easypost": {"api_key": easypost_api.API_KEY, "base_url": f"{url}/easypost/v2"},
         "fedex": {"client_id": fedex_api.APP.client_id, "client_secret": fedex_api.APP.client_secret},
+        "hubspot": {"access_token": hubspot_api.TOKEN, "webhook_url": ADDRESS},
         "shippo": {"api_token": shippo_api.API_KEY},
         "shipstation": {"api_key": "ss-key", "api_secret": "ss-secret"},
         "shopify": {"access_token": shopify_api.TOKEN},
+        "square": {
+            "access_token": square_api.TOKEN,
+            "location_ids": [square_api.LOCATION],
+            "webhook_url": ADDRESS,
+        },
         "ups": {"client_id": ups_api.APP.client_id, "client_secret": ups_api.APP.client_secret},
         "woocommerce": {"consumer_key": woocommerce_api.KEY, "consumer_secret": woocommerce_api.SECRET},
     }
@@ -79,6 +89,17 @@ def woocommerce(document: Any, topic: str = "order.updated") -> Sent:
 
 def bigcommerce(hook: Any, ident: str) -> Sent:
     return _standard(hook, ident, SECRET.encode())
+
+
+def square(hook: Any) -> Sent:
+    body = orjson.dumps(hook)
+    return Sent({"x-square-hmacsha256-signature": _base64(SECRET.encode(), ADDRESS.encode() + body)}, body)
+
+
+def hubspot(*events: Any) -> Sent:
+    body, at = orjson.dumps(events), str(int(time.time() * 1000))
+    signed = _base64(SECRET.encode(), f"POST{ADDRESS}".encode() + body + at.encode())
+    return Sent({"x-hubspot-signature-v3": signed, "x-hubspot-request-timestamp": at}, body)
 
 
 def cloud_events(events: Any, ident: str = "msg-1") -> Sent:
