@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from connectors.model import Order
 from worker import runtime
 from worker.accounts import accounts
+from worker.adopting import names_of
 from worker.completing import Refused
 from worker.intending import intent_of
 from worker.routing import NoRoute, accounts_for
@@ -16,6 +18,7 @@ from worker.store.intents import Intent, record_intents
 from worker.store.moving import HARMLESS, Made, come_back, decide_anew, leave, made_of
 from worker.store.naming import Named
 from worker.store.orders import Known, load_orders
+from worker.store.strangers import bare, undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ def _reroute(store: Store, order: Named, to: Sequence[str], who: str, why: str |
         leave(connection, left, who=who, why=why or f"the order goes to {', '.join(now)} now")
         back = [one for one in made if one.account in now and one.account not in was and one.state == "dismissed"]
         come_back(connection, back, f"staff:{who}")
-        created = record_intents(connection, _due(order, known, made, was, now))
+        intents = _due(order, known, made, was, now)
+        _refuse_strangers(connection, order, intents)
+        created = record_intents(connection, intents)
         due = [f"{one.reference} on {one.account}" for one in back]
         due += [f"{one.reference} on {one.account}" for one in made_of(connection, order.id) if one.id in created]
         detail = {"who": who, "from": list(was), "to": list(now), "due": due} | ({"why": why} if why else {})
@@ -149,6 +154,22 @@ def _due(order: Named, known: Known, made: Sequence[Made], was: Sequence[str], n
         for number, (part, one) in enumerate(parts.items(), 1)
         if part not in over
     ]
+
+
+def _refuse_strangers(connection: Any, order: Named, intents: Sequence[Intent]) -> None:
+    """Where an invoice of the order's name exists already, a person says first whose it is."""
+    called: dict[str, set[str]] = {}
+    for intent in intents:
+        names = names_of(accounts()[order.shop, intent.account], order.ref, order.source_id)
+        called.setdefault(intent.account, set()).update(names, {bare(intent.reference)})
+    for kept in undecided(connection, {(order.shop, name) for names in called.values() for name in names}):
+        if kept.invoice.names & called.get(kept.account, set()):
+            title, account = kept.invoice.title, f"{order.shop}/{kept.account}"
+            raise Refused(
+                f"Order {order.ref} stays where it is: on {account} an invoice {title} of {kept.invoice.money} has its"
+                f" name that Billhook did not make. If that is another order's, or nobody's, `billhook adopt {account}"
+                f" --not {title}`, then give the command again; if it is this order's, it is invoiced there already."
+            )
 
 
 def _revision(made: Sequence[Made], account: str, part: str) -> int:

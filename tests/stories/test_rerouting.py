@@ -8,6 +8,7 @@ from typing import Any
 from tests.kit.scene import order_event
 from tests.stories.commands import LATER, at, dismiss, said
 from tests.stories.conftest import MakeTale
+from tests.stories.switching import SINCE, adopt, by_hand
 from tests.stories.tale import Tale, placed
 from tests.stories.test_refunds import notes_of, refunded, states
 
@@ -134,6 +135,20 @@ def test_what_was_given_back_where_the_order_stays_is_not_invoiced_on_another_ac
     tale.settle()
     assert tale.books_on("square") == {}
     assert accounts_of(tale) == ["xero", "square"]
+
+
+def test_where_somebody_else_has_invoiced_it_already_it_is_not_invoiced_again(tell: MakeTale) -> None:
+    tale = tell(platforms=("xero", "square"), routes=TO_XERO.replace("xero", "square"))
+    tale.hears(order_event(1), settle=False)
+    by_hand(tale, "SO-1", "100.00")
+    adopt(tale, *SINCE)
+    refused = said("reroute", "SO-1", "--to", "xero", "--to", "square", code=1)
+    assert "on engraver/xero an invoice SO-1 of 100.00 GBP has its name" in refused
+    assert accounts_of(tale) == ["square"]
+    assert states(tale, "invoice") == ["issued"]
+    done = adopt(tale, "--not", "SO-1", account="engraver/xero")
+    assert done.exit_code == 0, done.output
+    said("reroute", "SO-1", "--to", "xero", "--to", "square")
 
 
 def test_a_cancelled_order_is_not_moved(tell: MakeTale) -> None:

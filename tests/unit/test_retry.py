@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import insert, select
 
+from worker.store.documents import DOUBTS
 from worker.store.engine import Store
 from worker.store.migrate import prepare
 from worker.store.retry import PutBack, put_back
-from worker.store.schema import audit, documents, jobs, orders
+from worker.store.schema import audit, documents, jobs, orders, sightings
 from worker.store.trail import Entry, append
 from worker.store.verify import verify
 
@@ -138,6 +139,7 @@ FILTERS = [
     ({"shop": "other"}, {"2"}),
     ({"account": "cards"}, {"3"}),
     ({"account": "engraver/books"}, {"1", "4"}),
+    ({"kind": "notice"}, set()),
     ({"reason_contains": "TAX code"}, {"1", "2", "3"}),
     ({"reason_contains": "100%"}, {"4"}),
     ({"shop": "engraver", "account": "books", "reason_contains": "tax"}, {"1"}),
@@ -152,6 +154,33 @@ def test_all_filters_must_match(store, wanted, ids):
     add(store, "4", reason="a discount of 100% is refused")
 
     assert labels(put_back(store, actor="staff:ada", **wanted)) == {f"SO-{one}" for one in ids}
+
+
+@pytest.mark.parametrize("state", ["mismatch", "doubled"])
+@pytest.mark.parametrize("named", [{"order": "SO-7"}, {"account": "engraver/books"}])
+def test_what_was_put_right_on_the_platform_is_looked_up_not_sent_again(store, state, named):
+    add_order(store, "o7", "SO-7")
+    add(store, "1", state=state, order_id="o7", sent=AT)
+    with store.write() as connection:
+        seen = {"id": "s1", "job_id": "1", "remote_id": "another", "seen_at": AT}
+        connection.execute(insert(sightings), [seen])
+
+    assert put_back(store, actor="staff:ada", **named) == [PutBack("SO-1", "invoice", "uncertain")]
+
+    with store.read() as connection:
+        assert connection.execute(select(documents.c.replays)).scalar() == DOUBTS
+        assert connection.execute(select(sightings.c.id)).all() == []
+    assert (job(store, "1").unsure, job(store, "1").plan) == (True, "[]")
+    assert verify(store).first_problem is None
+
+
+def test_what_was_held_and_may_have_been_sent_may_be_replayed_under_its_key(store):
+    add(store, "1", sent=AT)
+
+    put_back(store, actor="staff:ada", account="books")
+
+    with store.read() as connection:
+        assert connection.execute(select(documents.c.replays)).scalar() == 0
 
 
 def test_thousands_are_put_back_in_one_go(store):
