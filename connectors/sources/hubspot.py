@@ -7,10 +7,11 @@ packs up to a hundred events into one request: each is stored by itself. Events 
 twice), so one is what it says, but for the number of the attempt.
 
 Facts: developers.hubspot.com, webhooks guide (body, 5 s to answer, ten repetitions over 24 hours) and request
-validation (v3: HMAC-SHA256 over method, address, body and timestamp; at most 5 minutes old); HubSpot's public API
-specs, CRM/Deals, Line Items, Contacts, Companies and Associations 2026-03, Settings/Tax Rates 2026-03; usage guidelines
-(`policyName` of a 429). In doubt: whether a webhook can come before the API shows what it speaks of (the search then
-finds it), and how an address with characters that are written as `%…` is signed (use a plain one).
+validation (v3: HMAC-SHA256 over method, address, body and timestamp; at most 5 minutes old), as `Signature` of its
+hubspot-api-client 12 has it; HubSpot's public API specs, CRM/Deals, Line Items, Contacts, Companies and Associations
+2026-03, Settings/Tax Rates 2026-03; usage guidelines (`policyName` of a 429). In doubt: whether a webhook can come
+before the API shows what it speaks of (the search then finds it), and how an address with characters that are written
+as `%…` is signed (use a plain one).
 """
 
 from __future__ import annotations
@@ -168,8 +169,13 @@ class HubSpot(Source):
         name = display(named.get(self.options.name_property)) if self.options.name_property else None
         with speaking_of(f"HubSpot deal {deal_id or 'without id'}", type_, deal_id):
             told = Told.model_validate(value)
-            order = order_of(told, name, self.options.currency)
-            return Event(id=delivery.id, type=type_, occurred_at=told.deal.updatedAt, order=order)
+            event = {"id": delivery.id, "type": type_, "occurred_at": told.deal.updatedAt}
+            try:
+                return Event(**event, order=order_of(told, name, self.options.currency))
+            except (ValueError, NotInvoiceable):
+                if type_ is not EventType.ORDER_CANCELLED:
+                    raise
+                return Event(**event, order_id=told.deal.id)  # whatever it was: it is no more
 
     def _type(self, stage: Any, value: Mapping[str, Any]) -> EventType | None:
         if self._won(stage):

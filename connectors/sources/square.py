@@ -170,7 +170,13 @@ class Square(Source):
                 raise NotInvoiceable("Square does not say when it was changed")
             if not wanted and type_ in _DUE:
                 type_ = EventType.ORDER_UPDATED
-            return Event(id=delivery.id, type=type_, occurred_at=at, order=reader.order(hold))
+            event = {"id": delivery.id, "type": type_, "occurred_at": at}
+            try:
+                return Event(**event, order=reader.order(hold))
+            except (ValueError, NotInvoiceable):
+                if type_ is not EventType.ORDER_CANCELLED:
+                    raise
+                return Event(**event, order_id=told.order.id)  # whatever it was: it is no more
 
     def _hold(self, order: words.SquareOrder, reader: Reader) -> tuple[str | None, bool]:
         """Why a person must look at it first, and whether anybody expects an invoice of it at all."""

@@ -172,7 +172,7 @@ class TestHubSpot:
     def test_pushed_twice_it_is_one_invoice(self, tell: MakeTale, outside: Outside) -> None:
         tale = self.tale(tell, outside)
         again = EVENT | {"attemptNumber": 1}
-        self.hears(tale, hubspot(EVENT), hubspot(again, EVENT | {"eventId": 9, "propertyName": "amount"}))
+        self.hears(tale, hubspot(EVENT, EVENT), hubspot(again, EVENT | {"eventId": 9, "propertyName": "amount"}))
         self.hears(tale, hubspot(again | {"eventId": 10}))
         assert tale.books == {"SO-1001": "118.14"}
         assert set(tale.states_of_events) == {"done"}

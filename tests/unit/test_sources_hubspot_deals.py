@@ -57,6 +57,11 @@ class TestWhatIsDue:
         for stages in (["open", "closedlost"], [], None):
             assert read(lost | {"stages": stages}, cancel_when_lost=True) is None
 
+    def test_a_lost_deal_is_cancelled_whatever_is_left_of_it(self):
+        deal = DEAL | {"properties": DEAL["properties"] | {"dealstage": "closedlost"}}
+        event = read(DOCUMENT | {"deal": deal, "lines": []}, cancel_when_lost=True)
+        assert (event.type, event.order, event.order_id) == (EventType.ORDER_CANCELLED, None, "5001")
+
 
 class TestTheOrder:
     def test_it_is_told_with_all_of_it(self):

@@ -86,6 +86,10 @@ class TestWhatIsDue:
         failed = [{"id": "R1", "status": "FAILED"}]
         assert read(ORDER | PAID | {"refunds": failed}, paid="invoice").order.hold is None
 
+    def test_a_cancelled_order_is_cancelled_whatever_is_left_of_it(self):
+        event = read(ORDER | {"state": "CANCELED", "line_items": [], "service_charges": []})
+        assert (event.type, event.order, event.order_id) == (EventType.ORDER_CANCELLED, None, ORDER["id"])
+
     def test_an_exchange_is_for_a_person(self):
         with pytest.raises(NotInvoiceable, match="exchange") as told:
             read(ORDER | PAID | {"returns": BACK["returns"]})
