@@ -167,8 +167,19 @@ def _question(job: Job, asks: Source, api: Api, ends: float) -> Change:
     tracked, fresh = _tracked(job, asks, api)
     every = timedelta(seconds=runtime.config().shop[job.shop].source[job.account].ask_every)
     due = jobs.now() + (timedelta(0) if more else every)
-    detail = {"found": found + tracked, "new": new + fresh}
+    detail: dict[str, Any] = {"found": found + tracked, "new": new + fresh}
+    if woken := _woken(job, asks, api):
+        detail["webhooks"] = woken
     return Change(job.id, "pending", "ask", due_at=due, detail=detail, anew=True)
+
+
+def _woken(job: Job, asks: Source, api: Api) -> list[str]:
+    """What the trail says of webhooks that were switched off. That nobody may look must not stop the questions."""
+    try:
+        return list(asks.wake(api))
+    except ConnectorError as error:
+        log.warning("its webhooks cannot be looked at", extra={"shop": job.shop, "source": job.account})
+        return [f"whether its webhooks were switched off is not known: {error.message}"]
 
 
 def _tracked(job: Job, asks: Source, api: Api) -> tuple[int, int]:

@@ -149,6 +149,13 @@ class Source:
         """
         return False
 
+    def wake(self, api: Api) -> Sequence[str]:
+        """Switches on again those of our webhooks that the sender has switched off after failures; a sentence for each.
+
+        Doing it again changes nothing. Raises the errors of a read.
+        """
+        return ()
+
     def track(self, api: Api, parcels: Sequence[Parcel]) -> Sequence[Found] | None:
         """What the carrier says of parcels on their way; unknown ones are left out.
 

@@ -24,7 +24,7 @@ from pydantic import Field, SecretStr, model_validator
 from connectors.errors import Rejected, Unavailable
 from connectors.http import Answer, Http
 from connectors.model import Event, EventType
-from connectors.sources import bigcommerce_refunds, bigcommerce_writing
+from connectors.sources import bigcommerce_refunds, bigcommerce_writing, waking
 from connectors.sources.asking import Api, Found, Page, Posted
 from connectors.sources.base import (
     Look,
@@ -68,6 +68,8 @@ class BigCommerceOptions(Options):
     base_url: str | None = None
     write_back: bool = False
     """Note the invoice at the order, as a metafield; the account must be allowed to modify orders."""
+    webhook_address: str | None = None
+    """Our own, to which the webhooks deliver: those that were switched off are switched on again."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:
@@ -75,6 +77,8 @@ class BigCommerceOptions(Options):
             raise ValueError("access_token needs store_hash: the store whose token it is")
         if self.write_back and self.access_token is None:
             raise ValueError("write_back needs access_token, of an API account that may modify orders")
+        if self.webhook_address and self.access_token is None:
+            raise ValueError("webhook_address needs access_token, of an API account that may make webhooks")
         return self
 
 
@@ -214,6 +218,9 @@ class BigCommerce(Source):
             return Page(found, f"{since}|{page + 1 if more else 1}", more)
         # From the last time again, not from the next page: what changes meanwhile moves to the end of the list.
         return Page(found, f"{last.isoformat()}|1", more)
+
+    def wake(self, api: Api) -> Sequence[str]:
+        return waking.wake_bigcommerce(api, self.options.webhook_address) if self.options.webhook_address else ()
 
     def write_back(self, api: Api, posted: Posted) -> bool:
         if self.options.write_back:

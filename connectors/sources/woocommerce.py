@@ -36,7 +36,7 @@ from connectors.model import (
     Shipment,
     Tax,
 )
-from connectors.sources import woocommerce_asking, woocommerce_refunds, woocommerce_writing
+from connectors.sources import waking, woocommerce_asking, woocommerce_refunds, woocommerce_writing
 from connectors.sources.base import (
     BodySigned,
     Look,
@@ -164,14 +164,16 @@ class WooOptions(Options):
     consumer_secret: SecretStr | None = None
     write_back: bool = False
     """Note the invoice at the order, as a custom field; the key must be allowed to write, too."""
+    webhook_address: str | None = None
+    """Our own, to which the webhooks deliver: those that were switched off are switched on; needs a key that writes."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         given = (self.base_url, self.consumer_key, self.consumer_secret)
         if any(given) and not all(given):
             raise ValueError("base_url, consumer_key and consumer_secret belong together; one of them is missing")
-        if self.write_back and not self.consumer_key:
-            raise ValueError("write_back needs base_url, consumer_key and consumer_secret")
+        if (self.write_back or self.webhook_address) and not self.consumer_key:
+            raise ValueError("write_back and webhook_address need base_url, consumer_key and consumer_secret")
         return self
 
 
@@ -242,6 +244,9 @@ class WooCommerce(BodySigned):
 
     def pull(self, api: Api, cursor: str | None, now: datetime) -> Page:
         return woocommerce_asking.pull(api, cursor, now)
+
+    def wake(self, api: Api) -> Sequence[str]:
+        return waking.wake_woocommerce(api, self.options.webhook_address) if self.options.webhook_address else ()
 
     def write_back(self, api: Api, posted: Posted) -> bool:
         if self.options.write_back:

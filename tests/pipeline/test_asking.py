@@ -208,6 +208,38 @@ def test_after_it_went_well_its_failures_are_forgotten(scene: InProcess) -> None
     assert [row[0] for row in scene.rows(attempts)] == [0]
 
 
+def told_of_webhooks(scene: InProcess) -> list[str] | None:
+    """What the trail says of the last question."""
+    last = "SELECT detail FROM audit WHERE subject LIKE 'question:%' AND action = 'ask' ORDER BY seq DESC LIMIT 1"
+    ((detail,),) = scene.rows(last)
+    found: list[str] | None = json.loads(detail).get("webhooks")
+    return found
+
+
+def test_webhooks_switched_on_again_are_in_the_trail(scene: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [["webhook 7 is active again"], []]
+    monkeypatch.setattr(Toy, "wake", lambda self, api: said.pop(0))
+    recurring._asking()
+    ask(scene)
+    assert told_of_webhooks(scene) == ["webhook 7 is active again"]
+    ask(scene)
+    assert told_of_webhooks(scene) is None
+
+
+def test_that_nobody_may_look_at_the_webhooks_does_not_stop_the_questions(
+    scene: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Toy, api: Api) -> list[str]:
+        raise Unauthorized("the key may only read")
+
+    monkeypatch.setattr(Toy, "wake", refused)
+    Toy.orders["A"] = order_event(1)
+    recurring._asking()
+    ask(scene)
+    assert (books(scene), question(scene)) == (["SO-1"], ("pending", None))
+    assert told_of_webhooks(scene) == ["whether its webhooks were switched off is not known: the key may only read"]
+
+
 def test_it_waits_for_its_time(scene: InProcess) -> None:
     recurring._asking()
     ask(scene)

@@ -1,8 +1,9 @@
-"""BigCommerce's v2 API as far as orders are read, and the metafields and refunds of an order, which are of v3.
+"""BigCommerce's v2 API as far as orders are read, and the metafields and refunds of an order and webhooks, which are of
+v3.
 
-Facts: bigcommerce/docs, reference/orders.v2.oas2.yml, reference/orders.v3.yml and docs/api-docs/getting-started/
-api-rate-limits.mdx. The state is set by whoever runs it: `orders` (by id) and, by order, what belongs to them
-(`parts`) and its `refunds`; `metafields` (by id) is what was written.
+Facts: bigcommerce/docs, reference/orders.v2.oas2.yml, reference/orders.v3.yml, reference/webhooks.v3.yml and docs/
+api-docs/getting-started/api-rate-limits.mdx. The state is set by whoever runs it: `orders` and `hooks` (by id) and, by
+order, what belongs to them (`parts`) and its `refunds`; `metafields` (by id) is what was written.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _PARAMETERS = {
     "shipping_addresses": {"page", "limit"},
     "shipments": {"page", "limit"},
     "refunds": {"transaction_id"},
+    "hooks": {"page", "limit", "is_active", "scope", "destination"},
     "metafields": {"page", "limit", "key", "namespace", "direction"},
 }
 _PARTS = {"products", "taxes", "shipping_addresses", "shipments"}
@@ -43,6 +45,7 @@ class BigCommerce(Emulator):
         self.parts: dict[tuple[int, str], list[dict[str, Any]]] = {}
         self.refunds: dict[int, list[dict[str, Any]]] = {}
         self.metafields: dict[int, dict[str, Any]] = {}
+        self.hooks: dict[int, dict[str, Any]] = {}
         self.written = 0
         """How often a metafield was made or changed."""
         self.asked: list[str] = []
@@ -60,6 +63,8 @@ class BigCommerce(Emulator):
         if request.method != "GET":
             return self._write(where, request)
         match where:
+            case ["v3", "hooks"]:
+                return self._hooks(request.query)
             case ["v3", "orders", number, "metafields"] if number.isdigit():
                 return self._metafields(int(number), request.query)
             case ["v3", "orders", number, "payment_actions", "refunds"] if number.isdigit():
@@ -119,11 +124,29 @@ class BigCommerce(Emulator):
         pagination = {"total": len(shown), "count": len(shown), "per_page": 50, "current_page": 1, "total_pages": 1}
         return Response.json(200, {"data": shown, "meta": {"pagination": pagination}})
 
+    def _hooks(self, query: dict[str, str]) -> Response:
+        _known("hooks", query)
+        active = {"true": True, "false": False}.get(query.get("is_active", ""))
+        wanted = {name: query[name] for name in ("scope", "destination") if name in query}
+        rows = [each for each in self.hooks.values() if active in (None, each["is_active"])]
+        shown = [each for each in rows if all(each[name] == value for name, value in wanted.items())]
+        return Response.json(200, {"data": shown, "meta": {}})
+
+    def _switch(self, hook: dict[str, Any], request: Request) -> Response:
+        given = request.object(lambda: Refusal(_problem(400, "Input is invalid")))
+        if set(given) != {"is_active"} or not isinstance(given["is_active"], bool):
+            return _problem(422, "Only is_active is emulated")
+        hook |= given
+        self.written += 1
+        return Response.json(200, {"data": hook, "meta": {}})
+
     def _write(self, where: list[str], request: Request) -> Response:
-        """Metafields of orders are all that may be written."""
+        """Metafields of orders and the state of webhooks are all that may be written."""
         if request.headers["x-auth-token"] == READER:
             return _problem(403, "You don't have a required scope to access the endpoint")
         match request.method, where:
+            case "PUT", ["v3", "hooks", one] if one.isdigit() and int(one) in self.hooks:
+                return self._switch(self.hooks[int(one)], request)
             case "POST", ["v3", "orders", number, "metafields"] if number.isdigit() and int(number) in self.orders:
                 ident = 0
             case "PUT", ["v3", "orders", number, "metafields", one] if one.isdigit() and int(one) in self.metafields:

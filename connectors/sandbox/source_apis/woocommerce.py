@@ -1,9 +1,9 @@
 """WooCommerce's REST API as far as orders are listed (filters by the time of change, pages by number) and get custom
-fields, and their refunds are read.
+fields, their refunds are read, and webhooks are listed and switched on.
 
-From the WooCommerce REST API v3 documentation, "Orders", "Order refunds" and "Authentication", WordPress's REST API
-handbook (errors, `rest_invalid_param`, X-WP-Total) and woocommerce/woocommerce (`update_meta_data`, `update_item`,
-`check_permissions`). WordPress ignores parameters and fields it does not know; here they are refused.
+From the WooCommerce REST API v3 documentation, "Orders", "Order refunds", "Webhooks" and "Authentication", WordPress's
+REST API handbook (errors, `rest_invalid_param`, X-WP-Total) and woocommerce/woocommerce (`update_meta_data`,
+`update_item`, `check_permissions`). WordPress ignores parameters and fields it does not know; here they are refused.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ READER = "ck_reads-only"
 """With the same secret."""
 _KNOWN = {"modified_after", "modified_before", "dates_are_gmt", "orderby", "order", "per_page", "page", "exclude",
           "status"}  # fmt: skip
+_STATUSES = {"all", "active", "paused", "disabled"}
 _ORDERS = {"date", "modified", "id", "include", "title", "slug"}
 
 
@@ -27,13 +28,14 @@ class Refused(Refusal):
 
 
 class WooApi(Emulator):
-    """`orders`: documents by id, as tests put them there; `refunds`: those of an order, by its id."""
+    """`orders`: documents by id, as tests put them there; `refunds`: those of an order, by its id; `webhooks` by id."""
 
     slug = "woocommerce"
 
     def setup(self) -> None:
         self.orders: dict[int, dict[str, Any]] = {}
         self.refunds: dict[int, list[dict[str, Any]]] = {}
+        self.webhooks: dict[int, dict[str, Any]] = {}
         self.host = Rolling(300, 60)
         """WooCommerce has no limit; hosts have theirs."""
         self.written = 0
@@ -50,6 +52,10 @@ class WooApi(Emulator):
         start, _, number = request.path.rpartition("/")
         if (request.method, start) == ("PUT", "/wp-json/wc/v3/orders") and number.isdigit():
             return self._noted(int(number), request)
+        if (request.method, request.path) == ("GET", "/wp-json/wc/v3/webhooks"):
+            return self._webhooks(request.query)
+        if (request.method, start) == ("PUT", "/wp-json/wc/v3/webhooks") and number.isdigit():
+            return self._webhook(int(number), request)
         if request.method == "GET" and start.startswith("/wp-json/wc/v3/orders/") and start.endswith("/refunds"):
             return self._refund(start.split("/")[5], number, request.query)
         if (request.method, request.path) != ("GET", "/wp-json/wc/v3/orders"):
@@ -86,6 +92,23 @@ class WooApi(Emulator):
             for each in self.refunds.get(order["id"], [])
         ]
         return {"refunds": listed, **order}
+
+    def _webhooks(self, query: dict[str, str]) -> Response:
+        """Never more than are on a page."""
+        if set(query) - {"status", "per_page"} or query.get("status", "all") not in _STATUSES:
+            raise Refused(400, "rest_invalid_param", "Invalid parameter(s): status")
+        wanted = query.get("status", "all")
+        return Response.json(200, [each for each in self.webhooks.values() if wanted in ("all", each["status"])])
+
+    def _webhook(self, number: int, request: Request) -> Response:
+        body = request.object(lambda: Refused(400, "rest_invalid_json", "Invalid JSON body passed."))
+        if number not in self.webhooks:
+            raise Refused(404, "woocommerce_rest_shop_webhook_invalid_id", "Invalid ID.")
+        if set(body) != {"status"} or body["status"] not in _STATUSES - {"all"} or set(request.query) - {"_fields"}:
+            raise Refused(400, "rest_invalid_param", "Invalid parameter(s): status")
+        self.webhooks[number] |= body
+        self.written += 1
+        return Response.json(200, {"id": number})
 
     def _refund(self, order: str, number: str, query: dict[str, str]) -> Response:
         if query:
