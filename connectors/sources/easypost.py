@@ -4,10 +4,10 @@ Traps: the signature covers the body only, so an event may be replayed for ever 
 made without a secret sends no signature, and is refused; a tracker for a label that was made is `pre_transit`, not
 shipped; returns have trackers, too. Events come late and out of order: the time is that of the carrier's scan.
 
-Facts: docs.easypost.com, "Events", "Trackers", "Webhooks", "Rate Limiting"; EasyPost/easypost-python, easypost/util.py
-(header, prefix, NFKD), tests/cassettes/test_tracker_retrieve_batch.yaml (`POST /v2/trackers/batch` only reads).
-Doubtful: how many codes a batch may name (50 here), and whether `is_return` stands in its answers (not in the
-recorded one; we ask only about numbers that a shop told us of its outbound parcels).
+Facts: docs.easypost.com, "Events", "Trackers", "Shipments" (`reference`), "Webhooks", "Rate Limiting";
+EasyPost/easypost-python, easypost/util.py (header, prefix, NFKD), tests/cassettes/test_tracker_retrieve_batch.yaml
+(`POST /v2/trackers/batch` only reads). Doubtful: how many codes a batch may name (50 here), and whether `is_return`
+stands in its answers (not in the recorded one; we ask only about numbers that a shop told us of its outbound parcels).
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from connectors.errors import Rejected
 from connectors.http import Http
 from connectors.model import Event, EventType, Shipment
 from connectors.sources.asking import Api, Found, Parcel
 from connectors.sources.base import (
+    Look,
     NotInvoiceable,
     Options,
     SignatureError,
@@ -38,7 +41,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.delivery import Delivery
-from connectors.sources.parcels import a_dict, batches, dicts, written
+from connectors.sources.parcels import a_dict, batches, dicts, order_name, written
 from connectors.sources.reading import Body, Flag, Said, speaking_of
 from connectors.sources.tracking_services import own_document
 
@@ -69,6 +72,8 @@ class Tracker(Body):
     tracking_code: Annotated[str, Field(min_length=1, max_length=200)]
     carrier: Said = None
     is_return: Flag = False
+    shipment_reference: Said = None
+    """Put there by us: what its shipment is called."""
     updated_at: Any = None
     tracking_details: Any = None
 
@@ -78,8 +83,16 @@ class EasyPostOptions(Options):
     """The production API key, to ask about parcels whose events did not come."""
     base_url: str | None = None
     """Another address of the API, such as a sandbox."""
+    ask_label: bool = False
+    """Ask for the shipment of a parcel: its reference is the order's name."""
     test_events: bool = False
     """Take the events of EasyPost's test mode, too."""
+
+    @model_validator(mode="after")
+    def _askable(self) -> Self:
+        if self.ask_label and self.api_key is None:
+            raise ValueError("ask_label needs api_key: without it no shipment can be asked for")
+        return self
 
 
 class EasyPost(Source):
@@ -117,7 +130,7 @@ class EasyPost(Source):
             order_ref=display(tracker.get("tracking_code")),
         )
 
-    def normalise(self, delivery: Delivery, body: bytes) -> Event | None:
+    def normalise(self, delivery: Delivery, body: bytes) -> Event | Look | None:
         value = parse_json(body)
         if not isinstance(value, dict):
             raise NotInvoiceable("the body of the EasyPost event must be a JSON object")
@@ -130,7 +143,9 @@ class EasyPost(Source):
             raise NotInvoiceable("the EasyPost event has no tracker: result must be a JSON object")
         status = tracker.get("status")
         type_ = STATUSES.get(status) if isinstance(status, str) else None
-        return None if type_ is None else self._event(delivery, type_, tracker, value)
+        said = None if type_ is None else self._event(delivery, type_, tracker, value)
+        asks = self.options.ask_label and delivery.type != FOUND and _shipment(tracker) is not None
+        return Look() if said is not None and asks else said
 
     def _event(self, delivery: Delivery, type_: EventType, said: Any, event: Any) -> Event | None:
         with speaking_of(f"EasyPost parcel {delivery.order_ref or 'without number'}", type_, None):
@@ -148,7 +163,8 @@ class EasyPost(Source):
                 carrier=tracker.carrier,
                 tracking_number=tracker.tracking_code,
             )
-            return Event(id=delivery.id, type=type_, occurred_at=occurred_at, shipment=parcel)
+            named = order_name(tracker.shipment_reference)
+            return Event(id=delivery.id, type=type_, occurred_at=occurred_at, order_ref=named, shipment=parcel)
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -159,6 +175,17 @@ class EasyPost(Source):
         proof = base64.b64encode(f"{key}:".encode()).decode()
         http.hide(key, proof)
         return Api("EasyPost", self.options.base_url or API, {"Authorization": f"Basic {proof}"}, http)
+
+    def fetch(self, api: Api, delivery: Delivery, body: bytes) -> Sequence[Found]:
+        """The event's own tracker, with what its shipment is called; EasyPost signed it."""
+        event = a_dict(parse_json(body))
+        told = a_dict(event.get("result"))
+        tracker = {"mode": event.get("mode"), "created_at": event.get("created_at"), **told}
+        ident = _shipment(tracker)
+        name = order_name(_reference(api, ident)) if ident else None
+        if name is None:
+            return [_found(tracker)]
+        return [_found({**tracker, "shipment_reference": name}, name)]
 
     def track(self, api: Api, parcels: Sequence[Parcel]) -> Sequence[Found]:
         """The trackers that exist of these numbers; none is made, for that costs. Of several, the newest counts: a
@@ -196,8 +223,24 @@ def _asked(api: Api, numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield from dicts(answer.get("trackers"))
 
 
-def _found(tracker: dict[str, Any]) -> Found:
+def _shipment(tracker: Mapping[str, Any]) -> str | None:
+    """The id of its shipment, where it has one that may become part of an address."""
+    ident = display(tracker.get("shipment_id")) or ""
+    return ident if re.fullmatch("shp_[0-9A-Za-z_]+", ident) else None
+
+
+def _reference(api: Api, ident: str) -> Any:
+    """What the merchant called the shipment; None where it has no name, or is not there."""
+    try:
+        return a_dict(api.document(f"/shipments/{ident}")).get("reference")
+    except Rejected as refused:
+        if refused.status == 404:
+            return None
+        raise
+
+
+def _found(tracker: dict[str, Any], *named: str) -> Found:
     number = display(tracker.get("tracking_code"))
-    state = [display(tracker.get(name)) or "" for name in ("id", "tracking_code", "status")]
+    state = [display(tracker.get(name)) or "" for name in ("id", "tracking_code", "status")] + [*named]
     delivery = Delivery(id=inbox_id(FOUND, *state), type=FOUND, occurred_at=_scanned(tracker), order_ref=number)
     return Found(delivery, orjson.dumps(tracker))

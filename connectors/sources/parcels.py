@@ -74,6 +74,13 @@ def parcel_number(value: Any) -> str | None:
     return re.sub(r"[\s.-]", "", text).upper()[:200] or None if text else None
 
 
+def order_name(value: Any) -> str | None:
+    """The order's name in a text of the merchant's, which may write it as "Order 000123"; None in what is none."""
+    text = value if isinstance(value, str) else display(value) or ""
+    name = re.sub(r"(?i)^order[ :]+", "", text.strip())
+    return name if 0 < len(name) <= 200 else None
+
+
 def code(value: Any) -> str:
     """A code as the tables have it; "" where there is none."""
     return (display(value) or "").strip().upper()

@@ -9,10 +9,11 @@ Traps: no event has an id; a label that was made is `PRE_TRANSIT`, not shipped; 
 substatus; a test webhook says so beside the data, and a track does not, but Shippo's test parcels have the carrier
 "shippo". Nothing in a track tells a return label.
 
-Facts: docs.goshippo.com, "Webhook security" (header, `t`, `v1`, token), "Webhooks", "Tracking", "Get a tracking
-status", "Rate limits" (500 tracks a minute, 50 in test mode). Doubtful: whether `object_id` of a status is the same
-in a delivery that is sent again (if not, it enters twice, and the second changes nothing); what an unknown number is
-answered with (400, 404 and a track without status are taken for it).
+Facts: docs.goshippo.com, "Webhook security" (header, `t`, `v1`, token), "Webhooks", "Webhook metadata", "Tracking",
+"Transactions" (`metadata`), "Orders" (`order_number`), "Get a tracking status", "Rate limits" (500 tracks a minute, 50
+in test mode). Doubtful: whether `object_id` of a status is the same in a delivery that is sent again (if not, it enters
+twice, and the second changes nothing); what an unknown number is answered with (400, 404 and a track without status are
+taken for it); that a transaction has `order`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import quote
 
 import orjson
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from connectors.errors import Rejected
 from connectors.http import Http
@@ -45,7 +46,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.delivery import Delivery
-from connectors.sources.parcels import InTurn, a_dict
+from connectors.sources.parcels import InTurn, a_dict, order_name
 from connectors.sources.reading import Body, Said, speaking_of
 from connectors.sources.tokens import IN_ADDRESS, check_token
 
@@ -75,6 +76,8 @@ class Track(Body):
     carrier: Said = None
     tracking_number: Annotated[str, Field(min_length=1, max_length=200)]
     metadata: Said = None
+    label_order: Said = None
+    """Put there by us: the order's name as its label says it."""
     tracking_status: TrackingStatus
 
 
@@ -87,8 +90,16 @@ class ShippoOptions(Options):
     """Another address of the API, such as a sandbox."""
     order_in_metadata: bool = True
     """The metadata of a label or track is the order's name."""
+    ask_label: bool = False
+    """Ask for the label of a parcel whose metadata names no order: its own may, or the order in Shippo."""
     test_events: bool = False
     """Take the events of test mode, too."""
+
+    @model_validator(mode="after")
+    def _askable(self) -> Self:
+        if self.ask_label and self.api_token is None:
+            raise ValueError("ask_label needs api_token: without it no label can be asked for")
+        return self
 
 
 class Shippo(Source):
@@ -149,7 +160,13 @@ class Shippo(Source):
             return None
         with speaking_of(f"Shippo parcel {display(track.get('tracking_number')) or 'without number'}", type_, None):
             event = self._event(delivery, type_, track)
-        return Look() if delivery.type.startswith(HINT) and self.options.api_token else event
+        hint = delivery.type.startswith(HINT) and self.options.api_token
+        return Look() if hint or (delivery.type != FOUND and self._unnamed(track)) else event
+
+    def _unnamed(self, track: Mapping[str, Any]) -> bool:
+        """Whether its label is worth a question."""
+        named = self.options.order_in_metadata and order_name(track.get("metadata"))
+        return self.options.ask_label and not named and _ident(track.get("transaction")) is not None
 
     def _is_test(self, event: Mapping[str, Any], track: Mapping[str, Any]) -> bool:
         return bool(event.get("test")) or track.get("carrier") == "shippo"
@@ -164,7 +181,7 @@ class Shippo(Source):
             id=delivery.id,
             type=type_,
             occurred_at=occurred_at,
-            order_ref=_order_name(track.metadata) if self.options.order_in_metadata else None,
+            order_ref=track.label_order or (order_name(track.metadata) if self.options.order_in_metadata else None),
             shipment=Shipment(ref=track.tracking_number, carrier=track.carrier, tracking_number=track.tracking_number),
         )
 
@@ -178,15 +195,29 @@ class Shippo(Source):
         return Api("Shippo", self.options.base_url or API, {"Authorization": f"ShippoToken {token}"}, http)
 
     def fetch(self, api: Api, delivery: Delivery, body: bytes) -> Sequence[Found]:
-        """The track that a hint speaks of, as Shippo has it."""
+        """The track that a hint speaks of, as Shippo has it, with the order that its label names."""
         track = a_dict(a_dict(parse_json(body)).get("data"))
         carrier, number = (display(track.get(name)) or "" for name in ("carrier", "tracking_number"))
         try:
-            return _asked(api, carrier, number)
+            return [self._named(api, one) for one in _asked(api, carrier, number)]
         except Rejected as refused:
             if refused.status in UNKNOWN:
                 return []
             raise
+
+    def _named(self, api: Api, found: Found) -> Found:
+        track = a_dict(parse_json(found.body))
+        ident = _ident(track.get("transaction"))
+        if ident is None or not self._unnamed(track):
+            return found
+        label = _known(api, f"/transactions/{ident}")
+        name = order_name(label.get("metadata")) if self.options.order_in_metadata else None
+        if name is None and (order := _ident(label.get("order"))):
+            name = order_name(_known(api, f"/orders/{order}").get("order_number"))
+        if name is None:
+            return found
+        state = f"{_state(track) or track.get('tracking_number')}:{name}"
+        return Found(_delivery(FOUND, track, state), orjson.dumps({**track, "label_order": name}))
 
     def track(self, api: Api, parcels: Sequence[Parcel]) -> Sequence[Found]:
         """The tracks of these parcels; one without a carrier cannot be asked for. When Shippo wants no more questions,
@@ -233,10 +264,20 @@ def _delivery(type_: str, track: Mapping[str, Any], state: str) -> Delivery:
     )
 
 
-def _order_name(metadata: str | None) -> str | None:
-    """The order in the metadata, which Shippo's own examples write as "Order 000123"; None in what is too long."""
-    name = re.sub(r"(?i)^order[ :]+", "", (metadata or "").strip())
-    return name if 0 < len(name) <= 200 else None
+def _ident(value: Any) -> str | None:
+    """An id of Shippo's that may become part of an address."""
+    text = display(value) or ""
+    return text if re.fullmatch(r"[0-9A-Za-z_-]+", text) else None
+
+
+def _known(api: Api, where: str) -> dict[str, Any]:
+    """What Shippo has there; nothing where it knows none of that id."""
+    try:
+        return a_dict(api.document(where))
+    except Rejected as refused:
+        if refused.status in UNKNOWN:
+            return {}
+        raise
 
 
 def _asked(api: Api, carrier: str, number: str) -> list[Found]:

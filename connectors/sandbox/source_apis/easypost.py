@@ -1,4 +1,4 @@
-"""EasyPost's trackers, emulated: read by batch, newest first, cut at a page, five questions a second.
+"""EasyPost's trackers, emulated: read by batch, newest first, cut at a page, five questions a second; and shipments.
 
 Written from docs.easypost.com ("Authentication", "Errors", "Rate Limiting") and the answers recorded in
 EasyPost/easypost-python, tests/cassettes/test_tracker_retrieve_batch.yaml, in which `is_return` does not stand.
@@ -28,6 +28,9 @@ class EasyPostTrackers(Emulator):
         """Keeps a tracker, in the place of one with its id."""
         self.shelf.put("trackers", str(tracker["id"]), tracker)
 
+    def put_shipment(self, shipment: Doc) -> None:
+        self.shelf.put("shipments", str(shipment["id"]), shipment)
+
     def answer(self, request: Request) -> Response:
         if (
             request.bearer != API_KEY and request.basic != f"{API_KEY}:"
@@ -38,6 +41,9 @@ class EasyPostTrackers(Emulator):
         match request.method, request.path:
             case "POST", "/v2/trackers/batch":
                 return self._batch(request)
+            case "GET", path if path.startswith("/v2/shipments/") and not request.query:
+                missing = _refused(404, "NOT_FOUND", "The requested resource could not be found.")
+                return Response.json(200, self.shelf.need("shipments", path.rpartition("/")[2], missing))
         raise _refused(404, "NOT_FOUND", "The requested resource could not be found.")
 
     def _batch(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Shippo's tracks, emulated: one a question, by carrier and number, 500 a minute.
+"""Shippo's tracks, emulated: one a question, by carrier and number, 500 a minute; and transactions and orders by id.
 
 Written from docs.goshippo.com, "Get a tracking status", "HTTP response status codes" and "Rate limits". What a number
 that Shippo does not know is answered with is not documented: here a track without a status; a carrier that is none
@@ -27,6 +27,12 @@ class ShippoTracks(Emulator):
         """Keeps a track, in the place of the one of the same parcel."""
         self.shelf.put("tracks", f"{track['carrier']}/{track['tracking_number']}", track)
 
+    def put_label(self, transaction: Doc, *orders: Doc) -> None:
+        """Keeps a transaction, which is a label, and orders."""
+        self.shelf.put("transactions", str(transaction["object_id"]), transaction)
+        for order in orders:
+            self.shelf.put("orders", str(order["object_id"]), order)
+
     def answer(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"ShippoToken {API_KEY}":
             return _detail(401, "Token does not exist")
@@ -35,6 +41,8 @@ class ShippoTracks(Emulator):
         match request.method, [unquote(part) for part in request.path.strip("/").split("/")]:
             case "GET", ["tracks", carrier, number] if not request.query:
                 return self._track(carrier, number)
+            case "GET", ["transactions" | "orders" as kind, ident] if not request.query and self.shelf.get(kind, ident):
+                return Response.json(200, self.shelf.get(kind, ident))
         return _detail(404, "Not found.")
 
     def _track(self, carrier: str, number: str) -> Response:
