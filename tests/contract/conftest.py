@@ -16,6 +16,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("subject", chosen.values(), ids=list(chosen))
 
 
+OFTEN = {"xero", "stripe", "quickbooks", "odoo", "toy_bulk", "toy_steps"}
+"""Platforms on which faults that are waited for are tried with every run; on the others with the slow tests."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    waited_for = getattr(getattr(item, "module", None), "WAITS", ())
+    if params.get("fault") in waited_for and params["subject"].slug not in OFTEN:
+        item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def books(subject: Subject) -> Iterator[Books]:
     """The platform against a fresh emulator of its own, over real HTTP."""

@@ -65,17 +65,17 @@ def given_back(books: Books, note: PlannedInvoice, outcome: Outcome[RemoteInvoic
 @pytest.mark.parametrize(
     "order",
     [
-        "the event's example",
+        pytest.param("the event's example", marks=pytest.mark.slow),
         "two lines, discount, shipping",
-        "discount per line",
+        pytest.param("discount per line", marks=pytest.mark.slow),
         "tax included",
         "two tax rates",
-        "a line without tax",
-        "decimals in the quantity",
-        "a free line",
-        "no decimals",
+        pytest.param("a line without tax", marks=pytest.mark.slow),
+        pytest.param("decimals in the quantity", marks=pytest.mark.slow),
+        pytest.param("a free line", marks=pytest.mark.slow),
+        pytest.param("no decimals", marks=pytest.mark.slow),
         "three decimals",
-        "emoji",
+        pytest.param("emoji", marks=pytest.mark.slow),
     ],
 )
 def test_a_whole_order_is_given_back(books: Books, order: str) -> None:
@@ -134,7 +134,15 @@ def test_of_a_paid_invoice_the_note_is_left_as_a_credit_of_the_customer(books: B
     given_back(books, paid, books.platform.credits.create(tried(books, paid)))
 
 
-@pytest.mark.parametrize("fault", ["nothing sent", Fault.ANSWER_LOST, Fault.ERROR_AFTER, Fault.ERROR_BEFORE])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "nothing sent",
+        Fault.ANSWER_LOST,
+        pytest.param(Fault.ERROR_AFTER, marks=pytest.mark.slow),
+        pytest.param(Fault.ERROR_BEFORE, marks=pytest.mark.slow),
+    ],
+)
 def test_whatever_goes_wrong_at_whatever_step_there_is_one_note(books: Books, fault: Any) -> None:
     invoice = issued(books.platform, orders.ORDERS["two lines, discount, shipping"]())
     draft = orders.ORDERS["two lines, discount, shipping"]()
