@@ -77,6 +77,8 @@ class Guard:
     def _ask(self) -> dict[tuple[str, str], Finding]:
         """By order id and account; what an account has already is not asked about again."""
         concerned = strangers.shops_with_any(self._connection, sorted({shop for shop, _ in self._orders.values()}))
+        if not concerned:
+            return {}
         called: dict[tuple[str, str, str], list[Known]] = defaultdict(list)
         for shop, order in self._orders.values():
             for ref in accounts().values() if shop in concerned else ():

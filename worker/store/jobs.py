@@ -244,8 +244,9 @@ def settle(
 def _settling(dialect: str, unfenced: bool) -> Update | ReturningUpdate[Any]:
     told = given_for(jobs, ("id", "state", "due_at", "unsure", "reason", "attempts", "order_id"), dialect)
     same = {name: told.c[name] for name in ("state", "due_at", "unsure", "reason")}
-    # as an expression: by the index of lease_owner SQLite would read all of `told` for each row of this owner
-    mine = func.coalesce(jobs.c.lease_owner, "") == bindparam("owner")
+    # by the index of lease_owner SQLite would read all of `told` for each row of this owner; an expression has none
+    owned_by: ColumnElement[Any] = func.coalesce(jobs.c.lease_owner, "") if dialect == "sqlite" else jobs.c.lease_owner
+    mine = owned_by == bindparam("owner")
     return (
         update(jobs)
         .where(jobs.c.id == told.c.id, true() if unfenced else mine)
