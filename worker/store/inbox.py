@@ -153,8 +153,8 @@ class Inbox:
                 raise StoreUnavailable("the database only takes readers: it is a replica, or set to read-only")
 
     def untaken(self, limit: int, older_than: datetime) -> list[str]:
-        """Ids of rows received before `older_than` that nobody has taken, oldest first. Where there are more, shops have
-        equal parts, and what one does not need is the others'; of each shop the oldest."""
+        """Ids of rows received before `older_than` that nobody has taken, oldest first. Where there are more, shops
+        have equal parts, and what one does not need is the others'; of each shop the oldest."""
         waiting = select(inbox.c.received_at, inbox.c.id).where(UNTAKEN, inbox.c.received_at < older_than)
         every = waiting.order_by(inbox.c.shop, inbox.c.received_at).limit(limit)  # as the index has them
         with asking(), self._store.read() as connection:
