@@ -136,6 +136,11 @@ class CreditNotes(SetOffLast):
         done = any(key_in(one.get("note")) == draft.key and one["vis_state"] != words.DELETED for one in payments)
         return hit if done else Hit(hit.document, self.last)
 
+    @staticmethod
+    def issued(document: RemoteInvoice) -> bool:
+        """The call before which it is compared takes it off its invoice: that it is in force does not say it was."""
+        return False
+
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
         if request.step == self.last:
             return str(_result(answer.json())["payment"]["id"]), None

@@ -172,8 +172,9 @@ class WooOptions(Options):
         given = (self.base_url, self.consumer_key, self.consumer_secret)
         if any(given) and not all(given):
             raise ValueError("base_url, consumer_key and consumer_secret belong together; one of them is missing")
-        if (self.write_back or self.webhook_address) and not self.consumer_key:
-            raise ValueError("write_back and webhook_address need base_url, consumer_key and consumer_secret")
+        for name in ("write_back", "webhook_address"):
+            if getattr(self, name) and not self.consumer_key:
+                raise ValueError(f"{name} needs base_url, consumer_key and consumer_secret")
         return self
 
 

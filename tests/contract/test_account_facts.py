@@ -40,7 +40,7 @@ def test_finance_and_operations_has_quotas_and_abilities_of_its_own() -> None:
     assert central.quotas == (Quota(6000, timedelta(minutes=5)),)
     assert finance.quotas == ()
     assert {"mail", "pdf", "void"} <= central.can
-    assert finance.can == {"draft", "issue"}
+    assert finance.can == {"draft", "issue", "list"}
     assert finance.reference.field == "CustomerReference"
 
 

@@ -147,8 +147,15 @@ def test_a_shop_whose_server_is_down_does_not_keep_the_others_waiting(world, smt
     assert {world.row(one).reason.partition(",")[0] for one in waiting}.pop().endswith("cannot be reached")
 
 
-@pytest.mark.parametrize("state", ["void", "mismatch", "doubled"])
-def test_an_invoice_that_is_void_or_wrong_is_not_mailed(world, smtp_catcher, state):
+@pytest.mark.parametrize("state", ["void", "credited", "dismissed"])
+def test_an_invoice_that_is_over_is_not_mailed_and_nobody_need_look(world, smtp_catcher, state):
+    notice_id = world.notice(state=state)
+    notify_customers()
+    assert (world.row(notice_id).state, smtp_catcher.mails) == ("done", [])
+
+
+@pytest.mark.parametrize("state", ["mismatch", "doubled"])
+def test_an_invoice_that_is_wrong_is_not_mailed(world, smtp_catcher, state):
     notice_id = world.notice(state=state)
     with pytest.raises(module.NothingSent, match=f"is {state}"):
         notify_customers()
