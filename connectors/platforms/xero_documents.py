@@ -200,18 +200,7 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
         return draft.draft.reference
 
     def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
-        return RemoteInvoice(
-            id=raw["InvoiceID"],
-            number=raw.get("InvoiceNumber"),
-            reference=raw.get("InvoiceNumber"),
-            key=key_in(raw.get("Reference")),
-            status=STATUSES[raw["Status"]],
-            currency=raw["CurrencyCode"],
-            total=raw["Total"],
-            tax=raw.get("TotalTax"),
-            due=raw.get("AmountDue"),
-            customer_id=(raw.get("Contact") or {}).get("ContactID"),
-        )
+        return _shown(raw, "InvoiceID", "InvoiceNumber", "AmountDue")
 
     def plan(self, draft: PlannedInvoice) -> Plan:
         settings: words.XeroSettings = self.platform.settings
@@ -250,18 +239,7 @@ class CreditNotes(Elements[PlannedInvoice, RemoteInvoice]):
     match_field = "CreditNoteNumber"
 
     def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
-        return RemoteInvoice(
-            id=raw["CreditNoteID"],
-            number=raw.get("CreditNoteNumber"),
-            reference=raw.get("CreditNoteNumber"),
-            key=key_in(raw.get("Reference")),
-            status=STATUSES[raw["Status"]],
-            currency=raw["CurrencyCode"],
-            total=raw["Total"],
-            tax=raw.get("TotalTax"),
-            due=raw.get("RemainingCredit"),
-            customer_id=(raw.get("Contact") or {}).get("ContactID"),
-        )
+        return _shown(raw, "CreditNoteID", "CreditNoteNumber", "RemainingCredit")
 
     def read(self, remote_id: str) -> RemoteInvoice:
         answer = self.platform.ask(_credit_path(remote_id))
@@ -304,3 +282,19 @@ class CreditNotes(Elements[PlannedInvoice, RemoteInvoice]):
 
 def _credit_path(remote_id: str) -> str:
     return f"{API}/CreditNotes/{quote(remote_id, safe='')}"
+
+
+def _shown(raw: Mapping[str, Any], id_field: str, number: str, due: str) -> RemoteInvoice:
+    """An invoice or a credit note, which differ in these names of fields only."""
+    return RemoteInvoice(
+        id=raw[id_field],
+        number=raw.get(number),
+        reference=raw.get(number),
+        key=key_in(raw.get("Reference")),
+        status=STATUSES[raw["Status"]],
+        currency=raw["CurrencyCode"],
+        total=raw["Total"],
+        tax=raw.get("TotalTax"),
+        due=raw.get(due),
+        customer_id=(raw.get("Contact") or {}).get("ContactID"),
+    )

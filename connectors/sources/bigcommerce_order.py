@@ -42,6 +42,7 @@ from connectors.sources.reading import (
     one_tax,
     party,
     plain,
+    spread,
     unit_price,
 )
 
@@ -69,8 +70,8 @@ def order_of(told: Told) -> Order:
     """Raises `ValidationError` or `NotInvoiceable` where it does not add up, or a tax rate is not told."""
     currency = _Currency(currency=told.currency).currency
     parts = list(_parts(told))
-    amounts = _spread([getattr(part, told.side) for part in parts], currency)
-    taxes = _spread([part.tax for part in parts], currency)
+    amounts = spread([getattr(part, told.side) for part in parts], currency)
+    taxes = spread([part.tax for part in parts], currency)
     charged = [(part, amounts[at], _tax(told, part, taxes[at], currency)) for at, part in enumerate(parts)]
     shares, discount = _discounts(told, parts, sum(amounts, _NOTHING), currency)
     shipping = next((Charge(amount=a, tax=t, description=p.name) for p, a, t in charged if p.row == "shipping"), None)
@@ -118,17 +119,6 @@ def _parts(told: Told) -> Iterator[Part]:
         yield Part("shipping", name or "Shipping", ex, inc, tax, "shipping")
 
 
-def _spread(amounts: Sequence[Decimal], currency: str) -> list[Decimal]:
-    """Each rounded to the currency, so that together they are the rounded sum."""
-    exact = done = _NOTHING
-    shares = []
-    for amount in amounts:
-        exact += amount
-        shares.append(rounded(exact, currency) - done)
-        done = rounded(exact, currency)
-    return shares
-
-
 def _discounts(
     told: Told, parts: Sequence[Part], charged: Decimal, currency: str
 ) -> tuple[list[Decimal], Adjustment | None]:
@@ -149,7 +139,7 @@ def _discounts(
     if not any(weights) and sum(part.row == "item" for part in parts) == 1:
         weights = [Decimal(part.row == "item") for part in parts]
     if not excess and any(weights):
-        return _spread([off * weight / sum(weights) for weight in weights], currency), None
+        return spread([off * weight / sum(weights) for weight in weights], currency), None
     if not excess and told.order.total_tax:
         raise NotInvoiceable(
             f"{off} {currency} were taken off the order, and BigCommerce does not say how much off which line"

@@ -36,7 +36,7 @@ from connectors.model import (
     rounded,
 )
 from connectors.sources.base import NotInvoiceable
-from connectors.sources.reading import Body, Many, Said, check_tax, party, unit_price
+from connectors.sources.reading import Body, Many, Said, check_tax, party, spread, unit_price
 
 NOTHING = Decimal(0)
 OPEN = ("DRAFT", "NOT AVAILABLE")
@@ -124,8 +124,8 @@ def order_of(sale: Sale, rates: Mapping[str, Decimal], parcels: Sequence[Parcel]
     currency = sale.CustomerCurrency
     charged = [each for each in (*sale.Order.Lines, *sale.Order.AdditionalCharges) if each.Quantity]
     names = references(charged)
-    amounts = _spread([each.amount for each in charged], currency)
-    taxes = _spread([each.Tax for each in charged], currency)
+    amounts = spread([each.amount for each in charged], currency)
+    taxes = spread([each.Tax for each in charged], currency)
     parts = list(zip(charged, names, amounts, taxes, strict=True))
     order = Order(
         id=sale.ID,
@@ -206,17 +206,6 @@ def _held(parcel: Parcel, charged: Sequence[Priced]) -> tuple[ShipmentLine, ...]
             return ()
         held[sku] = held.get(sku, NOTHING) + Decimal(str(quantity))
     return tuple(ShipmentLine(ref=sku, quantity=quantity) for sku, quantity in held.items())
-
-
-def _spread(amounts: Sequence[Decimal], currency: str) -> list[Decimal]:
-    """Each rounded to the currency, so that together they are the rounded sum."""
-    exact = done = NOTHING
-    shares = []
-    for amount in amounts:
-        exact += amount
-        shares.append(rounded(exact, currency) - done)
-        done = rounded(exact, currency)
-    return shares
 
 
 def _line(each: Priced, name: str, amount: Decimal, tax: Tax | None, currency: str) -> Line:

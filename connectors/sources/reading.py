@@ -65,6 +65,17 @@ def unit_price(subtotal: Decimal, quantity: Decimal, currency: str) -> Decimal:
     return round(subtotal / quantity, 10)
 
 
+def spread(amounts: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """Each rounded to the currency, so that together they are the rounded sum."""
+    exact = done = Decimal(0)
+    shares = []
+    for amount in amounts:
+        exact += amount
+        shares.append(rounded(exact, currency) - done)
+        done = rounded(exact, currency)
+    return shares
+
+
 def check_tax(order: Order, stated: Decimal) -> None:
     """Raises `NotInvoiceable` if the taxes of the lines are not the tax that the shop states for the order."""
     if difference := stated - order.tax_total():

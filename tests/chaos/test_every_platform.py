@@ -77,6 +77,28 @@ def forget_quota() -> None:
     runtime.redis_client().flushdb()
 
 
+def end_at(scene: InProcess, monkeypatch: pytest.MonkeyPatch, place: str, event: dict[str, Any]) -> None:
+    """The event is handled until the process ends at this point; then another one goes on with what it left."""
+
+    def end(name: str) -> None:
+        if name == place:
+            raise Ended(name)
+
+    monkeypatch.setattr(testpoints, "point", end)
+    ended = False
+    try:
+        scene.handle(event)
+        while not scene.settled():
+            scene.turn()
+    except Ended:
+        ended = True
+    monkeypatch.setattr(testpoints, "point", lambda name: None)
+    assert ended, f"nothing passed {place} again"
+    free_leases(scene)
+    scene.handle()
+    scene.settle()
+
+
 def test_ended_anywhere_an_order_still_has_one_invoice(
     make_scene: MakeScene, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,24 +111,7 @@ def test_ended_anywhere_an_order_still_has_one_invoice(
     points = [name for name in dict.fromkeys(passed) if "refresh" not in name]  # tokens have a test of their own
     assert {"events_claimed", "claimed", "sending", "before_commit", "after_commit"} <= set(points)
     for number, place in enumerate(points, 1):
-
-        def end(name: str, place: str = place) -> None:
-            if name == place:
-                raise Ended(name)
-
-        monkeypatch.setattr(testpoints, "point", end)
-        ended = False
-        try:
-            scene.handle(order_event(number))
-            while not scene.settled():
-                scene.turn()
-        except Ended:
-            ended = True
-        monkeypatch.setattr(testpoints, "point", lambda name: None)
-        assert ended, f"nothing passed {place} again"
-        free_leases(scene)
-        scene.handle()
-        scene.settle()
+        end_at(scene, monkeypatch, place, order_event(number))
     check(scene)
 
 

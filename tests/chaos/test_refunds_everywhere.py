@@ -10,10 +10,9 @@ from connectors.platforms.base import platforms
 from connectors.sandbox.faults import Fault, Faults
 from tests.chaos.test_every_platform import (
     SLOWNESS,
-    Ended,
     MakeScene,
+    end_at,
     forget_quota,
-    free_leases,
     make_scene,
     pass_quiet_period,
 )
@@ -102,24 +101,7 @@ def test_ended_anywhere_a_refund_is_given_back_once(
     assert {"events_claimed", "claimed", "sending", "before_commit", "after_commit"} <= set(points)
     for number, place in enumerate(points, 1):
         invoiced(scene, number)
-
-        def end(name: str, place: str = place) -> None:
-            if name == place:
-                raise Ended(name)
-
-        monkeypatch.setattr(testpoints, "point", end)
-        ended = False
-        try:
-            scene.handle(refund(number))
-            while not scene.settled():
-                scene.turn()
-        except Ended:
-            ended = True
-        monkeypatch.setattr(testpoints, "point", lambda name: None)
-        assert ended, f"nothing passed {place} again"
-        free_leases(scene)
-        scene.handle()
-        scene.settle()
+        end_at(scene, monkeypatch, place, refund(number))
     check_given_back(scene, slug, len(points) + 1)
 
 
