@@ -307,7 +307,7 @@ def json_shown() -> Iterator[Any]:
 
 def test_examples_of_events_and_answers_are_such() -> None:
     events = [value for value in json_shown() if "type" in value]
-    assert [Event.model_validate(value).id for value in events] == ["evt-1", "evt-1", "evt-2", "evt-3"]
+    assert [Event.model_validate(value).id for value in events] == ["evt-1", "evt-2", "evt-1", "evt-2", "evt-3"]
     assert EXAMPLE in events, "events.md shows the example that /docs shows"
     assert all(Problem.model_validate(value) for value in json_shown() if "error" in value)
 

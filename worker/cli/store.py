@@ -64,7 +64,7 @@ def _show_status(found: dict[str, Any]) -> None:
     states = sorted({state for numbers in found["jobs"].values() for state in numbers})
     table = Table("", *states, box=None, header_style="bold")
     for kind, numbers in found["jobs"].items():
-        table.add_row(f"{kind}s", *(str(numbers.get(state, "")) for state in states))
+        table.add_row("credit notes" if kind == "credit" else f"{kind}s", *(str(numbers.get(state, "")) for state in states))
     show(table)
     waited, unsealed = found["oldest_due_seconds"], found["unsealed"]
     say("\nNothing is due now." if waited is None else f"\nThe oldest work that is due has waited {waited:.0f} s.")
@@ -133,7 +133,8 @@ def _show_order(one: dict[str, Any]) -> None:
         number = invoice["remote_number"] or invoice["remote_id"] or "no number yet"
         why = f": {invoice['reason']}" if invoice["reason"] else ""
         total = f"{invoice['total']} {invoice['currency']}"
-        say(f"  invoice {number} on {invoice['account']}, {total}: {invoice['state']}{why}")
+        what = "credit note" if invoice["kind"] == "credit" else "invoice"
+        say(f"  {what} {number} on {invoice['account']}, {total}: {invoice['state']}{why}")
     for notice in one["notices"]:
         why = f": {notice['reason']}" if notice["reason"] else ""
         say(f"  {notice['purpose']} by {notice['channel']}: {notice['state']}{why}")
