@@ -64,6 +64,8 @@ class Refunding:
         by_account: dict[str, list[Invoiced]] = {}
         for invoice in self._invoices(order):
             by_account.setdefault(invoice.account, []).append(invoice)
+        if not by_account:
+            raise Nothing(f"{money} were refunded, and no account has an invoice of it that was sent")
         due = []
         for invoices in by_account.values():
             if any(part in invoice.notes for invoice in invoices):

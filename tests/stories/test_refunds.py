@@ -234,3 +234,10 @@ def test_a_void_whose_answer_was_lost_is_seen_to_be_done(tell: MakeTale) -> None
     tale.hears(refunded("111.54"))
     assert tale.books == {}
     assert states(tale, "invoice", "credit") == ["done", "void"]
+
+
+def test_in_shadow_mode_nothing_was_sent_and_nothing_is_given_back(tell: MakeTale) -> None:
+    tale = tell(account='mode = "shadow"')
+    tale.hears(order_event(1), refunded("12.00"))
+    assert tale.states_of_events == ["done", "done"]
+    assert (states(tale, "invoice", "credit"), notes_of(tale)) == (["shadow"], {})
