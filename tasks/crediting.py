@@ -65,15 +65,16 @@ def given_back(invoice: InvoiceDraft, before: Sequence[InvoiceDraft], refund: Re
     if not before and refund.total == whole.total:
         return all_of(invoice)
     taken = added(note.came_back for note in before)
-    explained = _explained(whole, taken, refund)
+    said = explained(whole, taken, refund)
     shipped = any(note.shipping or any(line.ref == SHIPPING for line in note.lines) for note in before)
-    told = _with_the_rest(whole, explained, refund.total, shipping_open=refund.shipping is None and not shipped)
+    told = _with_the_rest(whole, said, refund.total, shipping_open=refund.shipping is None and not shipped)
     quantities = added({line.ref: line.quantity} for line in refund.lines if line.quantity)
     return Given(Order.model_validate(told.model_dump()), quantities)
 
 
-def _explained(whole: Order, taken: Quantities, refund: Refund) -> Order:
-    """What lines and shipping say; without any line where they say nothing."""
+def explained(whole: Order, taken: Quantities, refund: Refund) -> Order:
+    """What lines and shipping of the refund say, after `taken` of the lines came back before; without any line where
+    they say nothing. Raises `TooMuch`, `Held`."""
     quantities = added({line.ref: line.quantity} for line in refund.lines if line.quantity)
     silent = all(line.amount is None and line.quantity for line in refund.lines)
     base = whole.model_copy(update={"lines": (), "discount": None, "shipping": _charge(whole, refund.shipping)})

@@ -8,10 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.model import Event, InvoiceDraft, Refund
-from tasks.crediting import Given, all_of, given_back
+from tasks.crediting import Given, all_of, given_back, order_of
 from tasks.placing import Handled
 from tasks.reasons import Held, Nothing
-from tasks.splitting import added
+from tasks.sharing import shared_out
+from tasks.splitting import added, remaining
 from worker import runtime
 from worker.accounts import accounts
 from worker.store.credits import GONE, Invoiced, Note, load_invoiced, record_notes
@@ -68,15 +69,16 @@ class Refunding:
             raise Nothing(f"{money} were refunded, and no account has an invoice of it that was sent")
         due = []
         for invoices in by_account.values():
-            if any(part in invoice.notes for invoice in invoices):
+            if any(_named(part, invoice) in invoice.notes for invoice in invoices):
                 continue
             living = [invoice for invoice in invoices if invoice.left > 0]
             if not living:
                 self._refuse_another_sum(order, invoices, money)
                 continue
-            invoice = _meant(order, living, refund)
-            _refuse(order, invoice, f"{money} were refunded")
-            due.append(_Due(invoice, part, given_back(invoice.draft, list(invoice.notes.values()), refund)))
+            for invoice, mine in _meant(order, living, refund):
+                _refuse(order, invoice, f"{money} were refunded")
+                what = given_back(invoice.draft, list(invoice.notes.values()), mine)
+                due.append(_Due(invoice, _named(part, invoice), what))
         if not due:
             raise Nothing(f"{money} were refunded: that is credited already")
         return self._add(each, order, due, refund.reason)
@@ -85,7 +87,7 @@ class Refunding:
     def _refuse_another_sum(order: Known, invoices: Sequence[Invoiced], money: str) -> None:
         """A cancelled order's invoice was credited as a whole: raises `Held` where the shop gave back another sum."""
         for invoice in invoices:
-            note = invoice.notes.get(CANCELLED)
+            note = invoice.notes.get(_named(CANCELLED, invoice))
             if note is not None and f"{note.total} {note.currency}" != money:
                 raise Held(
                     f"order {order.order.ref} was cancelled, and {note.total} {note.currency} of invoice"
@@ -107,7 +109,7 @@ class Refunding:
                     f" back; whether the remaining {invoice.left} {invoice.draft.currency} are owed nobody says. If"
                     " not, credit them on the platform"
                 )
-            due.append(_Due(invoice, CANCELLED, all_of(invoice.draft)))
+            due.append(_Due(invoice, _named(CANCELLED, invoice), all_of(invoice.draft)))
         if not due:
             raise Nothing("cancelled: nothing of it is left to be given back")
         return self._add(each, order, due, None)
@@ -186,22 +188,42 @@ def _draft(invoice: Invoiced, what: Given) -> InvoiceDraft:
     )  # fmt: skip
 
 
-def _meant(order: Known, invoices: Sequence[Invoiced], refund: Refund) -> Invoiced:
-    """Of several invoices of one account (one a shipment) the one that holds what came back. Raises `Held`."""
+def _named(part: str, invoice: Invoiced) -> str:
+    """What a credit note is for, where an order has an invoice a shipment: each of them may have one for it."""
+    return part if invoice.part == "order" else f"{part}@{invoice.part}"
+
+
+def _meant(order: Known, invoices: Sequence[Invoiced], refund: Refund) -> list[tuple[Invoiced, Refund]]:
+    """Of several invoices of one account (one a shipment) the one that holds what came back; else each that holds some
+    of it, with its part of the refund. Raises `Held`."""
     if len(invoices) == 1:
-        return invoices[0]
+        return [(invoices[0], refund)]
     wanted = added({line.ref: line.quantity} for line in refund.lines if line.quantity)
     for invoice in invoices:
         parts = added({line.ref: line.quantity} for line in invoice.draft.lines)
         back = added(note.came_back for note in invoice.notes.values())
         enough = all(parts.get(ref, 0) - back.get(ref, 0) >= quantity for ref, quantity in wanted.items())
         if enough and invoice.left >= refund.total:
-            return invoice
-    names = ", ".join(invoice.reference for invoice in invoices)
-    raise Held(
-        f"order {order.order.ref}: {refund.total} {order.order.currency} were refunded, and no single one of its"
-        f" invoices ({names}) holds all of it: credit it on the platform"
-    )
+            return [(invoice, refund)]
+    if sum(invoice.left for invoice in invoices) == refund.total:
+        return [(invoice, _rest(invoice, refund)) for invoice in invoices]
+    try:
+        shared = shared_out([(one.draft, list(one.notes.values())) for one in invoices], refund)
+    except Held as reason:
+        names = ", ".join(invoice.reference for invoice in invoices)
+        raise Held(
+            f"order {order.order.ref}: {refund.total} {order.order.currency} were refunded, and its invoices ({names})"
+            f" do not say how: {reason}. Credit it on the platform"
+        ) from None
+    return [(invoice, mine) for invoice, mine in zip(invoices, shared, strict=True) if mine is not None]
+
+
+def _rest(invoice: Invoiced, refund: Refund) -> Refund:
+    """All that is left of the invoice, as its part of a refund of all that is left of the order."""
+    back = added(note.came_back for note in invoice.notes.values())
+    left = remaining(order_of(invoice.draft), back) if invoice.notes else {}
+    lines = [{"ref": ref, "quantity": quantity} for ref, quantity in left.items()]
+    return Refund.model_validate({"ref": refund.ref, "lines": lines, "total": invoice.left, "reason": refund.reason})
 
 
 def _refuse(order: Known, invoice: Invoiced, what: str) -> None:

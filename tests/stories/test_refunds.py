@@ -218,6 +218,42 @@ def test_of_an_order_in_parts_the_invoice_that_holds_what_came_back_is_credited(
     assert states(tale, "invoice") == ["credited", "credited"]
 
 
+def in_two_parts(tell: MakeTale) -> Tale:
+    """A plaque each: 55.78 and 55.76."""
+    tale = tell(shop='invoice_per = "shipment"\ntrigger = ["shipment.shipped", "order.fulfilled"]')
+    first = {"ref": "P1", "carrier": "ups", "tracking_number": "1Z1", "lines": [{"ref": "1", "quantity": "1"}]}
+    event = {"id": "evt-p1", "type": "shipment.shipped", "occurred_at": LATER, "order_id": "id-1", "shipment": first}
+    tale.hears(placed(1), event, {**order_event(1), "occurred_at": LATER})
+    assert tale.books == {"SO-1-1": "55.78", "SO-1-2": "55.76"}
+    return tale
+
+
+def test_what_came_back_of_two_shipments_is_credited_on_both_invoices(tell: MakeTale) -> None:
+    """Both plaques at what the shop says of them; nothing of the shipping."""
+    tale = in_two_parts(tell)
+    both = {"ref": "1", "quantity": "2", "amount": "85.00", "tax": "17.00"}
+    tale.hears(refunded("102.00", both), {**refunded("102.00", both), "id": "evt-again"})
+    assert notes_of(tale) == {"SO-1-1-C1": "51.00", "SO-1-2-C1": "51.00"}
+    assert tale.states_of_events[-2:] == ["done", "done"]
+    tale.hears(refunded("9.54", ref="R2"))
+    assert notes_of(tale) == {"SO-1-1-C1": "51.00", "SO-1-2-C1": "51.00", "SO-1-1-C2": "4.78", "SO-1-2-C2": "4.76"}
+    assert states(tale, "invoice") == ["credited", "credited"]
+
+
+def test_all_that_is_left_of_two_invoices_is_credited_on_both(tell: MakeTale) -> None:
+    tale = in_two_parts(tell)
+    tale.hears(refunded("111.54"))
+    assert notes_of(tale) == {"SO-1-1-C1": "55.78", "SO-1-2-C1": "55.76"}
+    assert states(tale, "invoice") == ["credited", "credited"]
+
+
+def test_an_order_in_parts_that_is_cancelled_is_given_back_part_by_part(tell: MakeTale) -> None:
+    tale = in_two_parts(tell)
+    tale.hears({**order_event(1, type="order.cancelled"), "occurred_at": "2026-11-25T10:00:00Z"})
+    assert notes_of(tale) == {"SO-1-1-C1": "55.78", "SO-1-2-C1": "55.76"}
+    assert states(tale, "invoice", "credit") == ["credited", "credited", "issued", "issued"]
+
+
 def test_a_note_whose_answer_was_lost_is_looked_up_and_made_once(tell: MakeTale) -> None:
     tale = tell()
     tale.hears(order_event(1))
