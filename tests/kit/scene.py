@@ -33,6 +33,8 @@ class Clocks:
     linger: float = 0.05
     attempts: int = 12
     quiet_seconds: float = 1.0
+    give_up_after: float = 30 * 86_400.0
+    """Longer than tests let pass: on a busy machine one answer that comes late must not end the patience."""
 
     @property
     def lease(self) -> float:
