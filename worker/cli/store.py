@@ -64,7 +64,9 @@ def _show_status(found: dict[str, Any]) -> None:
     states = sorted({state for numbers in found["jobs"].values() for state in numbers})
     table = Table("", *states, box=None, header_style="bold")
     for kind, numbers in found["jobs"].items():
-        table.add_row("credit notes" if kind == "credit" else f"{kind}s", *(str(numbers.get(state, "")) for state in states))
+        table.add_row(
+            "credit notes" if kind == "credit" else f"{kind}s", *(str(numbers.get(state, "")) for state in states)
+        )
     show(table)
     waited, unsealed = found["oldest_due_seconds"], found["unsealed"]
     say("\nNothing is due now." if waited is None else f"\nThe oldest work that is due has waited {waited:.0f} s.")
