@@ -312,11 +312,12 @@ class Deciding:
             raise Waits(
                 f"{money} of order {order.order.ref} were refunded before it was invoiced; that is credited once it is"
             )
+        stopped = Stopped(frozenset(), ())
         if self._refunding.whole(order, event.refund):
             stopped = self._stop(order, f"order {order.order.ref} was refunded as a whole before its invoice was sent")
             if not stopped.others:
                 raise Nothing(f"{money} were refunded before its invoice was sent: that is held")
-        return self._refunding.refunded(each, event, order)
+        return self._refunding.refunded(each, event, order, stopped.ids)
 
     def _invoiced(self, order: Known) -> bool:
         """Whether anything was made due on it, here or before; then its invoices are known to whoever credits."""

@@ -56,15 +56,16 @@ class Refunding:
         self.record()
         self._known |= load_invoiced(self._connection, [order_id])
 
-    def refunded(self, each: Handled, event: Event, order: Known) -> dict[str, Any]:
-        """Adds the credit notes for what was given back, and says what they are. Raises `Nothing`, `Held`,
-        `TooMuch`."""
+    def refunded(self, each: Handled, event: Event, order: Known, stopped: frozenset[str]) -> dict[str, Any]:
+        """Adds the credit notes for what was given back, and says what they are; of invoices `stopped` before they were
+        sent none is due. Raises `Nothing`, `Held`, `TooMuch`."""
         assert event.refund is not None
         refund, part = event.refund, f"refund:{each.job.account}:{event.refund.ref}"
         money = f"{refund.total} {order.order.currency}"
         by_account: dict[str, list[Invoiced]] = {}
         for invoice in self._invoices(order):
-            by_account.setdefault(invoice.account, []).append(invoice)
+            if invoice.id not in stopped:
+                by_account.setdefault(invoice.account, []).append(invoice)
         if not by_account:
             raise Nothing(f"{money} were refunded, and no account has an invoice of it that was sent")
         due = []
@@ -73,7 +74,7 @@ class Refunding:
                 continue
             living = [invoice for invoice in invoices if invoice.left > 0]
             if not living:
-                self._refuse_another_sum(order, invoices, money)
+                self._refuse_another_sum(order, invoices, refund)
                 continue
             for invoice, mine in _meant(order, living, refund):
                 _refuse(order, invoice, f"{money} were refunded")
@@ -84,16 +85,16 @@ class Refunding:
         return self._add(each, order, due, refund.reason)
 
     @staticmethod
-    def _refuse_another_sum(order: Known, invoices: Sequence[Invoiced], money: str) -> None:
-        """A cancelled order's invoice was credited as a whole: raises `Held` where the shop gave back another sum."""
-        for invoice in invoices:
-            note = invoice.notes.get(_named(CANCELLED, invoice))
-            if note is not None and f"{note.total} {note.currency}" != money:
-                raise Held(
-                    f"order {order.order.ref} was cancelled, and {note.total} {note.currency} of invoice"
-                    f" {invoice.reference} were credited; but the shop says now that {money} were refunded. Put it"
-                    " right on the platform"
-                )
+    def _refuse_another_sum(order: Known, invoices: Sequence[Invoiced], refund: Refund) -> None:
+        """A cancelled order's invoices were credited as a whole: raises `Held` where the shop gave back another sum."""
+        notes = [note for one in invoices if (note := one.notes.get(_named(CANCELLED, one))) is not None]
+        credited = sum(note.total for note in notes)
+        if notes and credited != refund.total:
+            names, currency = ", ".join(one.reference for one in invoices), order.order.currency
+            raise Held(
+                f"order {order.order.ref} was cancelled, and {credited} {currency} of invoice {names} were credited;"
+                f" but the shop says now that {refund.total} {currency} were refunded. Put it right on the platform"
+            )
 
     def cancelled(self, each: Handled, order: Known, stopped: frozenset[str]) -> dict[str, Any]:
         """Adds credit notes for whatever is left of the order's invoices, but for those `stopped`. Raises `Nothing`,

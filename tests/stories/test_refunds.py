@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.sandbox.faults import Fault
+from tasks import create_invoices as creating
 from tests.kit.scene import order_event
 from tests.stories.conftest import MakeTale
 from tests.stories.tale import Tale, placed
+from worker.accounts import accounts
 
 LATER = "2026-11-24T10:00:00Z"
 
@@ -252,6 +254,29 @@ def test_an_order_in_parts_that_is_cancelled_is_given_back_part_by_part(tell: Ma
     tale.hears({**order_event(1, type="order.cancelled"), "occurred_at": "2026-11-25T10:00:00Z"})
     assert notes_of(tale) == {"SO-1-1-C1": "55.78", "SO-1-2-C1": "55.76"}
     assert states(tale, "invoice", "credit") == ["credited", "credited", "issued", "issued"]
+
+
+def test_the_refund_of_a_cancelled_order_in_parts_is_not_credited_again(tell: MakeTale) -> None:
+    tale = in_two_parts(tell)
+    tale.hears({**order_event(1, type="order.cancelled"), "occurred_at": "2026-11-25T10:00:00Z"}, refunded("111.54"))
+    assert notes_of(tale) == {"SO-1-1-C1": "55.78", "SO-1-2-C1": "55.76"}
+    assert tale.states_of_events[-1] == "done"
+    tale.hears(refunded("80.00", ref="R2"))
+    assert "111.54 GBP of invoice SO-1-1, SO-1-2 were credited; but the shop says now that 80.00 GBP" in (
+        tale.events[-1][2] or ""
+    )
+
+
+def test_where_one_invoice_was_sent_and_the_other_stopped_only_the_sent_one_is_given_back(tell: MakeTale) -> None:
+    tale = tell(platforms=("xero", "square"))
+    tale.hears(order_event(1), settle=False)
+    for _ in range(4):  # Square is not asked meanwhile
+        creating._once(next(ref.tenant for ref in accounts().values() if ref.name == "xero"))
+    tale.hears(refunded("111.54"))
+    assert notes_of(tale) == {"SO-1-C1": "111.54"}
+    assert tale.books_on("square") == {}
+    assert states(tale, "credit") == ["issued"]
+    assert states(tale, "invoice") == ["credited", "held"]
 
 
 def test_a_note_whose_answer_was_lost_is_looked_up_and_made_once(tell: MakeTale) -> None:
