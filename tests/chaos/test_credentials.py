@@ -183,6 +183,7 @@ def test_a_second_lost_answer_puts_the_account_on_hold_once(make_world: MakeWorl
     world.push(*(order_event(number) for number in range(10, 30)))
     world.until(lambda: len(world.sandbox.ledger("stripe")) == 22, 60)
     worker = world.workers[-1]
+    world.until(lambda: worker.output.count("is on hold"), 10)  # said after the commit
     assert worker.output.count("is on hold") == 1
     assert worker.output.count("raised") == 0
     found = json.loads(world.billhook("status", "--json").output)["holds"]

@@ -110,8 +110,8 @@ def test_redis_does_not_answer_for_ten_seconds(make_world: MakeWorld, private_re
 def test_redis_has_no_memory_left(make_world: MakeWorld, private_redis: RedisServer) -> None:
     """It refuses every message; ingest answers all the same, and the work is done when there is room again.
 
-    Celery takes a refusal in the middle of a receive for unrecoverable and may end the worker: whoever supervises it
-    (here the test) starts it again.
+    Celery takes a refusal in the middle of a receive for unrecoverable and may end a worker, beat's too: whoever
+    supervises them (here the test) starts them again.
     """
     world = make_world(redis_url=private_redis.url).start(ingest=True)
     private_redis.config_set("maxmemory", "2mb")
@@ -125,12 +125,7 @@ def test_redis_has_no_memory_left(make_world: MakeWorld, private_redis: RedisSer
         client.delete(*filled)
     private_redis.config_set("maxmemory", "0")
 
-    def settled_under_supervision() -> bool:
-        if not any(worker.running for worker in world.workers):
-            world.start_worker()
-        return world.settled()
-
-    world.until(settled_under_supervision, 60, "everything is settled")
+    world.until(lambda: world.keep_up() or world.settled(), 60, "everything is settled")
     check(world)
 
 

@@ -81,11 +81,13 @@ class World(Scene):
         return worker
 
     def keep_up(self) -> None:
-        """As whoever runs the services does it: a worker that has ended by itself is started again."""
-        ended = [worker for worker in self.workers if worker.exit_code is not None]
+        """As whoever runs the services does it: a worker that has ended by itself is started again, beat's too."""
+        ended = [worker for worker in self.workers if not worker.running]
         for worker in ended:
             self.workers.remove(worker)
             self.start_worker(wait=False)
+        if self.recurring and not self.recurring.running:
+            self.start_recurring(wait=False)
 
     def start_recurring(
         self, env: Mapping[str, str] | None = None, *, wait: bool = True, module: str = "celery"

@@ -53,7 +53,7 @@ def test_each_line_is_json_and_says_whose_it_is(make_world: MakeWorld) -> None:
     worker, ingest = world.workers[0], ingest_of(world)
     world.until(lambda: sum(line["count"] for line in said(ingest, "events accepted")) == 4, 10)
 
-    (held,) = said(worker, "invoice held")
+    (held,) = world.until(lambda: said(worker, "invoice held"))  # said after the commit that settles it
     (row,) = world.invoice("SO-2")
     assert held["level"] == "warning"
     assert (held["shop"], held["order"], held["account"]) == ("engraver", "SO-2", "engraver/xero")
@@ -70,8 +70,8 @@ def test_each_line_is_json_and_says_whose_it_is(make_world: MakeWorld) -> None:
         assert all(line["time"].endswith("Z") for line in lines(process))
         (started,) = [line for line in lines(process) if line["event"] in ("worker started", "ingest started")]
         assert started["version"]
-    done = said(worker, "Task tasks.create_invoices[")
-    assert {line["task_id"] for line in done} >= {held["task_id"]}
+    done = "Task tasks.create_invoices["
+    world.until(lambda: {line["task_id"] for line in said(worker, done)} >= {held["task_id"]}, 10)
     worker.terminate()
     world.until(lambda: said(worker, "worker stopped"), 20)
 
@@ -81,7 +81,7 @@ def test_text_is_for_people(make_world: MakeWorld) -> None:
     world = make_world(platforms=("xero",)).start(env={"BILLHOOK_LOG_FORMAT": "text"})
     world.push(refused_event(2))
     world.until_settled()
-    (held,) = [line for line in world.workers[0].output.splitlines() if "invoice held" in line]
+    (held,) = world.until(lambda: [line for line in world.workers[0].output.splitlines() if "invoice held" in line], 10)
     assert "WARNING invoice held" in held
     assert "shop=engraver order=SO-2" in held
 
@@ -132,7 +132,7 @@ def test_no_secret_and_no_customer_is_in_any_line_at_debug(
     assert [line for line in lines(worker) if line["level"] == "debug"]
     assert said(worker, "notice held")
     assert said(worker, "invoice uncertain")
-    (hold,) = [line for line in lines(worker) if "is on hold" in line["event"]]
+    (hold,) = world.until(lambda: [line for line in lines(worker) if "is on hold" in line["event"]], 10)
     assert hold["tenant"] == f"xero:{xero.TENANT}"
     for process in (worker, world.recurring, ingest_of(world)):
         assert process
