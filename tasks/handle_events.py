@@ -67,7 +67,7 @@ def _turn() -> Counter[str] | None:
     """One batch: what is new in the inbox, else what is due again. None when there is neither."""
     inbox = Inbox(runtime.inbox())
     owner = jobs.new_owner(runtime.process_name())
-    rows = inbox.load(inbox.untaken(BATCH, jobs.now()))
+    rows = inbox.waiting(BATCH, jobs.now())
     with runtime.store().write() as connection:
         held = take_in(connection, rows, owner=owner, lease=lease(), actor=actor())
         held += jobs.claim(

@@ -59,7 +59,7 @@ class Desk:
 
     def events(self) -> list[Event]:
         inbox = Inbox(runtime.inbox())
-        return [Event.model_validate_json(each.body) for each in inbox.load(inbox.untaken(10_000, now()))]
+        return [Event.model_validate_json(each.body) for each in inbox.waiting(10_000, now())]
 
     def refs(self) -> list[str]:
         return sorted(event.about for event in self.events())

@@ -83,7 +83,7 @@ class IngestServer:
     def stored(self) -> list[str]:
         """The events' ids of all rows, in the order in which they came."""
         inbox = self.inbox()
-        rows = inbox.load(inbox.untaken(100_000, datetime.now(UTC) + timedelta(hours=1)))
+        rows = inbox.waiting(100_000, datetime.now(UTC) + timedelta(hours=1))
         return [row.event_id for row in rows]
 
     def push(self, content: Any, key: str = KEY, **options: Any) -> requests.Response:

@@ -45,7 +45,7 @@ class Counter:
 
     def stored(self) -> list[Held]:
         inbox = self.ingest.inbox()
-        return inbox.load(inbox.untaken(100, now()))
+        return inbox.waiting(100, now())
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_a_webhook_is_kept_byte_for_byte_even_if_it_cannot_be_invoiced(ingest):
     assert post(ingest, delivery(body)).status_code == 202
     assert post(ingest, delivery(body)).status_code == 200
     inbox = ingest.inbox()
-    [row] = inbox.load(inbox.untaken(10, datetime.max.replace(tzinfo=UTC)))
+    [row] = inbox.waiting(10, datetime.max.replace(tzinfo=UTC))
     assert (row.body, row.kind, row.source, row.topic) == (body, "shopify", "web", "orders/fulfilled")
     assert row.label == "#1001"
 

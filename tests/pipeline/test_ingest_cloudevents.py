@@ -100,7 +100,7 @@ def test_events_in_binary_mode_are_kept_with_what_their_headers_say(on_sqlite):
     }
     assert send(on_sqlite, {"order_ref": "SO-1"}, headers).json()["id"] == "cloudevent:/erp ce-1"
     inbox = on_sqlite.inbox()
-    [row] = inbox.load(inbox.untaken(10, datetime.max.replace(tzinfo=UTC)))
+    [row] = inbox.waiting(10, datetime.max.replace(tzinfo=UTC))
     assert json.loads(row.body)["data"] == {"order_ref": "SO-1"}
     assert (row.topic, row.label) == ("order.updated", "SO-1")
 

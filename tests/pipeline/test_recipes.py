@@ -50,7 +50,7 @@ def recipes(heading: str, language: str) -> list[str]:
 def told(ingest: IngestServer) -> list[Event]:
     """The events in the inbox, as a worker reads them."""
     inbox, source = ingest.inbox(), Standard([SIGNING])
-    rows = inbox.load(inbox.untaken(100, datetime.max.replace(tzinfo=UTC)))
+    rows = inbox.waiting(100, datetime.max.replace(tzinfo=UTC))
     return [source.normalise(Delivery(row.event_id, row.topic, row.received_at, row.label), row.body) for row in rows]
 
 

@@ -127,8 +127,8 @@ def due_by_queue(store: Store) -> Counter[str]:
 
 @contextmanager
 def _asking(store: Store) -> Iterator[Connection]:
-    with store.read() as connection:
-        if not store.sqlite:
+    with store.engine.connect() as connection:
+        if not store.sqlite:  # for this transaction
             connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}s'"))
         yield connection
 

@@ -118,7 +118,8 @@ class Bulk:
 
 def load_bulks(connection: Connection, ids: Iterable[str]) -> dict[str, Bulk]:
     """The bulks of these ids."""
-    found = connection.execute(select(bulks).where(bulks.c.id.in_(list(ids))))
+    wanted = list(ids)
+    found = connection.execute(select(bulks).where(bulks.c.id.in_(wanted))) if wanted else ()
     return {
         row.id: Bulk(row.id, tuple(orjson.loads(row.members)), Request.model_validate_json(row.request))
         for row in found

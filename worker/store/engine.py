@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, InvalidatePoolError, SQLAlchemyError
 
 StoreError = SQLAlchemyError
 """Whatever the database refuses or fails to do."""
@@ -28,6 +28,8 @@ KeyTaken = IntegrityError
 _SILENT: dict[str, Any] = {"hide_parameters": True}  # a row in an error's text would be a customer in the log
 IDLE_SECONDS = 15
 """How long a transaction may stand still: a process that was stopped inside one gives up its locks, not its work."""
+TRUSTED_SECONDS = 1.0
+"""A connection that was of use so lately is not asked whether it still lives."""
 
 
 class Store:
@@ -53,17 +55,19 @@ class Store:
                 parsed,
                 pool_size=8,
                 max_overflow=56,
-                pool_pre_ping=True,
                 pool_timeout=10,
                 connect_args=options,
                 **_SILENT,
             )
+            _ask_rested(self.engine)
+        # One question needs no BEGIN and no ROLLBACK: on PostgreSQL each would be a journey of its own.
+        self._reader = self.engine if self.sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._turn = _Turn(Path(parsed.database or ""), busy_seconds) if self.sqlite else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that only reads."""
-        with self.engine.connect() as connection:
+        """A connection that only reads; on PostgreSQL each statement sees what is committed by then."""
+        with self._reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -140,6 +144,24 @@ class _Turn:
         except BlockingIOError:
             return False
         return True
+
+
+def _ask_rested(engine: Engine) -> None:
+    """As `pool_pre_ping` does it, a connection is asked for a sign of life when it is taken from the pool: but only one
+    that has rested, for the journey is as long as a statement's."""
+
+    @event.listens_for(engine, "checkin")
+    def put_back(_connection: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used", time.monotonic()) < TRUSTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as error:
+            raise InvalidatePoolError() from error  # this one and all that are as old are made anew
 
 
 def _prepare_sqlite(engine: Engine, busy_seconds: float, synchronous: str) -> None:

@@ -16,12 +16,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, bindparam, select, text, update
+from sqlalchemy import ColumnElement, Connection, Dialect, Select, bindparam, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from worker.store.engine import Store
 from worker.store.ids import new_id
-from worker.store.rows import among_keys
+from worker.store.rows import among, among_keys
 from worker.store.schema import inbox
 
 T = TypeVar("T")
@@ -155,37 +155,71 @@ class Inbox:
     def untaken(self, limit: int, older_than: datetime) -> list[str]:
         """Ids of rows received before `older_than` that nobody has taken, oldest first. Where there are more, shops
         have equal parts, and what one does not need is the others'; of each shop the oldest."""
-        waiting = select(inbox.c.received_at, inbox.c.id).where(UNTAKEN, inbox.c.received_at < older_than)
-        every = waiting.order_by(inbox.c.shop, inbox.c.received_at).limit(limit)  # as the index has them
         with asking(), self._store.read() as connection:
-            found = connection.execute(every).all()
+            found = connection.execute(_FIRST_IDS, {"older_than": older_than, "most": limit}).all()
             if len(found) < limit:
                 return [row.id for row in sorted(found)]
-            shops = list(connection.execute(_SHOPS, {"older_than": older_than, "most": limit}).scalars())
-            ids: list[str] = []
-            for place, shop in enumerate(shops):
-                part = -(-(limit - len(ids)) // (len(shops) - place))
-                ids += _oldest(connection, shop, older_than, part)
-            if len(ids) < limit and len(shops) > 1:
-                more = [row for shop in shops for row in _oldest(connection, shop, older_than, limit)]
-                ids = list(dict.fromkeys(ids + more))[:limit]
-            return ids
+            return _shared_out(connection, limit, older_than)
+
+    def waiting(self, limit: int, older_than: datetime) -> list[Held]:
+        """The rows that `untaken` names, oldest first: where they are not too many, in one question."""
+        with asking(), self._store.read() as connection:
+            found = [Held(*row) for row in connection.execute(_FIRST, {"older_than": older_than, "most": limit})]
+            if len(found) == limit:
+                chosen = _shared_out(connection, limit, older_than)
+                known = {row.id: row for row in found}
+                found = [known[each] for each in chosen if each in known]
+                found += _loaded(connection, [each for each in chosen if each not in known])
+        return sorted(found, key=_age)
 
     def load(self, ids: Sequence[str]) -> list[Held]:
         """The rows with these ids, oldest first; ids that are not there are left out."""
-        columns = [inbox.c[name] for name in Held.__dataclass_fields__]
-        found: list[Held] = []
+        if not ids:
+            return []
         with asking(), self._store.read() as connection:
-            for some in _portions(ids):
-                found += [Held(*row) for row in connection.execute(select(*columns).where(inbox.c.id.in_(some)))]
-        return sorted(found, key=lambda row: (row.received_at, row.id))
+            return sorted(_loaded(connection, ids), key=_age)
 
     def mark_taken(self, ids: Sequence[str]) -> None:
         """Takes the rows out of `untaken`; call it after what was made of them is committed."""
+        if not ids:
+            return
         with asking(), self._store.write() as connection:
-            for some in _portions(ids):
-                marks = update(inbox).where(inbox.c.id.in_(some), ~inbox.c.taken).values(taken=True)
-                connection.execute(marks)
+            these = among(connection, inbox.c.id, ids)
+            connection.execute(update(inbox).where(these, ~inbox.c.taken).values(taken=True))
+
+
+_COLUMNS = tuple(inbox.c[name] for name in Held.__dataclass_fields__)
+
+
+def _age(row: Held) -> tuple[datetime, str]:
+    return row.received_at, row.id
+
+
+def _loaded(connection: Connection, ids: Sequence[str]) -> list[Held]:
+    if not ids:
+        return []
+    return [Held(*row) for row in connection.execute(select(*_COLUMNS).where(among(connection, inbox.c.id, ids)))]
+
+
+def _first(*columns: ColumnElement[Any]) -> Select[Any]:
+    waiting = select(*columns).where(UNTAKEN, inbox.c.received_at < bindparam("older_than"))
+    return waiting.order_by(inbox.c.shop, inbox.c.received_at).limit(bindparam("most"))  # as the index has them
+
+
+_FIRST, _FIRST_IDS = _first(*_COLUMNS), _first(inbox.c.received_at, inbox.c.id)
+
+
+def _shared_out(connection: Connection, limit: int, older_than: datetime) -> list[str]:
+    """Ids in equal parts for the shops that have some."""
+    shops = list(connection.execute(_SHOPS, {"older_than": older_than, "most": limit}).scalars())
+    ids: list[str] = []
+    for place, shop in enumerate(shops):
+        part = -(-(limit - len(ids)) // (len(shops) - place))
+        ids += _oldest(connection, shop, older_than, part)
+    if len(ids) < limit and len(shops) > 1:
+        more = [row for shop in shops for row in _oldest(connection, shop, older_than, limit)]
+        ids = list(dict.fromkeys(ids + more))[:limit]
+    return ids
 
 
 _SHOPS = text(

@@ -99,15 +99,14 @@ def record_orders(connection: Connection, told: Iterable[Told]) -> dict[tuple[st
     if not by_identity:
         return {}
     rows = packed(connection, list(by_identity.values()))
-    connection.execute(_newest(connection.dialect.name, testpoints.without("newest")), rows)
-    told_as = {identity: (str(row["document"]), newest[identity].order) for identity, row in by_identity.items()}
-    identity = [orders.c[name] for name in _IDENTITY]
-    found = connection.execute(select(orders).where(among_keys(connection, identity, newest)))
-    return {
-        key: _known(row, _order(row.document, told_as[key]))
-        for row in found
-        for key in [(row.shop, row.source, row.source_id)]
-    }
+    written = connection.execute(_newest(connection.dialect.name, testpoints.without("newest")), rows)
+    known = {key: _known(row, newest[key].order) for row in written for key in [_identity(row)]}
+    older = sorted(newest.keys() - known.keys())
+    if older:
+        query = select(orders).where(among_keys(connection, [orders.c[name] for name in _IDENTITY], older))
+        found = connection.execute(query)
+        known |= {_identity(row): _known(row, Order.model_validate_json(row.document)) for row in found}
+    return known
 
 
 def load_orders(connection: Connection, ids: Iterable[str]) -> dict[str, Known]:
@@ -127,6 +126,11 @@ def _known(row: Row[Any], order: Order) -> Known:
 
 
 _IDENTITY = ("shop", "source", "source_id")
+_KNOWN = ("id", *_IDENTITY, "accounts", "invoice_per", "invoiced_as", "noticed_as", "cancelled_at")
+
+
+def _identity(row: Row[Any]) -> tuple[str, str, str]:
+    return row.shop, row.source, row.source_id
 
 
 @cache
@@ -136,16 +140,12 @@ def _newest(dialect: str, any_age: bool) -> Any:
     insert = sqlite.insert(orders) if dialect == "sqlite" else postgresql.insert(orders)
     newer = insert.excluded
     told = select(*(rows.c[name] for name in names)).where(text("true"))
-    return insert.from_select(list(names), told).on_conflict_do_update(
+    upsert = insert.from_select(list(names), told).on_conflict_do_update(
         index_elements=list(_IDENTITY),
         set_={"document": newer.document, "ref": newer.ref, "as_of": newer.as_of},
         where=None if any_age else newer.as_of >= orders.c.as_of,
     )
-
-
-def _order(document: str, told: tuple[str, Order]) -> Order:
-    """The stored order; the one that was just told where the store holds exactly that."""
-    return told[1] if document == told[0] else Order.model_validate_json(document)
+    return upsert.returning(*(orders.c[name] for name in _KNOWN))  # not those that are newer in the store
 
 
 def record_decisions(connection: Connection, decided: Mapping[str, Decision]) -> None:

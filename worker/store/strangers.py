@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, text
+from sqlalchemy import Connection, Row, Select, func, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.model import RemoteInvoice, rounded
@@ -106,10 +106,15 @@ def called(connection: Connection, shop: str, account: str, name: str) -> list[K
 
 def shops_with_any(connection: Connection, shops: Iterable[str]) -> set[str]:
     """Those of the shops that have strangers nobody has decided on."""
-    rows = given_for(strangers, ("shop",), connection.dialect.name)
-    theirs = select(strangers.c.id).where(strangers.c.shop == rows.c.shop, strangers.c.decided_at.is_(None))
-    query = select(rows.c.shop).where(theirs.limit(1).scalar_subquery().is_not(None))  # one look into an index a shop
+    query = _concerned(connection.dialect.name)
     return set(connection.execute(query, packed(connection, [{"shop": shop} for shop in shops])).scalars())
+
+
+@cache
+def _concerned(dialect: str) -> Select[Any]:
+    rows = given_for(strangers, ("shop",), dialect)
+    theirs = select(strangers.c.id).where(strangers.c.shop == rows.c.shop, strangers.c.decided_at.is_(None))
+    return select(rows.c.shop).where(theirs.limit(1).scalar_subquery().is_not(None))  # one look into an index a shop
 
 
 def undecided(connection: Connection, names: Iterable[tuple[str, str]]) -> list[Kept]:

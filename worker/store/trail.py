@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Insert, select
 
 from worker.store.ids import new_id
-from worker.store.rows import insert_rows
+from worker.store.rows import given_for, insert_rows, packed
 from worker.store.schema import audit, audit_bodies, unsealed
 
 
@@ -95,6 +96,18 @@ def append(connection: Connection, entries: Iterable[Entry]) -> None:
         rows.append({**row, "leaf": leaf_hash(canonical(row))})
     if not rows:
         return
-    insert_rows(connection, audit, rows)
-    insert_rows(connection, unsealed, [{"entry_id": row["id"]} for row in rows])
+    if connection.dialect.name == "sqlite":
+        insert_rows(connection, audit, rows)
+        insert_rows(connection, unsealed, [{"entry_id": row["id"]} for row in rows])
+    else:
+        connection.execute(_both(tuple(rows[0])), packed(connection, rows))
     insert_rows(connection, audit_bodies, bodies)
+
+
+@cache
+def _both(names: tuple[str, ...]) -> Insert:
+    """Entries and what is to be sealed, in one statement of PostgreSQL."""
+    rows = given_for(audit, names, "postgresql")
+    entries = audit.insert().from_select(list(names), select(*(rows.c[name] for name in names)))
+    written = entries.returning(audit.c.id).cte("written")
+    return unsealed.insert().from_select(["entry_id"], select(written.c.id))
