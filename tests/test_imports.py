@@ -29,8 +29,13 @@ NEVER_WRITTEN = {
 }
 CIRCLES_OF_TYPES = {  # a part that names the class of what it is a part of, for its type only
     ("connectors.platforms.base", "connectors.platforms.documents"),
+    ("connectors.platforms.cin7_core", "connectors.platforms.cin7_core_documents"),
+    ("connectors.platforms.freshbooks", "connectors.platforms.freshbooks_documents"),
     ("connectors.platforms.oracle_erp", "connectors.platforms.oracle_erp_documents"),
+    ("connectors.platforms.sage", "connectors.platforms.sage_documents"),
+    ("connectors.platforms.square", "connectors.platforms.square_documents"),
     ("connectors.platforms.stripe", "connectors.platforms.stripe_credits"),
+    ("connectors.platforms.zoho_books", "connectors.platforms.zoho_books_documents"),
     ("connectors.sandbox.odoo_books", "connectors.sandbox.odoo_matching"),
     ("connectors.sandbox.oracle_erp", "connectors.sandbox.oracle_erp_credits"),
     ("connectors.sandbox.qbo_books", "connectors.sandbox.qbo_invoices", "connectors.sandbox.qbo_memos"),

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import ClassVar
 
 from connectors.errors import ConnectorError, Rejected
+from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
-from connectors.platforms.documents import Attempt, Documents, Hit, Outcome, Plan, PlannedInvoice
+from connectors.platforms.documents import Attempt, Documents, Hit, Outcome, Plan, PlannedInvoice, Request
 
 
 def invoice_of(note: PlannedInvoice) -> RemoteInvoice:
@@ -25,21 +26,48 @@ def set_off(note: PlannedInvoice) -> Decimal:
 
 
 class SetOffLast(Documents[PlannedInvoice, RemoteInvoice]):
-    """Credit notes whose last call sets them off against their invoice: stands before the class that makes them. Of a
-    note `due` is what remains of it."""
+    """Credit notes whose last call sets them off against their invoice, as far as that is due: stands before the class
+    that makes them. Of a note `due` is what remains of it."""
 
     last: ClassVar[str]
     """The step that sets off."""
 
+    def credit_note(self, draft: PlannedInvoice) -> Plan:
+        """The calls that make the credit note. Raises `Rejected` as `plan`."""
+        return super().plan(draft)
+
+    def application(self, draft: PlannedInvoice, amount: Decimal) -> Plan:
+        """The calls that take this much off its invoice; none where the platform leaves that to a person."""
+        raise NotImplementedError
+
+    def applied(self, answer: Answer) -> str:
+        """The id of what the last call made."""
+        return str(answer.json()["id"])
+
+    def found(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """What exists of the note, whatever was set off."""
+        return super().look(draft)
+
+    def plan(self, draft: PlannedInvoice) -> Plan:
+        made, amount = self.credit_note(draft), set_off(draft)
+        issued = any(request.issues for request in made)  # a draft is set off by whoever issues it
+        return (*made, *self.application(draft, amount)) if amount and issued else made
+
+    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
+        return (self.applied(answer), None) if request.step == self.last else super().made(request, answer)
+
     def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        """One of ours that is final, and of which nothing is used though something is due, lacks its last step."""
-        hit = super().look(draft)
+        return self.unapplied(draft, self.found(draft))
+
+    def unapplied(self, draft: PlannedInvoice, hit: Hit[RemoteInvoice] | None) -> Hit[RemoteInvoice] | None:
+        """One of ours that is final, and of which nothing is used though something is due, lacks what sets it off."""
         if hit is None or hit.resume_at:
             return hit
         note = hit.document
-        unused = note.key == draft.key and note.status is Status.ISSUED and note.due == note.total
-        waits = unused and any(request.step == self.last for request in self.plan(draft))
-        return Hit(note, self.last) if waits else hit
+        if note.key != draft.key or note.status is not Status.ISSUED or note.due != note.total:
+            return hit
+        lacking = self.plan(draft)[len(self.credit_note(draft)) :]
+        return Hit(note, lacking[0].step) if lacking else hit
 
 
 class Voids(Documents[PlannedInvoice, RemoteInvoice]):

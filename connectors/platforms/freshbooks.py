@@ -23,25 +23,12 @@ from connectors.auth import OAuth2, Token
 from connectors.errors import Duplicate, Rejected, Unauthorized
 from connectors.http import Answer, Http
 from connectors.model import RemoteInvoice, Status
-from connectors.platforms import choosing
 from connectors.platforms import freshbooks_words as words
 from connectors.platforms.base import Choice, Platform, choices
-from connectors.platforms.crediting import SetOffLast, invoice_of, set_off
-from connectors.platforms.documents import (
-    CustomerDraft,
-    Documents,
-    Hit,
-    Plan,
-    PlannedInvoice,
-    RemoteCustomer,
-    Request,
-    later,
-    posted,
-)
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
+from connectors.platforms.freshbooks_documents import CreditNotes, Customers, Invoices, books_of, call, result
 from connectors.platforms.freshbooks_words import TITLE
 from connectors.platforms.rows import percent
-from connectors.platforms.texts import key_in
 
 ERRORS = {"1003": 403, "1011": 404, "1012": 404}
 """What an error number in a 200 means: forbidden, deleted, not found (freshbooks.com/api/errors); others are 422."""
@@ -53,106 +40,6 @@ class FreshBooksOAuth(OAuth2):
 
     def ask(self, http: Http, credentials: Any, form: Mapping[str, str]) -> Token:
         return super().ask(http, credentials, {"redirect_uri": credentials.redirect_uri, **form})
-
-
-class Customers(Documents[CustomerDraft, RemoteCustomer]):
-    """Clients: looked for by e-mail address, of which FreshBooks takes several; without one the whole list is read."""
-
-    platform: FreshBooks
-    calls = 2
-    look_first = True
-
-    def plan(self, draft: CustomerDraft) -> Plan:
-        return (_request("create", f"{_base(self)}/users/clients", {"client": words.client(draft)}, method="POST"),)
-
-    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
-        email = draft.party.email
-        query = {"search[email]": email} if email else {}
-        listed = self.platform.pages(f"{_base(self)}/users/clients", "clients", query)
-        living = sorted((raw for raw in listed if raw["vis_state"] == 0), key=lambda raw: int(raw["id"]))
-        return choosing.known(draft, map(words.customer, living), TITLE)
-
-    def document(self, raw: Any) -> RemoteCustomer:
-        return words.customer(_result(raw)["client"])
-
-
-class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
-    """A draft with all its lines, compared, then marked as sent. Looked for by number before the first create too:
-    what the API says to a number that is taken is not documented."""
-
-    platform: FreshBooks
-    calls = 3
-    look_first = True
-
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        settings = self.platform.settings
-        body, remark = words.invoice(draft.draft, draft.customer_id, settings)
-        path = f"{_base(self)}/invoices/invoices"
-        create = _request("create", path, {"invoice": body}, method="POST").model_copy(update={"remark": remark})
-        issue = _request("issue", f"{path}/{{create}}", {"invoice": {"action_mark_as_sent": True}}, issues=True)
-        return (create, issue) if settings.issue else (create,)
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        """Whether the search is exact is not documented: what it finds is compared."""
-        query = {"search[invoice_number]": draft.draft.reference}
-        listed = self.platform.pages(f"{_base(self)}/invoices/invoices", "invoices", query)
-        step = "issue" if self.platform.settings.issue else None
-        return choosing.unfinished(draft, map(words.document, listed), TITLE, step)
-
-    def document(self, raw: Any) -> RemoteInvoice:
-        return words.document(_result(raw)["invoice"])
-
-
-class CreditNotes(SetOffLast):
-    """One call makes it, and it is the client's at once. Its total is compared before a payment "from credit" takes it
-    off its invoice. Which searches a list of credit notes takes is not documented: the whole list is read."""
-
-    platform: FreshBooks
-    calls = 2
-    last = "apply"
-
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        invoice, amount = invoice_of(draft), set_off(draft)
-        settings = self.platform.settings
-        body, remark = words.credit_note(draft.draft, draft.customer_id, invoice.number, settings)
-        made = _request("create", f"{_base(self)}/credit_notes/credit_notes", {"credit_note": body}, method="POST")
-        made = made.model_copy(update={"remark": remark})
-        if not amount:
-            return (made,)
-        paid = {"payment": words.payment(draft.draft, invoice.id, later("create"), amount)}
-        return made, _request("apply", f"{_base(self)}/payments/payments", paid, method="POST", issues=True)
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        """Which of a client's credits a payment uses up may be FreshBooks' choice, so what remains of this one does not
-        say whether it was applied: the invoice's payments do, of which ours carries our key."""
-        listed = self.platform.pages(f"{_base(self)}/credit_notes/credit_notes", "credit_notes", {})
-        hit = choosing.unfinished(draft, map(words.credit, listed), TITLE)
-        if hit is None or hit.document.key != draft.key or hit.document.status is not Status.ISSUED:
-            return hit
-        if all(request.step != self.last for request in self.plan(draft)):
-            return hit
-        query = {"search[invoiceid]": invoice_of(draft).id}
-        payments = self.platform.pages(f"{_base(self)}/payments/payments", "payments", query)
-        done = any(key_in(one.get("note")) == draft.key and one["vis_state"] != words.DELETED for one in payments)
-        return hit if done else Hit(hit.document, self.last)
-
-    @staticmethod
-    def issued(document: RemoteInvoice) -> bool:
-        """The call before which it is compared takes it off its invoice: that it is in force does not say it was."""
-        return False
-
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.step == self.last:
-            return str(_result(answer.json())["payment"]["id"]), None
-        return super().made(request, answer)
-
-    def document(self, raw: Any) -> RemoteInvoice:
-        found = _result(raw)
-        return words.credit(found.get("credit_note") or found["credit_notes"])
-
-    def read(self, remote_id: str) -> RemoteInvoice:
-        answer = self.platform.ask(f"{_base(self)}/credit_notes/credit_notes/{quote(remote_id, safe='')}")
-        return self.platform.told(answer, self.document)
 
 
 class FreshBooks(Platform):
@@ -264,7 +151,7 @@ class FreshBooks(Platform):
 
         def page(number: int, _: Any) -> tuple[list[Any], bool]:
             answer = self.ask(path, {**query, "page": str(number), "per_page": "100"})
-            return self.told(answer, lambda body: (list(_result(body)[name]), number < int(_result(body)["pages"])))
+            return self.told(answer, lambda body: (list(result(body)[name]), number < int(result(body)["pages"])))
 
         return self.every(page)
 
@@ -278,7 +165,7 @@ class FreshBooks(Platform):
     def options(self) -> list[Choice]:
         """Businesses, and the taxes in use (any other name works too)."""
         found = choices("account_id", (one for one in self._businesses() if one["account_id"]), "account_id")
-        for tax in self.pages(f"{_base(self.invoices)}/taxes/taxes", "taxes", {}):
+        for tax in self.pages(f"{books_of(self.invoices)}/taxes/taxes", "taxes", {}):
             rate = percent(tax["amount"])
             found.append(Choice(setting="tax", key=rate, value=tax["name"], title=f"{tax['name']} {rate} %"))
         return found
@@ -288,12 +175,12 @@ class FreshBooks(Platform):
 
     def since(self, day: date) -> list[RemoteInvoice]:
         query = {"search[date_min]": day.isoformat()}
-        listed = self.pages(f"{_base(self.invoices)}/invoices/invoices", "invoices", query)
+        listed = self.pages(f"{books_of(self.invoices)}/invoices/invoices", "invoices", query)
         return [words.document(raw) for raw in listed if raw["create_date"] >= day.isoformat()]
 
     def send(self, remote_id: str, key: str) -> None:
         """To the client's own address: FreshBooks takes it where no recipients are named."""
-        self.execute(_request("send", self._path(remote_id), {"invoice": {"action_email": True}}), key=key)
+        self.execute(call("send", self._path(remote_id), {"invoice": {"action_email": True}}), key=key)
 
     def pdf(self, remote_id: str) -> bytes:
         return self.asked_pdf(f"{self._path(remote_id)}/pdf")
@@ -301,26 +188,14 @@ class FreshBooks(Platform):
     def link(self, remote_id: str) -> str | None:
         """A signed address that ends some time; refused for drafts."""
         answer = self.ask(f"{self._path(remote_id)}/share_link", {"share_method": "share_link"})
-        return self.told(answer, lambda body: str(_result(body)["share_link"]["share_link"]))
+        return self.told(answer, lambda body: str(result(body)["share_link"]["share_link"]))
 
     def undo(self, found: RemoteInvoice, key: str) -> RemoteInvoice:
         """Deleted softly (`vis_state` 1). Refused here once anything is paid: FreshBooks names no rule."""
         if found.status is Status.PAID or found.due != found.total:
             raise Rejected(f"invoice {found.number} on {TITLE} has payments and cannot be deleted")
-        self.execute(_request("void", self._path(found.id), {"invoice": {"vis_state": words.DELETED}}), key=key)
+        self.execute(call("void", self._path(found.id), {"invoice": {"vis_state": words.DELETED}}), key=key)
         return found.model_copy(update={"status": Status.VOID})
 
     def _path(self, remote_id: str) -> str:
-        return f"{_base(self.invoices)}/invoices/invoices/{quote(remote_id, safe='')}"
-
-
-def _request(step: str, path: str, body: Any, *, method: str = "PUT", issues: bool = False) -> Request:
-    return posted(step, path, body, method=method, quota="write", issues=issues)
-
-
-def _result(body: Any) -> Any:
-    return body["response"]["result"]
-
-
-def _base(documents: Documents[Any, Any]) -> str:
-    return f"/accounting/account/{documents.platform.settings.account_id}"
+        return f"{books_of(self.invoices)}/invoices/invoices/{quote(remote_id, safe='')}"

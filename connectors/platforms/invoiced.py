@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -24,7 +25,7 @@ from connectors.model import Model, RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import invoiced_words as words
 from connectors.platforms.base import Platform, PlatformSettings
-from connectors.platforms.crediting import SetOffLast, invoice_of, set_off
+from connectors.platforms.crediting import SetOffLast, invoice_of
 from connectors.platforms.documents import (
     JSON,
     PLACE,
@@ -136,19 +137,16 @@ class CreditNotes(SetOffLast, Drafted):
     last = "apply"
     calls = 3
 
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        invoice, amount = invoice_of(draft), set_off(draft)
-        body, remark = words.credit_note(draft.draft, draft.customer_id, invoice.number)
-        steps = self.steps(body, remark, {"draft": False})
-        if not amount or not self.platform.settings.issue:  # a draft is set off by whoever issues it
-            return steps
-        fields = words.application(draft.draft, draft.customer_id, invoice.id, later("create"), amount)
+    def credit_note(self, draft: PlannedInvoice) -> Plan:
+        body, remark = words.credit_note(draft.draft, draft.customer_id, invoice_of(draft).number)
+        return self.steps(body, remark, {"draft": False})
+
+    def application(self, draft: PlannedInvoice, amount: Decimal) -> Plan:
+        against = invoice_of(draft).id
+        fields = words.application(draft.draft, draft.customer_id, against, later("create"), amount)
         apply = posted(self.last, "/payments", fields)
         bare = apply.body.replace(f'"{PLACE}create{PLACE}"', f"{PLACE}create{PLACE}")  # an id is a number there
-        return *steps, apply.model_copy(update={"body": bare})
-
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        return (str(answer.json()["id"]), None) if request.step == self.last else super().made(request, answer)
+        return (apply.model_copy(update={"body": bare}),)
 
 
 class Invoiced(Platform):

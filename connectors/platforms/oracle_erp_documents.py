@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from connectors.http import Answer, dump_json
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import oracle_erp_words as words
-from connectors.platforms.crediting import invoice_of, set_off
+from connectors.platforms.crediting import SetOffLast, invoice_of
 from connectors.platforms.documents import (
     Attempt,
     CustomerDraft,
@@ -88,11 +89,12 @@ class Transactions(Documents[PlannedInvoice, RemoteInvoice]):
     look_first = True
     path: ClassVar[str]
 
-    def ours(self, draft: PlannedInvoice) -> list[RemoteInvoice]:
-        """Those of our source with the draft's number. Raises the errors of a read."""
+    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+        """Among those of our source with the draft's number."""
         raws = self.platform.items(self.path, {"q": f"TransactionNumber='{draft.draft.reference}'"})
         source = self.platform.settings.transaction_source
-        return [self.document(raw) for raw in raws if raw["TransactionSource"] == source]
+        ours = [self.document(raw) for raw in raws if raw["TransactionSource"] == source]
+        return choosing.unfinished(draft, ours, words.TITLE)
 
     def read(self, remote_id: str) -> RemoteInvoice:
         answer = self.platform.ask(f"{self.path}/{quote(remote_id, safe='')}", {"onlyData": "true"})
@@ -117,9 +119,6 @@ class Invoices(Transactions):
     def plan(self, draft: PlannedInvoice) -> Plan:
         body, remark = words.invoice(draft.draft, draft.customer_id, self.platform.settings)
         return (posted("create", INVOICES, body, issues=True, remark=remark),)
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        return choosing.unfinished(draft, self.ours(draft), words.TITLE)
 
     def since(self, day: date) -> list[RemoteInvoice]:
         """Those of the business unit that are dated this day or later. Raises the errors of a read."""
@@ -187,25 +186,26 @@ class Invoices(Transactions):
         )
 
 
-class CreditMemos(Transactions):
+class CreditMemos(SetOffLast, Transactions):
     """Credit memos on the customer's account (the REST resource makes no others), then applied to their invoice as far
     as that is due: by SOAP, for there is no other way to do that."""
 
     path = MEMOS
     calls = 3
+    last = "apply"
 
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        settings = self.platform.settings
-        body, remark = words.credit_memo(draft.draft, draft.customer_id, settings)
-        made = posted("create", MEMOS, body, issues=True, remark=remark)
-        amount = set_off(draft)
-        if not amount or not settings.apply_credits:
-            return (made,)
+    def credit_note(self, draft: PlannedInvoice) -> Plan:
+        body, remark = words.credit_memo(draft.draft, draft.customer_id, self.platform.settings)
+        return (posted("create", MEMOS, body, issues=True, remark=remark),)
+
+    def application(self, draft: PlannedInvoice, amount: Decimal) -> Plan:
+        if not self.platform.settings.apply_credits:
+            return ()
         against = words.application(draft.draft, invoice_of(draft).id, amount)
-        return made, _soap("apply", APPLICATIONS, words.APPLY, against)
+        return (_soap("apply", APPLICATIONS, words.APPLY, against),)
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.step == "create":
+        if request.step != self.last:
             return super().made(request, answer)
         if f"{words.APPLY}Response".encode() not in answer.body:
             raise ValueError
@@ -214,13 +214,6 @@ class CreditMemos(Transactions):
         if document.due == document.total:
             raise Uncertain(f"{words.TITLE} has answered, but nothing of the credit memo {document.number} is applied")
         return "", document
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        chosen = choosing.invoice(draft, self.ours(draft), words.TITLE)
-        if chosen is None or chosen.key != draft.key or chosen.status is Status.VOID:
-            return Hit(chosen) if chosen else None
-        waits = chosen.due == chosen.total and len(self.plan(draft)) > 1
-        return Hit(chosen, "apply" if waits else None)
 
     def document(self, raw: Mapping[str, Any]) -> RemoteInvoice:
         """Its amounts are negative there. What is due of it is what can still be applied or refunded."""

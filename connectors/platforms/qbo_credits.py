@@ -8,23 +8,25 @@ by itself, to the customer's oldest open invoice (Intuit's blog, "How to automat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from connectors.errors import ConnectorError, Rejected
 from connectors.http import Answer
-from connectors.model import RemoteInvoice, Status
+from connectors.model import RemoteInvoice
 from connectors.platforms import qbo_words as words
-from connectors.platforms.crediting import invoice_of, set_off
+from connectors.platforms.crediting import SetOffLast, invoice_of
 from connectors.platforms.documents import Hit, Plan, PlannedInvoice, Request, later, posted
 from connectors.platforms.qbo_documents import VERSION, Invoices, company
 
 
-class CreditMemos(Invoices):
+class CreditMemos(SetOffLast, Invoices):
     """Credit memos: one call makes it, a second one sets it off as far as the invoice is due."""
 
     bulk = 1
     calls = 2
+    last = "apply"
     entity = "CreditMemo"
 
     @property
@@ -41,22 +43,20 @@ class CreditMemos(Invoices):
         invoice = invoice_of(draft)
         return words.credit_memo(draft.draft, self.customer(draft), invoice.id, self.platform.settings)
 
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        made, amount = self.entered(self.memo(draft)), set_off(draft)
-        if not amount:
-            return made
+    def credit_note(self, draft: PlannedInvoice) -> Plan:
+        return self.entered(self.memo(draft))
+
+    def application(self, draft: PlannedInvoice, amount: Decimal) -> Plan:
         linked = {"Invoice": invoice_of(draft).id, "CreditMemo": later("create")}
         payment = words.application(draft.draft, self.customer(draft), amount, self.platform.settings, **linked)
-        return (*made, posted("apply", self.payments, payment, query=VERSION))
+        return (posted("apply", self.payments, payment, query=VERSION),)
+
+    def applied(self, answer: Answer) -> str:
+        return str(answer.json()["Payment"]["Id"])
 
     def read(self, remote_id: str) -> RemoteInvoice:
         answer = self.platform.ask(f"{self.address}/{quote(remote_id, safe='')}", VERSION)
         return self.platform.told(answer, lambda body: self.document(body[self.entity]))
-
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.step == "apply":
-            return str(answer.json()["Payment"]["Id"]), None
-        return super().made(request, answer)
 
     def forgive(self, request: Request, error: ConnectorError) -> str | None:
         """A company that applies credits by itself has done it already, and refuses to do it again."""
@@ -67,14 +67,5 @@ class CreditMemos(Invoices):
         return None if memo.due == memo.total else ""
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
-        return [_unapplied(draft, hit) for draft, hit in zip(drafts, super().find(drafts), strict=True)]
-
-
-def _unapplied(
-    draft: PlannedInvoice, hit: Hit[RemoteInvoice] | None | ConnectorError
-) -> Hit[RemoteInvoice] | None | ConnectorError:
-    """The hit as a point to resume from: ours of which nothing has been applied yet."""
-    if not isinstance(hit, Hit) or hit.document.key != draft.key or hit.document.status is Status.VOID:
-        return hit
-    waits = hit.document.due == hit.document.total and set_off(draft)
-    return Hit(hit.document, "apply" if waits else None)
+        pairs = zip(drafts, super().find(drafts), strict=True)
+        return [hit if isinstance(hit, ConnectorError) else self.unapplied(draft, hit) for draft, hit in pairs]

@@ -4,17 +4,18 @@ key's row."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
 from connectors.errors import ConnectorError, Rejected, Throttled, Unavailable, Uncertain
 from connectors.http import Answer, dump_json
-from connectors.model import RemoteInvoice, Status
+from connectors.model import RemoteInvoice
 from connectors.platforms import choosing
 from connectors.platforms import sap_business_one_batch as batch
 from connectors.platforms import sap_business_one_words as words
 from connectors.platforms.base import Platform
-from connectors.platforms.crediting import invoice_of
+from connectors.platforms.crediting import SetOffLast, invoice_of
 from connectors.platforms.documents import (
     JSON,
     CustomerDraft,
@@ -190,7 +191,7 @@ class Invoices(Documents[PlannedInvoice, RemoteInvoice]):
         return self.platform.told(answer, lambda raw: bool(raw["Code"]))
 
 
-class CreditNotes(Invoices):
+class CreditNotes(SetOffLast, Invoices):
     """Credit notes, one a call, each in a change set with the row of its key; then reconciled with their invoice.
 
     A reconciliation names journal entries, so two steps read their numbers. Made twice it would be refused: of one of
@@ -199,6 +200,7 @@ class CreditNotes(Invoices):
 
     bulk = 1
     calls = 5
+    last = "reconcile"
     collection = "CreditNotes"
 
     def fields(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
@@ -207,25 +209,23 @@ class CreditNotes(Invoices):
     def row(self, draft: PlannedInvoice) -> str:
         return words.row_code(f"{self.collection} {draft.key}")  # no invoice is asked about it
 
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        made, fields = super().plan(draft), words.reconciliation(draft)
-        if fields is None:
-            return made
+    def application(self, draft: PlannedInvoice, amount: Decimal) -> Plan:
         entries = {"entry": f"{API}/CreditNotes({{create}})", "against": f"{API}/Invoices({invoice_of(draft).id})"}
         query = {"$select": "TransNum,DocTotalFc"}
         reads = (Request(step=step, method="GET", path=path, query=query) for step, path in entries.items())
-        body = dump_json(fields)
+        body = dump_json(words.reconciliation(draft, amount))
         for step in ("create", *entries):
             body = body.replace(f'"{later(step)}"', later(step))  # they are numbers
         path = f"{API}/InternalReconciliations"
-        return (*made, *reads, Request(step="reconcile", path=path, headers=JSON, body=body))
+        return (*reads, Request(step="reconcile", path=path, headers=JSON, body=body))
+
+    def applied(self, answer: Answer) -> str:
+        return str(answer.json()["ReconNum"])
 
     def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.step == "create":
+        if request.step in {"create", self.last}:
             return super().made(request, answer)
         raw = answer.json()
-        if request.step == "reconcile":
-            return str(raw["ReconNum"]), None
         if raw.get("DocTotalFc"):
             raise Rejected(
                 f"the credit note is posted, but {words.TITLE} sets off a foreign currency by the rates of both days: "
@@ -234,11 +234,7 @@ class CreditNotes(Invoices):
         return str(int(raw["TransNum"])), None
 
     def _found(self, draft: PlannedInvoice, shown: Sequence[RemoteInvoice]) -> Hit[RemoteInvoice] | None:
-        hit = super()._found(draft, shown)
-        if hit is None or hit.document.key != draft.key or hit.document.status is not Status.ISSUED:
-            return hit
-        waits = hit.document.due == hit.document.total and len(self.plan(draft)) > 1
-        return Hit(hit.document, "entry" if waits else None)
+        return self.unapplied(draft, super()._found(draft, shown))
 
 
 def listed(

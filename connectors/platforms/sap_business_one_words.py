@@ -23,7 +23,7 @@ from pydantic import Field
 from connectors.errors import Rejected
 from connectors.model import Address, InvoiceDraft, RemoteInvoice, Status, minor_units
 from connectors.platforms.base import PostedAtOnce
-from connectors.platforms.crediting import invoice_of, set_off
+from connectors.platforms.crediting import invoice_of
 from connectors.platforms.currencies import configured
 from connectors.platforms.documents import CustomerDraft, PlannedInvoice, RemoteCustomer, later
 from connectors.platforms.rows import ONE, Rounding, Row, coded, rounded_off, spread, told, without_tax
@@ -124,13 +124,11 @@ def credit_note(planned: PlannedInvoice, settings: SapBusinessOneSettings) -> tu
     }, remark
 
 
-def reconciliation(planned: PlannedInvoice) -> dict[str, Any] | None:
-    """What takes the credit note, once it is made, off its invoice: both by the numbers of their journal entries, which
-    the steps `entry` and `against` have read. None where nothing is due any more."""
-    amount, invoice = set_off(planned), invoice_of(planned)
-    if not amount:
-        return None
-    sides = (("codCredit", "14", later("create"), "entry"), ("codDebit", "13", int(invoice.id), "against"))
+def reconciliation(planned: PlannedInvoice, amount: Decimal) -> dict[str, Any]:
+    """What takes this much of the credit note, once it is made, off its invoice: both by the numbers of their journal
+    entries, which the steps `entry` and `against` have read."""
+    against = int(invoice_of(planned).id)
+    sides = (("codCredit", "14", later("create"), "entry"), ("codDebit", "13", against, "against"))
     rows = [
         {
             "Selected": "tYES", "ShortName": planned.customer_id, "CreditOrDebit": side, "ReconcileAmount": amount,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
 from connectors.platforms import choosing
 from connectors.platforms import xero_words as words
-from connectors.platforms.crediting import invoice_of, set_off
+from connectors.platforms.crediting import SetOffLast, invoice_of
 from connectors.platforms.documents import (
     CustomerDraft,
     D,
@@ -225,7 +226,7 @@ class Invoices(Elements[PlannedInvoice, RemoteInvoice]):
         return choosing.unfinished(draft, same, "Xero")
 
 
-class CreditNotes(Elements[PlannedInvoice, RemoteInvoice]):
+class CreditNotes(SetOffLast, Elements[PlannedInvoice, RemoteInvoice]):
     """Credit notes to customers (ACCRECCREDIT), one a call, then set off against their invoice as far as that is due.
 
     The list of credit notes takes a `where`, but neither numbers nor a `searchTerm` (Xero-OpenAPI, GET /CreditNotes):
@@ -234,6 +235,7 @@ class CreditNotes(Elements[PlannedInvoice, RemoteInvoice]):
 
     bulk = 1
     calls = 2
+    last = "allocate"
     collection = "CreditNotes"
     id_field = "CreditNoteID"
     match_field = "CreditNoteNumber"
@@ -245,36 +247,29 @@ class CreditNotes(Elements[PlannedInvoice, RemoteInvoice]):
         answer = self.platform.ask(_credit_path(remote_id))
         return self.platform.told(answer, lambda body: self.document(body["CreditNotes"][0]))
 
-    def plan(self, draft: PlannedInvoice) -> Plan:
+    def credit_note(self, draft: PlannedInvoice) -> Plan:
         settings: words.XeroSettings = self.platform.settings
-        (made,) = self.put(words.credit_note(draft.draft, draft.customer_id, settings), issues=settings.issue)
-        amount = set_off(draft)
-        if not amount or not settings.issue:  # a draft is set off by whoever approves it
-            return (made,)
+        return self.put(words.credit_note(draft.draft, draft.customer_id, settings), issues=settings.issue)
+
+    def application(self, draft: PlannedInvoice, amount: Decimal) -> Plan:
         against = {"Invoice": {"InvoiceID": invoice_of(draft).id}, "Amount": amount}
         path = f"{API}/CreditNotes/{{create}}/Allocations"
-        return made, posted("allocate", path, {"Allocations": [against]}, method="PUT")
+        return (posted("allocate", path, {"Allocations": [against]}, method="PUT"),)
 
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.step == "create":
-            return super().made(request, answer)
+    def applied(self, answer: Answer) -> str:
         (raw,) = answer.json()["Allocations"]
         if said := words.messages(raw):
             raise self.platform.refused(said, answer)
-        return str(raw.get("AllocationID") or ""), None
+        return str(raw.get("AllocationID") or "")
 
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
+    def found(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
         number = draft.draft.reference
         if words.quotable(number):
             raws = self.listed({"where": f'CreditNoteNumber=="{number}"'})
         else:
             raws = self.listed({"where": f'Contact.ContactID==Guid("{draft.customer_id}")'})
         ours = [self.document(raw) for raw in raws if raw["Type"] == "ACCRECCREDIT" and raw["Status"] != "DELETED"]
-        chosen = choosing.invoice(draft, ours, "Xero")
-        if chosen is None or chosen.key != draft.key or chosen.status is Status.VOID:
-            return Hit(chosen) if chosen else None
-        waits = chosen.due == chosen.total and len(self.plan(draft)) > 1
-        return Hit(chosen, "allocate" if waits else None)
+        return choosing.unfinished(draft, ours, "Xero")
 
     def find(self, drafts: Sequence[PlannedInvoice]) -> list[Hit[RemoteInvoice] | None | ConnectorError]:
         return Documents.find(self, drafts)

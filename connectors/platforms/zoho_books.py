@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import Field
@@ -22,35 +22,25 @@ from connectors.auth import Grant, OAuth2
 from connectors.errors import Duplicate
 from connectors.http import Answer
 from connectors.model import RemoteInvoice, Status
-from connectors.platforms import choosing
 from connectors.platforms import zoho_books_words as words
 from connectors.platforms.base import AppCredentials, Choice, Platform, choices
-from connectors.platforms.crediting import SetOffLast, invoice_of, set_off
-from connectors.platforms.documents import (
-    CustomerDraft,
-    Documents,
-    Hit,
-    Plan,
-    PlannedInvoice,
-    RemoteCustomer,
-    Request,
-    posted,
-    reading,
-)
+from connectors.platforms.documents import Request, reading
 from connectors.platforms.facts import Facts, Quota, Reference, Refusal
-from connectors.platforms.texts import distinct_name
+from connectors.platforms.zoho_books_documents import API, Contacts, CreditNotes, Invoices, done
 from connectors.platforms.zoho_books_words import TITLE, Raw, ZohoBooksSettings
 
-API = "/books/v3"
 SCOPES = (
     "ZohoBooks.invoices.CREATE,ZohoBooks.invoices.READ,ZohoBooks.invoices.DELETE,"
     "ZohoBooks.creditnotes.CREATE,ZohoBooks.creditnotes.READ,"
     "ZohoBooks.contacts.CREATE,ZohoBooks.contacts.READ,ZohoBooks.settings.READ"
 )
 """One text: Zoho separates scopes by commas."""
+
 MEANS = {"57": 401, "44": 429, "45": 429, "1070": 429, "1002": 404, "1000": 500}
 """Codes of a body and the status they stand for; 1070 is too many at once, 44 too many in a minute, 45 in a day."""
+
 PAGE = 200
+
 AT_ONCE = 5.0
 """Seconds to stay away after too many calls at once; how long is not documented."""
 
@@ -59,103 +49,6 @@ class ZohoBooksCredentials(AppCredentials):
     """A server-based application made in the API console of the organisation's data centre."""
 
     client_id: Annotated[str, Field(description="Client ID of the server-based application, made in the API console")]
-
-
-class Contacts(Documents[CustomerDraft, RemoteCustomer]):
-    """Customers. The notes end in our key; names are unique, and a list shows no notes."""
-
-    platform: ZohoBooks
-    calls = 3
-    look_first = True
-
-    def plan(self, draft: CustomerDraft) -> Plan:
-        return (posted("create", f"{API}/contacts", words.contact(draft, self.platform.settings)),)
-
-    def look(self, draft: CustomerDraft) -> Hit[RemoteCustomer] | None:
-        """Asks by name and by e-mail; one of another currency is left alone, for a contact has one."""
-        settings = self.platform.settings
-        name = distinct_name(draft, settings.base_currency)
-        questions = [{"contact_name" if len(name) <= 100 else "contact_name_startswith": name[:100]}]
-        if draft.party.email:
-            questions.append({"email": draft.party.email})
-        rows = [
-            row for each in questions for row in self.platform.listed("contacts", {**each, "contact_type": "customer"})
-        ]
-        currency = draft.currency or settings.base_currency
-        alike = {row["contact_id"] for row in words.active(rows) if row["currency_code"] == currency}
-        found = [words.customer(self.platform.one("contact", ident)) for ident in sorted(alike)]
-        return choosing.known(draft, found, TITLE, name)
-
-    def document(self, raw: Any) -> RemoteCustomer:
-        return words.customer(raw["contact"])
-
-
-class Numbered(Documents[PlannedInvoice, RemoteInvoice]):
-    """What invoices and credit notes share: a draft, compared, then turned final. Each is found again by its number."""
-
-    platform: ZohoBooks
-    kind: ClassVar[str]
-    final_as: ClassVar[str]
-    """The status that makes it final."""
-
-    def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
-        """What makes the draft, and what there is to say of it. Raises `Rejected` as `plan`."""
-        raise NotImplementedError
-
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        body, remark = self.body(draft)
-        path = f"{API}/{self.kind}s"
-        own = {"ignore_auto_number_generation": "true"}
-        make = posted("draft", path, body, query=own, remark=remark)
-        issue = Request(step="issue", path=f"{path}/{{draft}}/status/{self.final_as}", issues=True)
-        return (make, issue) if self.platform.settings.issue else (make,)
-
-    def look(self, draft: PlannedInvoice) -> Hit[RemoteInvoice] | None:
-        number, field = draft.draft.reference, f"{self.kind}_number"
-        rows = self.platform.listed(f"{self.kind}s", {field: number})
-        found = [self.read(row[f"{self.kind}_id"]) for row in rows if row[field] == number]
-        return choosing.unfinished(draft, found, TITLE, "issue" if self.platform.settings.issue else None)
-
-    def made(self, request: Request, answer: Answer) -> tuple[str, RemoteInvoice | None]:
-        if request.step != "draft":
-            return done(answer), None
-        made = words.document(answer.json()[self.kind], self.kind)
-        return made.id, made
-
-    def read(self, remote_id: str) -> RemoteInvoice:
-        answer = self.platform.ask(f"{API}/{self.kind}s/{quote(remote_id, safe='')}")
-        return self.platform.told(answer, lambda body: words.document(body[self.kind], self.kind))
-
-
-class Invoices(Numbered):
-    """A draft, compared, then marked as sent."""
-
-    calls = 2
-    kind = "invoice"
-    final_as = "sent"
-
-    def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
-        return words.invoice(draft.draft, draft.customer_id, self.platform.settings)
-
-
-class CreditNotes(SetOffLast, Numbered):
-    """A draft, compared, then opened and applied to its invoice as far as that is due."""
-
-    calls = 3
-    kind = "creditnote"
-    final_as = "open"
-    last = "apply"
-
-    def body(self, draft: PlannedInvoice) -> tuple[dict[str, Any], str]:
-        number = invoice_of(draft).number
-        return words.credit_note(draft.draft, draft.customer_id, number, self.platform.settings)
-
-    def plan(self, draft: PlannedInvoice) -> Plan:
-        made, amount = super().plan(draft), set_off(draft)
-        if not amount or not self.platform.settings.issue:
-            return made
-        against = {"invoice_id": invoice_of(draft).id, "amount_applied": amount}
-        return *made, posted("apply", f"{API}/creditnotes/{{draft}}/invoices", {"invoices": [against]})
 
 
 class ZohoBooks(Platform):
@@ -345,11 +238,3 @@ def _page(body: Any, collection: str) -> tuple[list[Raw], bool]:
 
 def _path(remote_id: str) -> str:
     return f"{API}/invoices/{quote(remote_id, safe='')}"
-
-
-def done(answer: Answer) -> str:
-    """Of an answer that only says it is done ("Invoice status has been changed to Sent."): no id. Raises for any
-    other."""
-    if answer.json()["code"] != 0:
-        raise ValueError("not done")
-    return ""
