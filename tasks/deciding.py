@@ -18,7 +18,7 @@ from tasks.splitting import Quantities, TooMuch, added, in_words, part_of, remai
 from worker import runtime, testpoints
 from worker.accounts import accounts
 from worker.intending import intent_of
-from worker.routing import NoRoute, accounts_for
+from worker.routing import NoRoute, accounts_for, asks, trigger_for
 from worker.store import brakes
 from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change
@@ -133,8 +133,7 @@ class Deciding:
             return self._refund(each, event, order)
         if (now := self._change(each, order)) is not None:
             return self._changed(each, order, now)
-        shop = runtime.config().shop[each.row.shop]
-        if not _triggers(event.type, shop.trigger):
+        if not asks(event.type, _trigger(each, order)):
             raise Nothing("kept for the record")
         self._refuse_cancelled(event, order)
         self._refuse_held(event, order)
@@ -348,9 +347,8 @@ def _asks_for_invoices(each: Handled) -> bool:
     return each.event is not None and (each.event.type in GIVES_BACK or each.event.who is not None)
 
 
-def _triggers(kind: EventType, wanted: Sequence[str]) -> bool:
-    """What was delivered was shipped before, though nobody may have said so."""
-    return kind in wanted or (kind is EventType.SHIPMENT_DELIVERED and EventType.SHIPMENT_SHIPPED in wanted)
+def _trigger(each: Handled, order: Known) -> tuple[str, ...]:
+    return trigger_for(runtime.config().shop[each.job.shop], order.source, order.order)
 
 
 def _same(one: Shipment, other: Shipment) -> bool:
@@ -363,11 +361,11 @@ def _of_unknown_contents(each: Handled, order: Known, left: Quantities) -> Nothi
     """What to raise where nobody says what is in a parcel: only the end of the order invoices it, if that does."""
     if not left:
         return Nothing("all of it is invoiced already")
-    if not WHOLE_ORDER.isdisjoint(runtime.config().shop[each.job.shop].trigger):
+    if not WHOLE_ORDER.isdisjoint(_trigger(each, order)):
         return Nothing("nobody says what is in it: it is invoiced when the order is fulfilled or completed")
     return Held(
         f"nobody says what is in this parcel of order {order.order.ref}, and no event of the whole order is in the"
-        " shop's trigger that would invoice it: add order.fulfilled or order.completed, then `billhook retry`"
+        " trigger that would invoice it: add order.fulfilled or order.completed, then `billhook retry`"
     )
 
 

@@ -22,6 +22,7 @@ from worker import bells, logs, metrics, runtime, testpoints
 from worker.app import HANDLE_EVENTS, actor, celery
 from worker.gate import Gate
 from worker.leases import lease
+from worker.routing import asks
 from worker.shutdown import stopping
 from worker.sources import api_of, source_of
 from worker.store import jobs, questions
@@ -98,8 +99,7 @@ def _read(job: Job, row: Held | None) -> Handled:
         said = source_of(row.shop, row.source, row.kind).normalise(delivery, row.body)
         return Handled(job, row, look=True) if isinstance(said, Look) else Handled(job, row, event=said)
     except NotInvoiceable as error:
-        trigger = runtime.config().shop[row.shop].trigger
-        if error.type is not None and error.type not in trigger:
+        if error.type is not None and not asks(error.type, runtime.config().shop[row.shop].triggers):
             return Handled(job, row)
         identity = (row.shop, row.source, error.order_id) if error.order_id else None
         return Handled(job, row, problem=error.reason, hold_unless_invoiced=identity)

@@ -13,10 +13,12 @@ import orjson
 from connectors.model import Event, EventType
 from connectors.sources.base import one_line
 from worker.config import Config
+from worker.routing import asks, trigger_for
 from worker.store.engine import Store
 from worker.store.ids import new_id
 from worker.store.inbox import Arrival
 from worker.store.naming import Named, orders_named
+from worker.store.orders import load_orders
 
 STAFF = "staff:"
 
@@ -64,11 +66,14 @@ def order_to_complete(store: Store, config: Config, name: str, shop: str | None 
     settings = config.shop.get(order.shop)
     if settings is None:
         raise NotWanted(f"The configuration has no shop {order.shop!r} any more, so nothing is done with its orders.")
-    if EventType.ORDER_COMPLETED.value not in settings.trigger:
+    with store.read() as connection:
+        (known,) = load_orders(connection, [order.id]).values()
+    trigger = trigger_for(settings, order.source, known.order)
+    if not asks(EventType.ORDER_COMPLETED, trigger):
         raise NotWanted(
-            f"Shop {order.shop} makes no invoice when an order is completed (its trigger: "
-            f'{", ".join(settings.trigger)}). Add "order.completed" to trigger under [shop.{order.shop}] and restart,'
-            " then complete the order."
+            f"Shop {order.shop} makes no invoice of order {order.ref} when it is completed (the trigger: "
+            f'{", ".join(trigger)}). Add "order.completed" to trigger under [shop.{order.shop}], or to that of the'
+            " order's route, then complete the order."
         )
     return order
 

@@ -65,6 +65,8 @@ class Route(Section):
     when: dict[Literal["currency", "source", "country", "tag", "channel"], str | tuple[str, ...]] = Field(
         default_factory=dict
     )
+    trigger: tuple[Trigger, ...] | None = Field(default=None, min_length=1)
+    """The events on which an invoice of its orders is due; None: the shop's."""
 
 
 class Email(Section):
@@ -103,6 +105,11 @@ class Shop(Section):
     route: tuple[Route, ...] = ()
     notify: Notify = Notify()
     brake: Brake = Brake()
+
+    @property
+    def triggers(self) -> set[str]:
+        """All events on which an invoice of some order may be due."""
+        return {*self.trigger, *(each for route in self.route for each in route.trigger or ())}
 
 
 class Runtime(Section):

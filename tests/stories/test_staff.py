@@ -127,7 +127,7 @@ def test_a_shop_that_does_not_invoice_on_completion_says_so(tell: MakeTale) -> N
     tale.hears(placed(1))
     refused = complete(tale, "SO-1")
     assert refused.exit_code == 1
-    assert "(its trigger: shipment.delivered)" in refused.output
+    assert "(the trigger: shipment.delivered)" in refused.output
     assert tale.states_of_events == ["done"]
 
 

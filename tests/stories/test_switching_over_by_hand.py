@@ -6,6 +6,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tests.kit.scene import order_event
+from tests.stories.commands import said
 from tests.stories.conftest import MakeTale
 from tests.stories.switching import SINCE, adopt, by_hand, counts, numbers
 from tests.stories.tale import Tale, placed
@@ -91,11 +92,14 @@ def test_two_invoices_of_one_name_are_for_a_person(tell: MakeTale) -> None:
     assert counts(tale) == {"uncertain": 2}
     tale.hears(order_event(1))
     assert tale.states_of_events[-1] == "held"
+    hint = "2 invoice(s) on engraver/xero may be of orders here: `billhook adopt engraver/xero --review`."
+    assert hint in said("status")
     listed = adopt(tale, "--review").output
     assert "INV-7" in listed
     assert "other invoices have the name of order SO-1, too: INV-8" in " ".join(listed.split())
     adopt(tale, "--not", "INV-8")
     assert counts(tale) == {"claimed": 1, "nobody": 1}
+    assert "may be of orders here" not in said("status")
 
 
 def test_two_orders_of_one_name_are_for_a_person(tell: MakeTale) -> None:

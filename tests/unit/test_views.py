@@ -220,7 +220,7 @@ def test_the_status_of_an_empty_store(store):
     nothing = {"entries": 0, "oldest_seconds": None}
     counts = {"jobs": {}, "oldest_due_seconds": None, "held": [], "doubled": 0}
     unmatched = {"events": 0, "oldest_seconds": None, "names": []}
-    assert status(store) == counts | {"holds": [], "unmatched": unmatched, "unsealed": nothing}
+    assert status(store) == counts | {"holds": [], "unmatched": unmatched, "to_review": {}, "unsealed": nothing}
 
 
 def test_the_status_of_a_busy_store(store):

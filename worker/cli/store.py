@@ -75,6 +75,8 @@ def _show_status(found: dict[str, Any]) -> None:
     if unmatched := found["unmatched"]["events"]:
         names, since = ", ".join(found["unmatched"]["names"]), found["unmatched"]["oldest_seconds"]
         say(f"{unmatched} event(s) wait for an order that nobody has told, up to {since:.0f} s: {names}.")
+    for account, number in found["to_review"].items():
+        say(f"{number} invoice(s) on {account} may be of orders here: `billhook adopt {account} --review`.")
     for row in found["held"]:
         say(f"{row['count']} {row['kind']}(s) {row['state']} since {row['since']}: {row['reason']}")
     _show_holds(found["holds"])

@@ -27,6 +27,7 @@ from worker.store.schema import (
     jobs,
     notices,
     orders,
+    strangers,
     unsealed,
 )
 
@@ -199,8 +200,9 @@ def status(store: Store) -> Answer:
     """How things stand: `jobs` (numbers by kind and state), `oldest_due_seconds` (how long the oldest row that is
     due has waited; None: nothing is due), `held` (the commonest reasons for which a person must act), `doubled`,
     `holds` (tenants whose credentials are refused: why, since when, how many rows wait), `unmatched` (events that wait
-    for an order nobody has told: how many, the age of the oldest, a few of the names), `unsealed` (entries, and the age
-    in seconds of the oldest)."""
+    for an order nobody has told: how many, the age of the oldest, a few of the names), `to_review` (by "shop/account",
+    invoices that others made there and of which it is uncertain whose they are), `unsealed` (entries, and the age in
+    seconds of the oldest)."""
     now = datetime.now(UTC)
     count = func.count().label("count")
     with store.read() as connection:
@@ -223,6 +225,7 @@ def status(store: Store) -> Answer:
         )
         entries, oldest = connection.execute(waiting).one()
         unmatched = _unmatched(connection, now)
+        to_review = _to_review(connection)
     return {
         "jobs": dict(by_kind),
         "oldest_due_seconds": _age(due, now),
@@ -230,6 +233,7 @@ def status(store: Store) -> Answer:
         "doubled": sum(numbers.get("doubled", 0) for numbers in by_kind.values()),
         "holds": refused,
         "unmatched": unmatched,
+        "to_review": to_review,
         "unsealed": {"entries": entries, "oldest_seconds": _age(oldest, now)},
     }
 
@@ -240,6 +244,13 @@ def _unmatched(connection: Connection, now: datetime) -> Answer:
     labels = select(jobs.c.label).where(parked).order_by(jobs.c.changed_at).limit(TOP_REASONS)
     names = list(connection.execute(labels).scalars()) if count else []
     return {"events": count, "oldest_seconds": _age(oldest, now), "names": names}
+
+
+def _to_review(connection: Connection) -> dict[str, int]:
+    undecided = (strangers.c.why.is_not(None), strangers.c.decided_at.is_(None))
+    count = select(strangers.c.shop, strangers.c.account, func.count()).where(*undecided)
+    grouped = count.group_by(strangers.c.shop, strangers.c.account).order_by(strangers.c.shop, strangers.c.account)
+    return {f"{shop}/{account}": number for shop, account, number in connection.execute(grouped)}
 
 
 def held(
