@@ -133,17 +133,26 @@ def _event(job: Job, asks: Source, api: Api) -> Change:
 
 
 def _write_back(job: Job, asks: Source, api: Api) -> Change:
-    """The shop's order shows its invoice. Doing it again changes nothing, so nothing is committed before."""
-    with runtime.store().read() as connection:
-        told = Posted(**posted(connection, job.id))
-    testpoints.point("before_write_back")
-    noted = asks.write_back(api, told)
-    testpoints.point("after_write_back")
+    """The shop's order shows its invoice. Doing it again changes nothing, so nothing is committed before; what has
+    changed while it was written is written, too."""
+    written, told = None, _told(job)
+    while told != written:
+        testpoints.point("before_write_back")
+        noted = asks.write_back(api, told)
+        testpoints.point("after_write_back")
+        written, told = told, _told(job)
     detail = {
         "invoice": told.number,
         "effect": "written to the shop's order" if noted else "the shop has no place for it",
     }
     return Change(job.id, "done", "write_back", detail=detail)
+
+
+def _told(job: Job) -> Posted:
+    with runtime.store().read() as connection:
+        fields = posted(connection, job.id)
+    of = fields.pop("of", None)
+    return Posted(**fields, of=Posted(**of) if of else None)
 
 
 def _question(job: Job, asks: Source, api: Api, ends: float) -> Change:

@@ -65,6 +65,15 @@ class Posted:
     currency: str
     kind: str = "invoice"
     """invoice, credit (a credit note), void (the invoice of that number was voided)."""
+    state: str = "issued"
+    """How it stands: issued, void, credited (all of it was given back)."""
+    of: Posted | None = None
+    """Of what was given back: the invoice as it stands now."""
+
+    @property
+    def all(self) -> tuple[Posted, ...]:
+        """What is noted, each under a key of its own."""
+        return (self,) if self.of is None else (self, self.of)
 
 
 class Api:

@@ -26,7 +26,11 @@ _NAME = "BigCommerce"
 def write(api: Api, posted: Posted) -> None:
     """Creates the metafield of this account and part, or gives it its value. Raises the errors of a read."""
     where = f"{api.base_url.removesuffix('/v2')}/v3/orders/{order_number(_NAME, posted)}/metafields"
-    metafield = {"permission_set": "write", "namespace": NAMESPACE, "key": key(posted), "value": note(posted)}
+    for one in posted.all:
+        _set(api, where, {"permission_set": "write", "namespace": NAMESPACE, "key": key(one), "value": note(one)})
+
+
+def _set(api: Api, where: str, metafield: dict[str, str]) -> None:
     body = orjson.dumps(metafield).decode()
     there = _found(api, where, metafield["key"])
     if there is None:

@@ -46,6 +46,7 @@ def note(posted: Posted) -> str:
         "account": posted.account,
         "part": posted.part,
         "kind": None if posted.kind == "invoice" else posted.kind,
+        "state": posted.state,
     }
     return orjson.dumps({name: value for name, value in said.items() if value is not None}).decode()
 

@@ -37,14 +37,9 @@ _PASSING = {"INTERNAL_SERVER_ERROR", "INTERNAL_ERROR", "STALE_OBJECT", "TIMEOUT"
 
 def write(api: Api, posted: Posted) -> None:
     """Sets the metafield of this account and part. Raises the errors of a read."""
-    metafield = {
-        "ownerId": f"gid://shopify/Order/{order_number('Shopify', posted)}",
-        "namespace": NAMESPACE,
-        "key": key(posted),
-        "type": "json",
-        "value": note(posted),
-    }
-    asked = orjson.dumps({"query": _MUTATION, "variables": {"metafields": [metafield]}}).decode()
+    owner = {"ownerId": f"gid://shopify/Order/{order_number('Shopify', posted)}", "namespace": NAMESPACE}
+    metafields = [{**owner, "key": key(one), "type": "json", "value": note(one)} for one in posted.all]
+    asked = orjson.dumps({"query": _MUTATION, "variables": {"metafields": metafields}}).decode()
     answer = api.call("POST", f"/admin/api/{VERSION}/graphql.json", body=asked)
     told = _object(_json(answer))
     if errors := told.get("errors"):

@@ -21,7 +21,7 @@ from connectors.sources.noting import NAMESPACE, key, note, order_number
 
 def write(api: Api, posted: Posted) -> None:
     """Sets the custom field of this account and part. Raises the errors of a read."""
-    field = {"key": f"{NAMESPACE}_{key(posted)}", "value": note(posted)}
+    fields = [{"key": f"{NAMESPACE}_{key(one)}", "value": note(one)} for one in posted.all]
     where = f"/wp-json/wc/v3/orders/{order_number('WooCommerce', posted)}"
     # Else it would answer with the whole order and whose it is.
-    api.call("PUT", where, query={"_fields": "id"}, body=orjson.dumps({"meta_data": [field]}).decode())
+    api.call("PUT", where, query={"_fields": "id"}, body=orjson.dumps({"meta_data": fields}).decode())

@@ -31,6 +31,7 @@ SAID = {
     "currency": "GBP",
     "account": "books",
     "part": "order",
+    "state": "issued",
 }
 
 

@@ -92,6 +92,16 @@ def test_two_parts_of_an_order_stand_side_by_side_whatever_they_are_called(shop:
     )
 
 
+def test_with_what_was_given_back_the_invoice_shows_how_it_stands(shop: Shop) -> None:
+    shop.write()
+    ended = replace(shop.posted(), state="credited")
+    for _ in range(2):
+        shop.write(part="refund:web:9", number="CN-1", kind="credit", total=Decimal("118.14"), of=ended)
+    back = key(shop.posted(part="refund:web:9", kind="credit"))
+    note_of_it = {**SAID, "part": "refund:web:9", "number": "CN-1", "kind": "credit"}
+    assert shop.notes() == {"invoice_books": {**SAID, "state": "credited"}, back: note_of_it}
+
+
 @pytest.mark.parametrize("missing", ["number", "url"])
 def test_what_is_not_known_is_left_out(shop: Shop, missing: str) -> None:
     shop.write(**{missing: None})
@@ -159,7 +169,8 @@ def test_no_two_accounts_and_parts_share_a_key_and_each_is_one_that_every_shop_t
 
 def test_the_same_invoice_is_the_same_text_and_its_total_is_written_out() -> None:
     posted = Posted("1", "books", "order", "7", None, Decimal("1.2E+3"), "JPY")
-    assert note(posted) == '{"number":"7","total":"1200","currency":"JPY","account":"books","part":"order"}'
+    said = '"number":"7","total":"1200","currency":"JPY","account":"books","part":"order","state":"issued"'
+    assert note(posted) == f"{{{said}}}"
 
 
 # -- what the shop tells of our own write ----------------------------------------------------------------------------
