@@ -24,7 +24,7 @@ from worker.store.intents import Intent, record_intents
 from worker.store.jobs import Change
 from worker.store.matching import invoiced, name_of, park
 from worker.store.orders import Decision, Known, cancel, fingerprint, invoiced_as, notice, record_decisions
-from worker.store.parts import load_parts, record_parts
+from worker.store.parts import REST, load_parts, record_parts
 from worker.store.stopping import Stopped, stop_invoices
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ WHOLE_ORDER = {EventType.ORDER_FULFILLED, EventType.ORDER_COMPLETED, EventType.J
 KNOWN_CANCELLED = "cancelled"
 """In the place of the last change that was told: it is known that the order was cancelled after its invoice."""
 GIVES_BACK = {EventType.ORDER_CANCELLED, EventType.REFUND_CREATED}
-REST = "rest"
-"""The part that holds whatever no shipment held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ def _show_order(one: dict[str, Any]) -> None:
         total = f"{invoice['total']} {invoice['currency']}"
         what = "credit note" if invoice["kind"] == "credit" else "invoice"
         say(f"  {what} {number} on {invoice['account']}, {total}: {invoice['state']}{why}")
+    _show_lines(one["lines"])
     for notice in one["notices"]:
         why = f": {notice['reason']}" if notice["reason"] else ""
         say(f"  {notice['purpose']} by {notice['channel']}: {notice['state']}{why}")
@@ -155,6 +156,20 @@ def _show_order(one: dict[str, Any]) -> None:
         if exchange := entry.get("exchange"):
             say(f"\n{entry['subject']} {entry['seq']}: {exchange['url']}\n\n{exchange['request']}")
             say(f"\nanswered:\n{exchange['response']}" if exchange["response"] else "\nnot sent")
+
+
+def _show_lines(lines: list[dict[str, Any]]) -> None:
+    """Where not just everything was invoiced once, or nothing yet."""
+    counts = [(line["ordered"], n["invoiced"], n["credited"]) for line in lines for n in line["accounts"].values()]
+    if all(n == (n[0], n[0], "0") for n in counts) or all(n[1:] == ("0", "0") for n in counts):
+        return
+    for line in lines:
+        shipped = "" if line["shipped"] is None else f", {line['shipped']} shipped"
+        counted = (
+            f"; {account}: {n['invoiced']} invoiced, {n['credited']} credited"
+            for account, n in line["accounts"].items()
+        )
+        say(f"  {line['ref']} {line['description']}: {line['ordered']} ordered{shipped}{''.join(counted)}")
 
 
 @audit.command()

@@ -15,10 +15,13 @@ from worker.store.schema import parts
 
 Quantities = Mapping[str, Decimal]
 """By the ref of the order's line."""
+REST = "rest"
+"""The part that holds whatever no shipment held."""
 
 
 def load_parts(connection: Connection, order_ids: Iterable[str]) -> dict[str, dict[str, Quantities]]:
-    """By order id, the quantities of each part by its name, in the order they were made. The orders must be locked."""
+    """By order id, the quantities of each part by its name, in the order they were made. Whoever decides by them has
+    locked the orders."""
     found: dict[str, dict[str, Quantities]] = defaultdict(dict)
     wanted = sorted(set(order_ids))
     if wanted:

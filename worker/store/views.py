@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
 
+from worker.store import quantities
 from worker.store.engine import Store
 from worker.store.schema import (
     audit,
@@ -66,8 +67,8 @@ _HOLDS = (
 def order_view(store: Store, shop: str | None, ref_or_id: str) -> list[Answer]:
     """Orders with this ref, source's id or id of ours; of one shop, or of all with None. Empty if there is none.
 
-    Each carries its `document` (as last told), `accounts` (None before the first intent), `events`, `customers`,
-    `invoices` and `notices` with their states and reasons, and its `timeline`, oldest entry first. A customer that
+    Each carries its `document` (as last told), `accounts` (None before the first intent), `lines` (see `quantities`),
+    `events`, `customers`, `invoices` and `notices` with their states and reasons, and its `timeline`, oldest first. A customer that
     several orders share brings what happened to it, but only what this shop may see.
     """
     named = or_(orders.c.ref == ref_or_id, orders.c.source_id == ref_or_id, orders.c.id == ref_or_id)
@@ -98,11 +99,17 @@ def _orders(connection: Connection, found: Sequence[Row[Any]]) -> list[Answer]:
     }
     wanted = {invoice["customer_id"] for of_order in parts["invoices"].values() for invoice in of_order}
     known = _customers(connection, wanted)
+    lines = quantities.of_lines(connection, {row.id: orjson.loads(row.document) for row in found})
     answers = []
     for row in found:
         mine = {name: by_order[row.id] for name, by_order in parts.items()}
         bought = list(dict.fromkeys(invoice["customer_id"] for invoice in mine["invoices"]))
-        answers.append(_order(row) | mine | {"customers": [known[one] for one in bought if one in known]})
+        answers.append(
+            _order(row)
+            | {"lines": lines[row.id]}
+            | mine
+            | {"customers": [known[one] for one in bought if one in known]}
+        )
     _add_timelines(connection, answers)
     return answers
 
