@@ -15,6 +15,7 @@ from worker import runtime
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
+@pytest.mark.slow
 def test_a_merchant_consents_to_a_platform_on_stripe_and_may_take_it_back(
     make_scene: MakeScene,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -163,7 +163,9 @@ def test_a_locked_sqlite_file_is_503_until_it_is_free(processes, tmp_path, event
     _recovers(ingest, eventually)
 
 
-@pytest.mark.parametrize(("ends", "returns"), [("stop", "start"), ("kill", "start"), ("freeze", "thaw")])
+@pytest.mark.parametrize(
+    ("ends", "returns"), [("stop", "start"), ("kill", "start"), pytest.param("freeze", "thaw", marks=pytest.mark.slow)]
+)
 def test_a_postgres_that_is_away_is_503_until_it_is_back(
     processes, tmp_path, private_postgres, eventually, ends, returns
 ):

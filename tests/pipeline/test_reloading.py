@@ -89,6 +89,7 @@ def test_a_variable_that_only_the_processes_lack_is_told_too(make_world: MakeWor
     assert "ingest at" in said[1]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_replaced_again_and_again_loses_and_doubles_nothing(make_world: MakeWorld) -> None:
     """Every third version is broken, every second lacks one shop; orders of the other come all the while."""
     world = make_world(platforms=("stripe", "quickbooks"), shops=("engraver", "printer")).start(ingest=True)

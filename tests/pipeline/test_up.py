@@ -172,6 +172,7 @@ def test_it_ends_in_order_within_ten_seconds(own, number):
     until_gone(family, within=1)
 
 
+@pytest.mark.slow  # its time to end is waited for
 def test_a_frozen_worker_does_not_hold_up_the_end(own):
     family = own.process.family()
     worker = own.children()["worker-1"]
