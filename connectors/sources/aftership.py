@@ -27,7 +27,6 @@ from connectors.sources.asking import Api, Found, Parcel
 from connectors.sources.base import (
     BodySigned,
     NotInvoiceable,
-    Options,
     digest,
     display,
     inbox_id,
@@ -35,7 +34,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.delivery import Delivery
-from connectors.sources.parcels import a_dict, batches, dicts
+from connectors.sources.parcels import StatusOptions, a_dict, batches, dicts
 from connectors.sources.reading import Body, Flag, Said, speaking_of
 from connectors.sources.tracking_services import own_document
 
@@ -55,6 +54,9 @@ TAGS = {
 }
 """All others (`Pending`, `InfoReceived`, `Exception`, `Expired`) are kept and change nothing."""
 
+GOING_BACK = ("Exception_010", "Exception_011")
+"""Subtags of what goes back to the sender, or is there; versions without `return_to_sender` have no more."""
+
 
 class Tracking(Body):
     """The fields of AfterShip's tracking that say what happened to which parcel of which order."""
@@ -62,6 +64,7 @@ class Tracking(Body):
     id: Said = None
     tracking_number: Annotated[str, Field(min_length=1, max_length=200)]
     slug: Said = None
+    subtag: Any = None
     order_id: Said = None
     order_number: Said = None
     return_to_sender: Flag = False
@@ -69,7 +72,7 @@ class Tracking(Body):
     custom_fields: Any = None
 
 
-class AfterShipOptions(Options):
+class AfterShipOptions(StatusOptions):
     api_key: SecretStr | None = None
     """To ask about parcels whose events did not come."""
     base_url: str | None = None
@@ -116,13 +119,13 @@ class AfterShip(BodySigned):
         if not isinstance(said, dict):
             raise NotInvoiceable("the AfterShip event has no tracking: msg must be a JSON object")
         tag = said.get("tag")
-        type_ = TAGS.get(tag) if isinstance(tag, str) else None
+        type_ = self.options.meaning(tag, TAGS.get(tag)) if isinstance(tag, str) else None
         return None if type_ is None else self._event(delivery, type_, said, value)
 
     def _event(self, delivery: Delivery, type_: EventType, said: Any, event: Any) -> Event | None:
         with speaking_of(f"AfterShip parcel {delivery.order_ref or 'without number'}", type_, None):
             tracking = Tracking.model_validate(said)
-            if tracking.return_to_sender or tracking.shipment_direction == "return":
+            if tracking.return_to_sender or tracking.shipment_direction == "return" or tracking.subtag in GOING_BACK:
                 return None
             occurred_at = _happened(said) or _unix(event.get("ts")) or delivery.occurred_at
             if occurred_at is None:

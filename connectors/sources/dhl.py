@@ -31,11 +31,12 @@ from connectors.errors import Rejected
 from connectors.http import Http
 from connectors.model import Event, EventType
 from connectors.sources.asking import Api, Found, Parcel
-from connectors.sources.base import Look, Options, Source, digest, display, inbox_id, parse_json
+from connectors.sources.base import Look, Source, digest, display, inbox_id, parse_json
 from connectors.sources.delivery import Delivery
 from connectors.sources.parcels import (
     InTurn,
     Scan,
+    StatusOptions,
     a_dict,
     dicts,
     is_milestone,
@@ -55,7 +56,7 @@ _PUSH, _VALIDATE, _ACTIVATED = "subscription.push", "subscription.validate", "su
 _LOOKS_OWN = r"JJ?D[0-9A-Z]+|00340\d{15}|\d{10}"
 
 
-class DhlOptions(Options):
+class DhlOptions(StatusOptions):
     header: str = Field(default="X-Billhook-Key", pattern="^[A-Za-z0-9-]{1,100}$")
     """Where DHL sends the token: `hook.authentication.header` of the subscription."""
     api_key: SecretStr | None = None
@@ -110,7 +111,8 @@ class Dhl(Source):
             return Look()
         shipment = next(iter(dicts(a_dict(parse_json(body)).get("shipments"))), {})
         status = a_dict(shipment.get("status"))
-        type_ = _STATUS.get(_code(status))
+        name = _code(status)
+        type_ = self.options.meaning(name, _STATUS.get(name))
         if type_ is None or _goes_back(shipment) or not delivery.type.startswith(_PUSH):
             return None
         number = parcel_number(shipment.get("id"))
@@ -150,7 +152,7 @@ class Dhl(Source):
         def ask(number: str) -> list[Found]:
             answer = a_dict(api.document("/track/shipments", query={"trackingNumber": number, **service}))
             meant = (shipment for shipment in dicts(answer.get("shipments")) if _is_of(shipment, number))
-            return [found for shipment in meant for found in milestones(number, _scans(shipment))]
+            return [found for shipment in meant for found in milestones(number, _scans(shipment, self.options))]
 
         return self.turns.ask(own_parcels(parcels, self.kind, _LOOKS_OWN), ask)
 
@@ -179,11 +181,12 @@ def _is_of(shipment: Mapping[str, Any], number: str) -> bool:
     return number in {parcel_number(each) for each in ids}
 
 
-def _scans(shipment: Mapping[str, Any]) -> Iterator[Scan]:
+def _scans(shipment: Mapping[str, Any], options: StatusOptions) -> Iterator[Scan]:
     """The history and, since an answer may come without one, the present status."""
     if _goes_back(shipment):
         return
     for said in (*dicts(shipment.get("events")), a_dict(shipment.get("status"))):
-        type_, at = _STATUS.get(_code(said)), time_said(said.get("timestamp"))
+        name, at = _code(said), time_said(said.get("timestamp"))
+        type_ = options.meaning(name, _STATUS.get(name))
         if type_ is not None and at is not None:
             yield Scan(type_, at, said)

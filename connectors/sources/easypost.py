@@ -31,7 +31,6 @@ from connectors.sources.asking import Api, Found, Parcel
 from connectors.sources.base import (
     Look,
     NotInvoiceable,
-    Options,
     SignatureError,
     Source,
     digest,
@@ -41,7 +40,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.delivery import Delivery
-from connectors.sources.parcels import a_dict, batches, dicts, order_name, written
+from connectors.sources.parcels import StatusOptions, a_dict, batches, dicts, order_name, written
 from connectors.sources.reading import Body, Flag, Said, speaking_of
 from connectors.sources.tracking_services import own_document
 
@@ -78,7 +77,8 @@ class Tracker(Body):
     tracking_details: Any = None
 
 
-class EasyPostOptions(Options):
+class EasyPostOptions(StatusOptions):
+    going_back = frozenset({"return_to_sender"})
     api_key: SecretStr | None = None
     """The production API key, to ask about parcels whose events did not come."""
     base_url: str | None = None
@@ -142,7 +142,7 @@ class EasyPost(Source):
         if not isinstance(tracker, dict):
             raise NotInvoiceable("the EasyPost event has no tracker: result must be a JSON object")
         status = tracker.get("status")
-        type_ = STATUSES.get(status) if isinstance(status, str) else None
+        type_ = self.options.meaning(status, STATUSES.get(status)) if isinstance(status, str) else None
         said = None if type_ is None else self._event(delivery, type_, tracker, value)
         asks = self.options.ask_label and delivery.type != FOUND and _shipment(tracker) is not None
         return Look() if said is not None and asks else said

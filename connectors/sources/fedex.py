@@ -8,6 +8,9 @@ A push has the form of a Track answer: results by parcel, newest scan first, no 
 transit, AR, DP and AF at and from its stations, OD on the van, DL delivered, RS back to the shipper, OC label made, DE
 and SE exceptions, CA cancelled, HL held for the customer. An unknown parcel is an error inside a 200.
 
+The present status has two codes, FedEx's own (`code`; a scan's `eventType`) and one that sums it up (`derivedCode`;
+`derivedStatusCode`): the merchant may name either in `statuses`. Of returns nothing counts, whatever stands there.
+
 Doubtful: whether FedEx repeats a push that found nobody; the codes of stations; whether a returned parcel always has
 RS in its history (one with it is never "delivered", one with details of a return never anything).
 
@@ -53,8 +56,10 @@ HOST = "https://apis.fedex.com"
 TOKEN = OAuth2(f"{HOST}/oauth/token", client="body")
 MOST = 30
 """Numbers in one question."""
-_SHIPPED = frozenset({"PU", "IT", "AR", "DP", "AF", "OD"})
-_DELIVERED, _BACK = "DL", "RS"
+_BACK = "RS"
+_USUAL = dict.fromkeys(("PU", "IT", "AR", "DP", "AF", "OD"), EventType.SHIPMENT_SHIPPED) | {
+    "DL": EventType.SHIPMENT_DELIVERED
+}
 _OF_TIMES = {"DL": "ACTUAL_DELIVERY", "PU": "ACTUAL_PICKUP"}
 
 
@@ -113,7 +118,7 @@ class Fedex(BodySigned):
         if is_milestone(delivery):
             return milestone_event(delivery, self.kind, body)
         number, result = next(_results(parse_json(body)), (None, {}))
-        type_ = _meaning(_status(result), result)
+        type_ = _meaning(*_codes(result), _status(result), result, self.options)
         return None if type_ is None else shipment_event(delivery, self.kind, number, type_, _happened(result))
 
     # -- asking ----------------------------------------------------------------------------------------------------
@@ -133,7 +138,7 @@ class Fedex(BodySigned):
             said = api.document("/track/v1/trackingnumbers", method="POST", body=question)
             for number, result in _results(said):
                 if number in numbers:
-                    found += milestones(number, _scans(result))
+                    found += milestones(number, _scans(result, self.options))
         return found
 
 
@@ -147,40 +152,58 @@ def _results(said: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:
 
 
 def _status(result: Mapping[str, Any]) -> str:
+    derived, own = _codes(result)
+    return derived or own
+
+
+def _codes(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Of the present status: what FedEx sums it up as, and its own."""
     latest = a_dict(result.get("latestStatusDetail"))
-    return code(latest.get("derivedCode")) or code(latest.get("code"))
+    return code(latest.get("derivedCode")), code(latest.get("code"))
 
 
-def _meaning(status: str, result: Mapping[str, Any]) -> EventType | None:
-    """What a status says of a parcel with this history; None where it is nothing that bills."""
-    if result.get("returnDetail"):
+def _meaning(
+    derived: str, own: str, status: str, result: Mapping[str, Any], options: ClientOptions
+) -> EventType | None:
+    """What `status` says of a parcel with this history; None where it is nothing that bills.
+
+    FedEx sums its own codes up in a few others. The merchant may name either; if both, its own, which says more.
+    """
+    if result.get("returnDetail") or _BACK in (derived, own):
         return None
-    if status in _SHIPPED:
-        return EventType.SHIPMENT_SHIPPED
-    came_back = any(code(scan.get("eventType")) == _BACK for scan in dicts(result.get("scanEvents")))
-    return EventType.SHIPMENT_DELIVERED if status == _DELIVERED and not came_back else None
+    type_ = options.meaning(own, options.meaning(derived, _USUAL.get(status)))
+    came_back = any(_BACK in scanned[:2] for scanned in _history(result))
+    return None if came_back and type_ is EventType.SHIPMENT_DELIVERED else type_
 
 
 def _happened(result: Mapping[str, Any]) -> datetime | None:
     """When the parcel got its status: the newest scan of it, else FedEx's list of times, else the newest scan."""
     status, scans = _status(result), dicts(result.get("scanEvents"))
-    of_status = [time_said(scan.get("date")) for scan in scans if code(scan.get("eventType")) == status]
+    own = _codes(result)[1] or status
+    of_own, of_status = (
+        [time_said(scan.get("date")) for scan in scans if code(scan.get("eventType")) == each] for each in (own, status)
+    )
     listed = [
         time_said(each.get("dateTime"))
         for each in dicts(result.get("dateAndTimes"))
         if code(each.get("type")) == _OF_TIMES.get(status)
     ]
-    for times in (of_status, listed, [time_said(scan.get("date")) for scan in scans]):
+    for times in (of_own, of_status, listed, [time_said(scan.get("date")) for scan in scans]):
         if told := [at for at in times if at is not None]:
             return max(told)
     return None
 
 
-def _scans(result: Mapping[str, Any]) -> Iterator[Scan]:
+def _history(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str, datetime | None, Any]]:
+    """Of each scan: the code that sums it up, its own, the one that counts unless the merchant says so, time, all."""
+    for scan in dicts(result.get("scanEvents")):
+        own = code(scan.get("eventType"))
+        yield code(scan.get("derivedStatusCode")), own, own, time_said(scan.get("date")), scan
+
+
+def _scans(result: Mapping[str, Any], options: ClientOptions) -> Iterator[Scan]:
     """The history; the present status closes it, for an answer may come without scans."""
-    told = [
-        (code(scan.get("eventType")), time_said(scan.get("date")), scan) for scan in dicts(result.get("scanEvents"))
-    ]
-    for status, at, said in (*told, (_status(result), _happened(result), result.get("latestStatusDetail"))):
-        if at is not None and (type_ := _meaning(status, result)) is not None:
+    present = (*_codes(result), _status(result), _happened(result), result.get("latestStatusDetail"))
+    for derived, own, status, at, said in (*_history(result), present):
+        if at is not None and (type_ := _meaning(derived, own, status, result, options)) is not None:
             yield Scan(type_, at, said)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 from uuid import uuid4
 
 import orjson
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.auth import OAuth2
 from connectors.errors import Rejected, Throttled
@@ -34,9 +34,42 @@ _REMEMBERED = 10_000
 _MILESTONES = {"shipped": EventType.SHIPMENT_SHIPPED, "delivered": EventType.SHIPMENT_DELIVERED}
 
 
-class ClientOptions(Options):
+class StatusOptions(Options):
+    """Of those who say where parcels are: which of the sender's statuses count, and as what."""
+
+    going_back: ClassVar[frozenset[str]] = frozenset()
+    """The sender's statuses of parcels that go back, as `_one_way` writes them: they count for nothing, ever."""
+    statuses: dict[str, Literal["shipped", "delivered", "ignored"]] = Field(default_factory=dict)
+    """By the sender's own code: what a status counts as, in place of what it counts as usually."""
+
+    @field_validator("statuses")
+    @classmethod
+    def _each_once(cls, statuses: dict[str, str]) -> dict[str, str]:
+        said: dict[str, str] = {}
+        for name, counts_as in statuses.items():
+            if not _one_way(name):
+                raise ValueError("has an empty status; write the code that the sender uses")
+            if _one_way(name) in said:
+                raise ValueError(f"has {name.strip()} twice: capitals and blanks make no other status; keep one")
+            said[_one_way(name)] = counts_as
+        return said
+
+    def meaning(self, status: str, usual: EventType | None) -> EventType | None:
+        """What the sender's status says of a parcel, where it usually says `usual`; None: nothing that bills."""
+        name = _one_way(status)
+        if name in self.going_back:
+            return None
+        return _MILESTONES.get(self.statuses[name]) if name in self.statuses else usual
+
+
+def _one_way(status: str) -> str:
+    return status.strip().casefold()
+
+
+class ClientOptions(StatusOptions):
     """Of a carrier whose API wants client credentials; without them it is not asked."""
 
+    going_back = frozenset({"rs"})
     client_id: str | None = None
     client_secret: SecretStr | None = None
     base_url: str | None = None

@@ -36,7 +36,6 @@ from connectors.sources.asking import Api, Found, Parcel
 from connectors.sources.base import (
     Look,
     NotInvoiceable,
-    Options,
     SignatureError,
     Source,
     digest,
@@ -46,7 +45,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.delivery import Delivery
-from connectors.sources.parcels import InTurn, a_dict, order_name
+from connectors.sources.parcels import InTurn, StatusOptions, a_dict, order_name
 from connectors.sources.reading import Body, Said, speaking_of
 from connectors.sources.tokens import IN_ADDRESS, check_token
 
@@ -81,7 +80,8 @@ class Track(Body):
     tracking_status: TrackingStatus
 
 
-class ShippoOptions(Options):
+class ShippoOptions(StatusOptions):
+    going_back = frozenset({"returned"})
     signed: bool = False
     """Shippo signs your webhooks: the secret is the one of the signature, and no token counts."""
     api_token: SecretStr | None = None
@@ -155,13 +155,17 @@ class Shippo(Source):
         track = value if delivery.type == FOUND else value.get("data")
         if not isinstance(track, dict):
             raise NotInvoiceable("the Shippo event has no track: data must be a JSON object")
-        type_ = _type(track)
+        type_ = self._type(track)
         if type_ is None or (self._is_test(value, track) and not self.options.test_events):
             return None
         with speaking_of(f"Shippo parcel {display(track.get('tracking_number')) or 'without number'}", type_, None):
             event = self._event(delivery, type_, track)
         hint = delivery.type.startswith(HINT) and self.options.api_token
         return Look() if hint or (delivery.type != FOUND and self._unnamed(track)) else event
+
+    def _type(self, track: Mapping[str, Any]) -> EventType | None:
+        status = _status(track).get("status")
+        return self.options.meaning(status, STATUSES.get(status)) if isinstance(status, str) else None
 
     def _unnamed(self, track: Mapping[str, Any]) -> bool:
         """Whether its label is worth a question."""
@@ -237,11 +241,6 @@ def _same(ours: str, theirs: str) -> bool:
 
 def _status(track: Mapping[str, Any]) -> dict[str, Any]:
     return a_dict(track.get("tracking_status"))
-
-
-def _type(track: Mapping[str, Any]) -> EventType | None:
-    status = _status(track).get("status")
-    return STATUSES.get(status) if isinstance(status, str) else None
 
 
 def _state(track: Mapping[str, Any]) -> str | None:

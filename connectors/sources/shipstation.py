@@ -8,8 +8,9 @@ where its order has the status `shipped`; before that it only tells its tracking
 
 Facts: docs.shipstation.com, V1 "Webhooks", "List Shipments", "List Fulfillments" and "List Orders"; V2 "Webhooks
 Overview" and "Webhook Payload Schemas". In doubt: that V1's times are Pacific time (they name no zone), the header
-`X-Rate-Limit-Reset`, and the form of V2's timestamp (a time or Unix seconds: both are read). Not read: V2's
-`FULFILLMENT_SHIPPED_V2`, which points to an API of its own; it is kept for the record.
+`X-Rate-Limit-Reset`, the form of V2's timestamp (a time or Unix seconds: both are read), and how V2 says that a parcel
+goes back (a `status_detail_code` that speaks of a return is heeded). Not read: V2's `FULFILLMENT_SHIPPED_V2`, which
+points to an API of its own; it is kept for the record.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ from connectors.sources.base import (
     KeyUnknown,
     Look,
     NotInvoiceable,
-    Options,
     SignatureError,
     Source,
     digest,
@@ -47,6 +47,7 @@ from connectors.sources.base import (
     parse_json,
 )
 from connectors.sources.delivery import Delivery
+from connectors.sources.parcels import StatusOptions, code
 from connectors.sources.tokens import IN_ADDRESS, check_token
 
 NAME = "ShipStation"
@@ -76,7 +77,7 @@ _TIME = "%Y-%m-%d %H:%M:%S"
 _SLACK = timedelta(minutes=10)
 
 
-class ShipStationOptions(Options):
+class ShipStationOptions(StatusOptions):
     """API key and secret of V1; without them V1's webhooks cannot be followed."""
 
     api_key: str | None = None
@@ -168,7 +169,7 @@ class ShipStation(Source):
             return Look()
         if delivery.type == _PARCEL:
             return _shipped(delivery, _object(value.get("shipment")), value.get("order"))
-        return _moved(delivery, _object(value.get("data"))) if delivery.type in _TRACKING else None
+        return _moved(delivery, _object(value.get("data")), self.options) if delivery.type in _TRACKING else None
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -349,10 +350,12 @@ def _shipped(delivery: Delivery, shipment: Mapping[str, Any], order: Any) -> Eve
     return Event(id=delivery.id, type=type_, occurred_at=at, order_id=key, order_ref=number, shipment=parcel)
 
 
-def _moved(delivery: Delivery, data: Mapping[str, Any]) -> Event | None:
-    """What V2's carrier says of a parcel; labels, attempts and exceptions are neither shipped nor delivered."""
-    type_ = _MOVES.get(display(data.get("status_code")) or "")
-    if type_ is None:
+def _moved(delivery: Delivery, data: Mapping[str, Any], options: StatusOptions) -> Event | None:
+    """What V2's carrier says of a parcel; labels, attempts and exceptions are neither shipped nor delivered, unless the
+    merchant says so."""
+    status = display(data.get("status_code")) or ""
+    type_ = options.meaning(status, _MOVES.get(status))
+    if type_ is None or "RETURN" in code(data.get("status_detail_code")):
         return None
     arrived = moment(data.get("actual_delivery_date")) if type_ is EventType.SHIPMENT_DELIVERED else None
     number, at = display(data.get("tracking_number")), arrived or delivery.occurred_at

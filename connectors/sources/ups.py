@@ -8,6 +8,9 @@ Status types: I on the way, D delivery (also "on the van", so delivered only wit
 MV label voided, U new delivery date, X exception; in the Track API also RS, back at the shipper. Example texts say
 that times may lack a leading zero, and be written with colons.
 
+What the merchant says in `statuses` of a type holds for pushes and the history alike; of D it holds with and without
+a delivery date; RS counts for nothing, whatever is said of it.
+
 Doubtful: whether a parcel that goes back ends with RS alone, or with another D (one after RS counts for nothing here);
 return labels look like any other, so they count if somebody stored their number with an order. The numbers by which
 UPS lets one try it out (1ZCIETST…) count for nothing.
@@ -97,9 +100,10 @@ class Ups(Source):
             return milestone_event(delivery, self.kind, body)
         said = a_dict(parse_json(body))
         type_ = code(a_dict(said.get("activityStatus")).get("type"))
-        meant = {"I": EventType.SHIPMENT_SHIPPED}.get(type_)
+        usual = {"I": EventType.SHIPMENT_SHIPPED}.get(type_)
         if type_ == "D" and code(said.get("actualDeliveryDate")):
-            meant = EventType.SHIPMENT_DELIVERED
+            usual = EventType.SHIPMENT_DELIVERED
+        meant = self.options.meaning(type_, usual)
         number = parcel_number(said.get("trackingNumber"))
         if meant is None or (number or "").startswith(_TEST):
             return None
@@ -125,25 +129,28 @@ class Ups(Source):
             for shipment in dicts(a_dict(answer.get("trackResponse")).get("shipment")):
                 for package in dicts(shipment.get("package")):
                     if parcel_number(package.get("trackingNumber")) == number:
-                        found += milestones(number, _scans(package))
+                        found += milestones(number, _scans(package, self.options))
             return found
 
-        return self.turns.ask(own_parcels(parcels, self.kind, "1[ZR][0-9A-Z]+"), ask)
+        own = own_parcels(parcels, self.kind, "1[ZR][0-9A-Z]+")
+        return self.turns.ask([number for number in own if not number.startswith(_TEST)], ask)
 
 
-def _scans(package: Mapping[str, Any]) -> Iterator[Scan]:
-    """What the history of a package says: being loaded for delivery says that it is on its way, too."""
+def _scans(package: Mapping[str, Any], options: ClientOptions) -> Iterator[Scan]:
+    """What the history of a package says: being loaded for delivery says that it is on its way, too, unless the
+    merchant says what D counts as. What came back was not delivered."""
     delivered = any(code(day.get("type")) == "DEL" for day in dicts(package.get("deliveryDate")))
     history = [(code(a_dict(each.get("status")).get("type")), each) for each in dicts(package.get("activity"))]
     back = any(type_ == "RS" for type_, _ in history)
     newest = next((each for type_, each in history if type_ == "D"), None)
     for type_, each in history:
         at = _happened(each, "gmt", "")
-        if at is None or type_ not in {"I", "D"}:
-            continue
-        yield Scan(EventType.SHIPMENT_SHIPPED, at, each)
-        if each is newest and delivered and not back:
-            yield Scan(EventType.SHIPMENT_DELIVERED, at, each)
+        usual = [EventType.SHIPMENT_SHIPPED if type_ in {"I", "D"} else None]
+        if each is newest and delivered:
+            usual.append(EventType.SHIPMENT_DELIVERED)
+        for meant in dict.fromkeys(options.meaning(type_, one) for one in usual):
+            if at is not None and meant is not None and not (back and meant is EventType.SHIPMENT_DELIVERED):
+                yield Scan(meant, at, each)
 
 
 def _happened(said: Mapping[str, Any], gmt: str, local: str) -> datetime | None:

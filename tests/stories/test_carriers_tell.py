@@ -247,6 +247,35 @@ class TestAfterShip:
         tale.gets("carrier", TELLERS["aftership"].pushed(**named))
         assert tale.books == BOOKS
 
+    def tale(self, tell: MakeTale, **options: Any) -> Tale:
+        """A shop to which ready for pickup is as good as delivered."""
+        said = '[shop.engraver.source.carrier.options.statuses]\nAvailableForPickup = "delivered"\n'
+        made: Tale = tell(shop=DELIVERED, sources=WEB + configured("carrier", "aftership", **options) + said)
+        made.gets("web", told(ROYAL_MAIL))
+        return made
+
+    @staticmethod
+    def pushed(tag: str) -> Sent:
+        return senders.aftership(test_sources_aftership.event(**NAMELESS, tag=tag) | {"event_id": tag})
+
+    def test_what_counts_as_delivered_is_invoiced_and_the_delivery_later_is_nothing_more(self, tell: MakeTale) -> None:
+        tale = self.tale(tell)
+        tale.gets("carrier", self.pushed("InTransit"))
+        assert tale.books == {}
+        tale.gets("carrier", self.pushed("AvailableForPickup"))
+        assert tale.books == BOOKS
+        tale.gets("carrier", self.pushed("Delivered"))
+        assert tale.books == BOOKS
+        assert tale.states_of_events == ["done"] * 4
+
+    def test_what_counts_as_delivered_does_so_when_it_was_asked_for_too(self, tell: MakeTale, outside: Outside) -> None:
+        tale = self.tale(tell, **credentials("aftership", outside.url))
+        outside.put("aftership", test_sources_aftership.tracking(**NAMELESS, tag="AvailableForPickup"))
+        tale.asks("carrier")
+        assert tale.books == BOOKS
+        tale.gets("carrier", self.pushed("AvailableForPickup"), self.pushed("Delivered"))
+        assert tale.books == BOOKS
+
 
 class TestShipStation:
     def tale(self, tell: MakeTale, outside: Outside, number: str, shop: str = SHIPPED, **more: Any) -> Tale:

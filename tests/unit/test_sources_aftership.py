@@ -167,6 +167,40 @@ def test_each_tag(tag: Any, expected: EventType | None) -> None:
     assert (said.type if said else None) is expected
 
 
+SAID = {"statuses": {"inforeceived": "shipped", "AvailableForPickup": "delivered", "AttemptFail": "ignored"}}
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("InfoReceived", EventType.SHIPMENT_SHIPPED),
+        ("AvailableForPickup", EventType.SHIPMENT_DELIVERED),
+        ("AttemptFail", None),
+        ("InTransit", EventType.SHIPMENT_SHIPPED),
+    ],
+)
+def test_the_merchant_says_which_tags_count(tag: str, expected: EventType | None) -> None:
+    checkpoint = {"tag": tag, "checkpoint_time": "2026-11-21T17:00:00+00:00"}
+    said = only(event(tag=tag, checkpoints=[checkpoint]), **SAID)
+    assert (said.type if said else None) is expected
+    assert said is None or said.occurred_at == datetime(2026, 11, 21, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"return_to_sender": True},
+        {"shipment_direction": "return"},
+        {"subtag": "Exception_010"},
+        {"subtag": "Exception_011"},
+    ],
+)
+def test_returns_count_for_nothing_whatever_is_said(changes: dict[str, Any]) -> None:
+    statuses = {"statuses": {"Exception": "delivered"}}
+    assert only(event(tag="Exception", subtag="Exception_007"), **statuses) is not None
+    assert only(event(**{"tag": "Exception"} | changes), **statuses) is None
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -233,8 +267,8 @@ def test_any_body_is_stored_and_read_without_a_crash() -> None:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def asking(url: str, key: str = API_KEY) -> AfterShip:
-    return AfterShip([], {"api_key": key, "base_url": f"{url}/tracking/2026-07"})
+def asking(url: str, key: str = API_KEY, **more: Any) -> AfterShip:
+    return AfterShip([], {"api_key": key, "base_url": f"{url}/tracking/2026-07", **more})
 
 
 def test_without_a_key_it_is_not_asked() -> None:
@@ -257,6 +291,15 @@ def test_the_trackings_of_parcels_are_found_each_state_once() -> None:
         said = tried.normalise(later.delivery, later.body)
         assert isinstance(said, Event)
         assert (said.order_id, said.order_ref) == ("5123456789012", "SO-1001")
+
+
+def test_what_the_merchant_says_of_a_tag_holds_where_it_was_asked_for() -> None:
+    with running(AfterShipTrackings) as (sandbox, emulator, url):
+        tried = asking(url, **SAID)
+        for tag, expected in (("AvailableForPickup", ["shipment.delivered"]), ("AttemptFail", [])):
+            sandbox.run(lambda tag=tag: emulator.put(tracking(tag=tag)))
+            found = tried.track(api_of(tried), [Parcel("RM123456789GB", "Royal Mail")])
+            assert [type_ for type_, _, _ in news(tried, found)] == expected
 
 
 def test_many_parcels_are_asked_for_in_questions_of_fifty_and_all_pages_are_read() -> None:

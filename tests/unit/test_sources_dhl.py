@@ -52,8 +52,8 @@ def push(*shipments: dict[str, Any], **more: Any) -> dict[str, Any]:
     return copy.deepcopy(PUSH) | {"shipments": list(shipments)} | more
 
 
-def only(body: Any) -> Any:
-    (event,) = told(dhl(), {}, body)
+def only(body: Any, **options: Any) -> Any:
+    (event,) = told(dhl(**options), {}, body)
     return event
 
 
@@ -98,6 +98,19 @@ class TestPush:
     @pytest.mark.parametrize("code", ["pre-transit", "failure", "unknown", "", None, 5, "lost"])
     def test_labels_failures_and_the_rest_are_kept_only(self, code: Any) -> None:
         assert only(push(shipment(code))) is None
+
+    def test_the_merchant_says_which_codes_count(self) -> None:
+        statuses = {"Pre-Transit ": "shipped", "failure": "delivered", "transit": "ignored"}
+        label, failed, moving, arrived = (
+            only(push(shipment(code)), statuses=statuses) for code in ("pre-transit", "Failure", "transit", "delivered")
+        )
+        assert (label.type, label.occurred_at) == (
+            EventType.SHIPMENT_SHIPPED,
+            datetime(2026, 11, 22, 10, 30, tzinfo=UTC),
+        )
+        assert failed.type is arrived.type is EventType.SHIPMENT_DELIVERED
+        assert moving is None
+        assert only(push(shipment("failure", returnFlag=True)), statuses=statuses) is None
 
     @pytest.mark.parametrize("back", [{"returnFlag": True}, {"details": {"returnFlag": True}}])
     def test_what_goes_back_is_nothing(self, back: dict[str, Any]) -> None:
@@ -279,6 +292,27 @@ class TestTracking:
         emulator, source = asked
         emulator.shipments[NUMBER] = [answer]
         assert [told[0] for told in news(source, track(source, NUMBER))] == types
+
+    @pytest.mark.parametrize(
+        ("statuses", "answer", "expected"),
+        [
+            ({"pre-transit": "shipped"}, shipment("pre-transit", events=EVENTS[3:]), [(SHIPPED, "2026-11-20T09:00")]),
+            (
+                {"failure": "delivered"},
+                shipment("failure", at="2026-11-21T12:00:00", events=EVENTS[1:]),
+                [(SHIPPED, "2026-11-20T20:00"), (DELIVERED, "2026-11-21T12:00")],
+            ),
+            ({"transit": "ignored"}, shipment("delivered", events=EVENTS), [(DELIVERED, "2026-11-22T10:30")]),
+            ({"pre-transit": "shipped"}, shipment("delivered", events=EVENTS, returnFlag=True), []),
+        ],
+    )
+    def test_the_merchant_says_which_codes_of_a_history_count(
+        self, asked: tuple[Any, Dhl], statuses: dict[str, str], answer: dict[str, Any], expected: list[Any]
+    ) -> None:
+        emulator, source = asked
+        emulator.shipments[NUMBER] = [answer]
+        source = dhl(api_key=API_KEY, base_url=source.options.base_url, statuses=statuses)
+        assert [(type_, at[:16]) for type_, _, at in news(source, track(source, NUMBER))] == expected
 
     def test_unknown_numbers_stop_nobody_and_parcels_of_others_are_not_asked_about(
         self, asked: tuple[Any, Dhl]

@@ -184,6 +184,33 @@ def test_returns_test_mode_and_other_events_change_nothing(document: Any) -> Non
     assert only(document) is None
 
 
+SAID = {"statuses": {"Pre_Transit": "shipped", "available_for_pickup": "delivered", "in_transit": "ignored"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("pre_transit", EventType.SHIPMENT_SHIPPED),
+        ("available_for_pickup", EventType.SHIPMENT_DELIVERED),
+        ("in_transit", None),
+        ("out_for_delivery", EventType.SHIPMENT_SHIPPED),
+    ],
+)
+def test_the_merchant_says_which_statuses_count(status: str, expected: EventType | None) -> None:
+    scan = {"datetime": "2026-11-21T17:00:00Z", "status": status}
+    said = only(event(status=status, tracking_details=[scan]), **SAID)
+    assert (said.type if said else None) is expected
+    assert said is None or said.occurred_at == datetime(2026, 11, 21, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"is_return": True}, {"status_detail": "return"}, {"mode": "test"}, {"status": "return_to_sender"}]
+)
+def test_returns_and_test_mode_count_for_nothing_whatever_is_said(changes: dict[str, Any]) -> None:
+    statuses = {"statuses": {"delivered": "delivered", "return_to_sender": "delivered"}}
+    assert only(event(**changes), **statuses) is None
+
+
 def test_test_mode_counts_where_the_merchant_says_so() -> None:
     assert only(event(mode="test"), test_events=True) is not None
 
@@ -223,8 +250,8 @@ def test_any_body_is_stored_and_read_without_a_crash() -> None:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def asking(url: str, key: str = API_KEY) -> EasyPost:
-    return EasyPost([], {"api_key": key, "base_url": f"{url}/v2"})
+def asking(url: str, key: str = API_KEY, **more: Any) -> EasyPost:
+    return EasyPost([], {"api_key": key, "base_url": f"{url}/v2", **more})
 
 
 def test_without_a_key_it_is_not_asked() -> None:
@@ -244,6 +271,15 @@ def test_the_trackers_of_parcels_are_found_each_state_once() -> None:
         [later] = tried.track(api, parcels)
         assert later.delivery.id != first.delivery.id
         assert news(tried, [later]) == [("shipment.delivered", "RM123456789GB", "2026-11-22T10:30:00+00:00")]
+
+
+def test_what_the_merchant_says_of_a_status_holds_where_it_was_asked_for() -> None:
+    with running(EasyPostTrackers) as (sandbox, emulator, url):
+        tried = asking(url, **SAID)
+        for status, expected in (("available_for_pickup", ["shipment.delivered"]), ("in_transit", [])):
+            sandbox.run(lambda status=status: emulator.put(tracker(status=status)))
+            found = tried.track(api_of(tried), [Parcel("RM123456789GB", "Royal Mail")])
+            assert [type_ for type_, _, _ in news(tried, found)] == expected
 
 
 def test_of_several_trackers_the_carrier_s_own_and_newest_counts() -> None:

@@ -92,8 +92,9 @@ class TestSignature:
         assert first == again
 
 
-def only(body: Any) -> Any:
-    (event,) = told(fedex(), {}, body)
+def only(body: Any, **statuses: str) -> Any:
+    """`statuses`: what the merchant says that they count as."""
+    (event,) = told(fedex(statuses=statuses), {}, body)
     return event
 
 
@@ -123,6 +124,35 @@ class TestPush:
         detail = {"authorizationName": "x", "reasonDetail": [{"type": "REJECTED"}]}
         assert only(push(result(code, (code, "2026-11-24T10:00:00Z"), returnDetail=detail))) is None
         assert only(push(result(code, (code, "2026-11-24T10:00:00Z"), returnDetail={}))) is not None
+
+    def test_the_merchant_says_which_codes_count(self) -> None:
+        held = push(result("HL", ("OD", "2026-11-22T12:00:00Z"), ("HL", "2026-11-22T09:00:00Z")))
+        event = only(held, hl="delivered")
+        assert event.type is EventType.SHIPMENT_DELIVERED
+        assert event.occurred_at == datetime(2026, 11, 22, 9, tzinfo=UTC)
+        assert only(push(RESULT), DL="ignored") is None
+        assert only(push(RESULT), DL="shipped").type is EventType.SHIPMENT_SHIPPED
+        assert only(push(RESULT), HL="shipped").type is EventType.SHIPMENT_DELIVERED
+
+    def test_a_code_that_counts_without_a_scan_of_its_own_has_the_time_of_the_newest(self) -> None:
+        event = only(push(result("HL", ("AR", "2026-11-22T08:00:00Z"))), HL="delivered")
+        assert event.occurred_at == datetime(2026, 11, 22, 8, tzinfo=UTC)
+
+    def test_the_code_that_sums_a_status_up_and_its_own_may_both_be_named_and_its_own_wins(self) -> None:
+        scans = (("AR", "2026-11-22T09:00:00Z"), ("IT", "2026-11-21T09:00:00Z"))
+        body = push(result("IT", *scans) | {"latestStatusDetail": {"derivedCode": "IT", "code": "AR"}})
+        event = only(body, AR="delivered", IT="ignored")
+        assert event.type is EventType.SHIPMENT_DELIVERED
+        assert event.occurred_at == datetime(2026, 11, 22, 9, tzinfo=UTC)
+        assert only(body, IT="ignored") is None
+
+    def test_what_goes_back_counts_for_nothing_whatever_is_said(self) -> None:
+        sent_back = [("RS", "2026-11-23T10:00:00Z"), ("HL", "2026-11-22T10:00:00Z")]
+        assert only(push(result("RS", *sent_back)), RS="delivered") is None
+        assert only(push(result("HL", *sent_back)), HL="delivered") is None
+        assert only(push(result("HL", *sent_back[1:], returnDetail={"reason": "x"})), HL="shipped") is None
+        summed_up = {"eventType": "XX", "derivedStatusCode": "RS", "date": "2026-11-23T10:00:00Z"}
+        assert only(push(RESULT | {"scanEvents": [summed_up, *RESULT["scanEvents"]]}), DL="delivered") is None
 
     def test_the_time_is_that_of_the_status_wherever_its_scan_stands(self) -> None:
         scans = (("IT", "2026-11-21T10:00:00-06:00"), ("DL", "2026-11-22T10:00:00-06:00"), ("XX", None))
@@ -210,7 +240,11 @@ def asked(world: tuple[RunningSandbox, Any, str]) -> tuple[Any, Fedex]:
     sandbox, emulator, url = world
     emulator.results.clear()
     sandbox.pass_time(61)
-    return emulator, fedex(client_id=APP.client_id, client_secret=APP.client_secret, base_url=url)
+    return emulator, asking(url)
+
+
+def asking(url: str, **statuses: str) -> Fedex:
+    return fedex(client_id=APP.client_id, client_secret=APP.client_secret, base_url=url, statuses=statuses)
 
 
 def track(source: Fedex, *numbers: str) -> Any:
@@ -252,6 +286,34 @@ class TestTracking:
         emulator, source = asked
         emulator.results[NUMBER] = [answer]
         assert [told[0] for told in news(source, track(source, NUMBER))] == types
+
+    @pytest.mark.parametrize(
+        ("statuses", "answer", "expected"),
+        [
+            ({"OC": "shipped"}, result("OC", *HISTORY[4:]), [(SHIPPED, "2026-11-20T15:00")]),
+            ({"OD": "delivered"}, result("OD", *HISTORY[1:]),
+             [(SHIPPED, "2026-11-20T23:00"), (DELIVERED, "2026-11-22T14:00")]),
+            ({"DL": "ignored"}, result("DL", *HISTORY), [(SHIPPED, "2026-11-20T23:00")]),
+            ({"PU": "ignored", "it": "ignored"}, result("IT", *HISTORY[2:]), []),
+            ({"OD": "delivered", "RS": "shipped"}, result("RS", ("RS", "2026-11-23T10:00:00Z"), *HISTORY[1:2]), []),
+            ({"OC": "shipped"}, result("OC", *HISTORY[4:], returnDetail={"authorizationName": "x"}), []),
+        ],
+    )  # fmt: skip
+    def test_the_merchant_says_which_codes_of_a_history_count(
+        self, asked: tuple[Any, Fedex], statuses: dict[str, str], answer: dict[str, Any], expected: list[Any]
+    ) -> None:
+        emulator, source = asked
+        emulator.results[NUMBER] = [answer]
+        source = asking(str(source.options.base_url), **statuses)
+        assert [(type_, at[:16]) for type_, _, at in news(source, track(source, NUMBER))] == expected
+
+    def test_a_scan_s_code_that_sums_it_up_may_be_named_as_that_of_a_push(self, asked: tuple[Any, Fedex]) -> None:
+        emulator, source = asked
+        scan = {"eventType": "AR", "derivedStatusCode": "IT", "date": "2026-11-21T08:00:00Z"}
+        latest = {"derivedCode": "IT", "code": "AR"}
+        emulator.results[NUMBER] = [{"latestStatusDetail": latest, "scanEvents": [scan]}]
+        source = asking(str(source.options.base_url), IT="ignored")
+        assert news(source, track(source, NUMBER)) == []
 
     def test_many_are_asked_about_thirty_at_a_time_and_unknown_ones_left_out(
         self, asked: tuple[Any, Fedex], world: tuple[RunningSandbox, Any, str]

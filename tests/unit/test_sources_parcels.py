@@ -7,11 +7,12 @@ import pytest
 from connectors.errors import Rejected, Throttled
 from connectors.model import EventType
 from connectors.sources.asking import Found, Parcel
-from connectors.sources.base import NotInvoiceable, SignatureError
+from connectors.sources.base import NotInvoiceable, SignatureError, source
 from connectors.sources.delivery import Delivery
 from connectors.sources.parcels import (
     InTurn,
     Scan,
+    StatusOptions,
     milestone_event,
     milestones,
     own_parcels,
@@ -114,6 +115,40 @@ def test_an_event_that_lacks_parcel_or_time_says_so(number: str | None, at: date
     with pytest.raises(NotInvoiceable, match=reason) as refused:
         shipment_event(Delivery("x", "y"), "ups", number, DELIVERED, at)
     assert refused.value.type is DELIVERED
+
+
+class TestStatuses:
+    def test_the_sender_s_code_is_found_however_it_is_written_and_no_other_changes(self) -> None:
+        said = StatusOptions.model_validate({"statuses": {" InfoReceived ": "shipped", "delivered": "ignored"}})
+        assert said.meaning("INFORECEIVED ", None) is SHIPPED
+        assert said.meaning("Delivered", DELIVERED) is None
+        assert said.meaning("InTransit", SHIPPED) is SHIPPED
+        assert said.meaning("Exception", None) is said.meaning("", None) is None
+        assert StatusOptions().meaning("Delivered", DELIVERED) is DELIVERED
+
+    @pytest.mark.parametrize("kind", ["ups", "fedex", "dhl", "easypost", "shippo", "aftership", "shipstation"])
+    @pytest.mark.parametrize(
+        ("statuses", "sentence"),
+        [
+            ({"Exception": "shipped", " EXCEPTION": "ignored"}, "has EXCEPTION twice"),
+            ({"": "shipped"}, "has an empty status"),
+            ({" ": "shipped"}, "has an empty status"),
+            ({"Exception": "lost"}, "'shipped', 'delivered' or 'ignored'"),
+            ({"Exception": None}, "'shipped', 'delivered' or 'ignored'"),
+            (["Exception"], "valid dictionary"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused_when_the_configuration_is_read(
+        self, kind: str, statuses: object, sentence: str
+    ) -> None:
+        with pytest.raises(ValueError, match=sentence):
+            source(kind).options_model.model_validate({"statuses": statuses})
+
+    def test_what_goes_back_counts_for_nothing_whatever_is_said_of_it(self) -> None:
+        for kind, status in (("ups", "RS"), ("fedex", "rs"), ("easypost", "return_to_sender"), ("shippo", "RETURNED")):
+            said = source(kind).options_model.model_validate({"statuses": {status: "delivered"}})
+            assert isinstance(said, StatusOptions)
+            assert said.meaning(status, None) is None
 
 
 class TestInTurn:

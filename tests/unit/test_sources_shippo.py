@@ -206,6 +206,26 @@ def test_each_status(status: Any, expected: EventType | None) -> None:
     assert (said.type if isinstance(said, Event) else said) is expected
 
 
+SAID = {"pre_transit": "shipped", "FAILURE": "delivered", "TRANSIT": "ignored", "RETURNED": "delivered"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("PRE_TRANSIT", EventType.SHIPMENT_SHIPPED),
+        ("FAILURE", EventType.SHIPMENT_DELIVERED),
+        ("TRANSIT", None),
+        ("DELIVERED", EventType.SHIPMENT_DELIVERED),
+        ("RETURNED", None),
+    ],
+)
+def test_the_merchant_says_which_statuses_count_but_of_what_goes_back(status: str, expected: EventType | None) -> None:
+    said = only(event({"status": status}), statuses=SAID)
+    assert (said.type if isinstance(said, Event) else said) is expected
+    assert expected is None or isinstance(only(event({"status": status}), statuses=SAID, api_token="t"), Look)
+    assert only(EVENT | {"test": True, "data": track({"status": status})}, statuses=SAID) is None
+
+
 def test_out_for_delivery_is_shipped() -> None:
     said = certain(event({"status": "TRANSIT", "substatus": {"code": "out_for_delivery"}}))
     assert said.type is EventType.SHIPMENT_SHIPPED
@@ -249,8 +269,8 @@ def test_any_body_is_stored_and_read_without_a_crash() -> None:
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def asking(url: str, token: str = API_KEY) -> Shippo:
-    return Shippo([], {"api_token": token, "base_url": url})
+def asking(url: str, token: str = API_KEY, **more: Any) -> Shippo:
+    return Shippo([], {"api_token": token, "base_url": url, **more})
 
 
 def test_without_a_token_of_the_api_it_is_not_asked() -> None:
@@ -288,6 +308,15 @@ def test_a_hint_of_no_parcel_finds_nothing(changes: Any) -> None:
         tried = asking(url)
         body = orjson.dumps(event(**changes))
         assert tried.fetch(api_of(tried), tried.receive(TOKEN, body), body) == []
+
+
+def test_what_the_merchant_says_of_a_status_holds_where_it_was_asked_for() -> None:
+    with running(ShippoTracks) as (sandbox, emulator, url):
+        tried = asking(url, statuses=SAID)
+        for status, expected in (("PRE_TRANSIT", ["shipment.shipped"]), ("TRANSIT", []), ("RETURNED", [])):
+            sandbox.run(lambda status=status: emulator.put(track({"status": status})))
+            found = tried.track(api_of(tried), [Parcel("1Z999AA10123456784", "UPS")])
+            assert [type_ for type_, _, _ in news(tried, found)] == expected
 
 
 def test_parcels_are_found_by_the_carrier_s_name_as_a_shop_writes_it() -> None:

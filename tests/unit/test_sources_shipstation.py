@@ -165,8 +165,10 @@ class TestV2IsSignedToo:
 
 
 class TestTracking:
-    def event(self, **data: Any) -> Event | Look | None:
-        source, body = ShipStation([]), orjson.dumps(TRACK | {"data": TRACK["data"] | data})
+    def event(self, statuses: Any = None, **data: Any) -> Event | Look | None:
+        """`statuses`: what the merchant says that they count as."""
+        source = ShipStation([], {"statuses": statuses or {}})
+        body = orjson.dumps(TRACK | {"data": TRACK["data"] | data})
         delivery = source.receive({"x-shipengine-timestamp": "2026-11-22T10:59:58Z"}, body)
         return source.normalise(delivery, body)
 
@@ -191,6 +193,23 @@ class TestTracking:
     @pytest.mark.parametrize("code", ["UN", "AT", "EX", "NY", "SP", None, 5, [], {}])
     def test_every_other_state_is_kept_for_the_record(self, code):
         assert self.event(status_code=code) is None
+
+    def test_the_merchant_says_which_codes_count(self):
+        failed = self.event({"at": "delivered"}, status_code="AT", actual_delivery_date=None)
+        assert isinstance(failed, Event)
+        assert (failed.type, failed.occurred_at) == (
+            EventType.SHIPMENT_DELIVERED,
+            datetime(2026, 11, 22, 10, 59, 58, tzinfo=UTC),
+        )
+        assert self.event({"AC": "ignored"}, status_code="AC") is None
+        moving = self.event({"AC": "ignored"}, status_code="IT")
+        assert isinstance(moving, Event)
+        assert moving.type is EventType.SHIPMENT_SHIPPED
+
+    @pytest.mark.parametrize("detail", ["RETURN", "return_to_sender"])
+    def test_what_goes_back_counts_for_nothing_whatever_is_said(self, detail):
+        assert self.event({"EX": "delivered"}, status_code="EX") is not None
+        assert self.event({"EX": "delivered"}, status_code="EX", status_detail_code=detail) is None
 
     def test_a_date_without_a_zone_gives_way_to_the_time_of_the_webhook(self):
         event = self.event(actual_delivery_date="2026-11-22T00:00:00")

@@ -50,8 +50,9 @@ def status(type_: str, code: str = "XX", **changes: Any) -> dict[str, Any]:
     return push(activityStatus={"type": type_, "code": code}, actualDeliveryDate="", **changes)
 
 
-def only(body: Any) -> Any:
-    (event,) = told(ups(), HEADERS, body)
+def only(body: Any, **statuses: str) -> Any:
+    """`statuses`: what the merchant says that they count as."""
+    (event,) = told(ups(statuses=statuses), HEADERS, body)
     return event
 
 
@@ -100,6 +101,24 @@ class TestPush:
     @pytest.mark.parametrize("date", ["", None, " "])
     def test_a_parcel_on_the_van_is_not_delivered(self, date: Any) -> None:
         assert only(push(actualDeliveryDate=date)) is None
+
+    def test_the_merchant_says_which_types_count(self) -> None:
+        exception = only(status("X", gmtActivityTime="114500"), x="delivered")
+        assert exception.type is EventType.SHIPMENT_DELIVERED
+        assert exception.occurred_at == datetime(2026, 11, 22, 11, 45, tzinfo=UTC)
+        assert only(status("M"), M="shipped").type is EventType.SHIPMENT_SHIPPED
+        assert only(status("I"), I="ignored") is None
+        assert only(status("I"), X="delivered").type is EventType.SHIPMENT_SHIPPED
+
+    def test_what_is_said_of_a_delivery_holds_with_and_without_its_date(self) -> None:
+        for body in (PUSH, status("D")):
+            assert only(body, D="delivered").type is EventType.SHIPMENT_DELIVERED
+            assert only(body, D="shipped").type is EventType.SHIPMENT_SHIPPED
+            assert only(body, D="ignored") is None
+
+    def test_what_is_back_at_the_shipper_or_only_a_try_counts_for_nothing_whatever_is_said(self) -> None:
+        assert only(status("RS"), RS="delivered") is None
+        assert only(push(trackingNumber="1ZCIETST0111111114"), D="delivered") is None
 
     def test_the_parcels_by_which_ups_lets_one_try_it_count_for_nothing(self) -> None:
         assert only(push(trackingNumber="1ZCIETST0111111114")) is None
@@ -202,6 +221,9 @@ HISTORY = [
 ]
 
 
+BACK = activity("RS", "RS", "20261123", "090000")
+
+
 def package(history: list[dict[str, Any]], number: str = NUMBER, *, delivered: bool = False) -> dict[str, Any]:
     day = {"type": "DEL" if delivered else "SDD", "date": "20261122"}
     return {"trackingNumber": number, "activity": history, "deliveryDate": [day], "packageCount": 1}
@@ -218,7 +240,11 @@ def asked(world: tuple[RunningSandbox, Any, str]) -> tuple[Any, Ups]:
     sandbox, emulator, url = world
     emulator.packages.clear()
     sandbox.pass_time(61)
-    return emulator, ups(client_id=APP.client_id, client_secret=APP.client_secret, base_url=url)
+    return emulator, asking(url)
+
+
+def asking(url: str, **statuses: str) -> Ups:
+    return ups(client_id=APP.client_id, client_secret=APP.client_secret, base_url=url, statuses=statuses)
 
 
 def track(source: Ups, *numbers: str) -> Any:
@@ -250,7 +276,7 @@ class TestTracking:
             ([], True, []),
             (HISTORY[2:], False, [SHIPPED]),
             ([ON_THE_VAN], False, [SHIPPED]),
-            ([activity("RS", "RS", "20261123", "090000"), *HISTORY], True, [SHIPPED]),
+            ([BACK, *HISTORY], True, [SHIPPED]),
             ([{"status": None}, {"status": {"type": "I"}}, 5], True, []),
         ],
     )
@@ -260,6 +286,36 @@ class TestTracking:
         emulator, source = asked
         emulator.packages[NUMBER] = [package(history, delivered=delivered)]
         assert [told[0] for told in news(source, track(source, NUMBER))] == types
+
+    @pytest.mark.parametrize(
+        ("statuses", "history", "expected"),
+        [
+            ({"M": "shipped"}, HISTORY[5:], [(SHIPPED, "2026-11-20T09:00")]),
+            ({"M": "shipped"}, HISTORY, [(SHIPPED, "2026-11-20T09:00"), (DELIVERED, "2026-11-22T10:30")]),
+            ({"X": "delivered"}, HISTORY[2:], [(SHIPPED, "2026-11-20T21:00"), (DELIVERED, "2026-11-21T12:00")]),
+            ({"I": "ignored"}, HISTORY[2:], []),
+            ({"D": "delivered"}, HISTORY[1:], [(SHIPPED, "2026-11-20T21:00"), (DELIVERED, "2026-11-22T08:00")]),
+            ({"D": "shipped", "I": "ignored"}, HISTORY, [(SHIPPED, "2026-11-22T08:00")]),
+            ({"D": "ignored"}, HISTORY, [(SHIPPED, "2026-11-20T21:00")]),
+            (
+                {"X": "delivered", "RS": "delivered", "D": "delivered"},
+                [BACK, *HISTORY],
+                [(SHIPPED, "2026-11-20T21:00")],
+            ),
+        ],
+    )
+    def test_the_merchant_says_which_types_of_a_history_count(
+        self, asked: tuple[Any, Ups], statuses: dict[str, str], history: list[Any], expected: list[Any]
+    ) -> None:
+        emulator, source = asked
+        emulator.packages[NUMBER] = [package(history, delivered=history[0] in (BACK, HISTORY[0]))]
+        source = asking(str(source.options.base_url), **statuses)
+        assert [(type_, at[:16]) for type_, _, at in news(source, track(source, NUMBER))] == expected
+
+    def test_a_parcel_for_trying_it_out_is_not_asked_about(self, asked: tuple[Any, Ups]) -> None:
+        emulator, source = asked
+        emulator.packages["1ZCIETST0111111114"] = [package(HISTORY, "1ZCIETST0111111114", delivered=True)]
+        assert track(source, "1ZCIETST0111111114") == []
 
     def test_other_packages_of_the_shipment_and_unknown_numbers_are_left_out(self, asked: tuple[Any, Ups]) -> None:
         emulator, source = asked
