@@ -19,8 +19,8 @@ EXISTS = {"invoice": ("issued", "credited", "mismatch", "doubled"), "credit": ("
 
 
 def of_lines(connection: Connection, orders: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Answer]]:
-    """By order id, of `orders` (id to the order's document): each line with `ordered`, `shipped` (None: nobody said what
-    was in the parcels) and, by account, `invoiced` and `credited`. Quantities are decimal numbers as text."""
+    """By order id, of `orders` (id to the order's document): each line with `ordered`, `shipped` (None: nobody said
+    what was in the parcels) and, by account, `invoiced` and `credited`. Quantities are decimal numbers as text."""
     query = (
         select(invoices.c.order_id, invoices.c.account, invoices.c.kind, jobs.c.state, documents.c.draft)
         .join_from(invoices, jobs, jobs.c.id == invoices.c.id)

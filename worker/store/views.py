@@ -68,8 +68,8 @@ def order_view(store: Store, shop: str | None, ref_or_id: str) -> list[Answer]:
     """Orders with this ref, source's id or id of ours; of one shop, or of all with None. Empty if there is none.
 
     Each carries its `document` (as last told), `accounts` (None before the first intent), `lines` (see `quantities`),
-    `events`, `customers`, `invoices` and `notices` with their states and reasons, and its `timeline`, oldest first. A customer that
-    several orders share brings what happened to it, but only what this shop may see.
+    `events`, `customers`, `invoices` and `notices` with their states and reasons, and its `timeline`, oldest first.
+    A customer that several orders share brings what happened to it, but only what this shop may see.
     """
     named = or_(orders.c.ref == ref_or_id, orders.c.source_id == ref_or_id, orders.c.id == ref_or_id)
     with store.read() as connection:
