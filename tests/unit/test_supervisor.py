@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.kit.processes import ROOT, eventually, until_gone
+from worker.embedded import child
 from worker.embedded import supervisor as supervising
 from worker.embedded.supervisor import Child, StartError, Supervisor, on_signals
 
@@ -213,6 +214,33 @@ def test_children_end_with_a_supervisor_that_is_killed(processes, tmp_path, else
 
     assert len(family) >= 3
     until_gone(family, within=5)
+
+
+ORPHAN_FIRST = """
+import os, select
+def until_orphan():
+    while os.getppid() == int(os.environ["FORKED_BY"]):
+        select.select([], [], [], 0.01)
+os.register_at_fork(before=lambda: os.environ.update(FORKED_BY=str(os.getpid())), after_in_child=until_orphan)
+"""
+FORKING_AND_DYING = """
+import os, signal
+if os.fork() == 0:
+    signal.pause()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("elsewhere", ["", "darwin"])
+def test_what_is_forked_by_a_process_that_dies_at_that_moment_ends_too(processes, tmp_path, elsewhere):
+    (tmp_path / "forking.py").write_text(FORKING_AND_DYING)
+    (tmp_path / "sitecustomize.py").write_text(ELSEWHERE + ORPHAN_FIRST)
+    env = {"PYTHONPATH": str(tmp_path), "ELSEWHERE": elsewhere}
+
+    dying = processes.python(str(child.__file__), str(os.getpid()), "-m", "forking", env=env)
+    assert dying.wait() == -signal.SIGKILL
+
+    eventually(lambda: not dying.family(), within=5, saying="what it forked has ended")
 
 
 def test_a_child_that_lost_its_supervisor_before_it_began_ends_at_once(processes):

@@ -30,13 +30,24 @@ def main() -> None:
         _run_module(command[1], command[2:])
     elif command[0] == "-m":
         _die_with(supervisor)
-        os.register_at_fork(after_in_child=lambda: _die_with(os.getppid()))  # what we fork ends with us
+        _bind_what_is_forked()
         _run_module(command[1], command[2:])
     elif sys.platform == "linux":
         _die_with(supervisor)
         os.execv(command[0], command)  # noqa: S606 (the binding to the supervisor survives it)
     else:
         _run_program(supervisor, command)
+
+
+def _bind_what_is_forked() -> None:
+    """What we fork ends with us. Whose child it is, it knows from before: we may have died before it could ask."""
+    ours = [os.getpid()]
+
+    def forked() -> None:
+        parent, ours[0] = ours[0], os.getpid()
+        _die_with(parent)
+
+    os.register_at_fork(after_in_child=forked)
 
 
 def _die_with(parent: int) -> None:
