@@ -15,6 +15,7 @@ from tests.kit.history import check
 from tests.kit.inprocess import inside
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import Clocks, order_event
+from tests.kit.stores import in_both
 from tests.kit.world import World
 from worker import testpoints
 from worker.accounts import platform_of
@@ -152,7 +153,7 @@ def test_two_processes_with_an_expired_token_refresh_it_once(make_world: MakeWor
 
 
 @pytest.mark.parametrize("point", ["before_refresh", "after_refresh"])
-@pytest.mark.parametrize("store_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+@in_both
 def test_killed_during_a_refresh_the_grace_saves_the_account(make_world: MakeWorld, point: str) -> None:
     world = make_world(platforms=("xero",)).start(workers=0)
     dying = world.start_worker({"BILLHOOK_CRASH": f"{point}:kill"})
@@ -175,6 +176,7 @@ def lose_two_answers(world: World) -> None:
     world.until(lambda: world.rows("SELECT tenant FROM holds"), 30)
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_a_second_lost_answer_puts_the_account_on_hold_once(make_world: MakeWorld) -> None:
     """Rows wait where a person sees them; other accounts go on; a new refresh token and a word release them."""

@@ -16,13 +16,11 @@ from tests.kit.postgres import PrivatePostgres
 from tests.kit.processes import eventually
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import Clocks, order_event
+from tests.kit.stores import in_both
 from tests.kit.world import World
 
 MakeWorld = Callable[..., World]
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-in_both = pytest.mark.parametrize(
-    "store_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
-)
 
 
 def orders(numbers: Sequence[int]) -> list[dict[str, Any]]:
@@ -93,6 +91,7 @@ def test_redis_loses_everything_with_a_thousand_events_in_flight(
     check(world)
 
 
+@pytest.mark.slow
 @in_both
 def test_redis_does_not_answer_for_ten_seconds(make_world: MakeWorld, private_redis: RedisServer) -> None:
     world = make_world(redis_url=private_redis.url).start(ingest=True)
@@ -146,6 +145,7 @@ def fill(client: Any) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 @on_sqlite  # so that the shared server need not start
 def test_postgres_is_stopped_for_ten_seconds(make_world: MakeWorld, private_postgres: PrivatePostgres) -> None:
     world = make_world(store_url=private_postgres.url).start(workers=2, ingest=True)
@@ -182,6 +182,7 @@ def lock() -> Iterator[Callable[[World], Callable[[], None]]]:
     release()
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_sqlite_is_locked_for_fifteen_seconds(make_world: MakeWorld, lock: Any) -> None:
     world = make_world().start(workers=2, ingest=True)

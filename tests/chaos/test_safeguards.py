@@ -107,8 +107,8 @@ def test_a_worker_whose_lease_is_over_records_nothing(scene: InProcess, needed: 
     [
         pytest.param("sending_draft", "", True, id="dies-on-waking"),
         pytest.param("sending_draft", "self_fence", False, id="without-self_fence"),
-        pytest.param("before_draft", "self_fence", True, id="looks-at-its-lease"),
-        pytest.param("before_draft", "self_fence,lease_check", False, id="without-lease_check"),
+        pytest.param("before_draft", "self_fence", True, id="looks-at-its-lease", marks=pytest.mark.slow),
+        pytest.param("before_draft", "self_fence,lease_check", False, id="without-lease_check", marks=pytest.mark.slow),
     ],
 )
 def test_a_worker_that_slept_past_its_lease_sends_nothing(

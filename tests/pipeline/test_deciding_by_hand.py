@@ -13,6 +13,7 @@ from sqlalchemy import insert
 
 from tests.kit.processes import Processes
 from tests.kit.scene import order_event
+from tests.kit.stores import in_both
 from tests.kit.world import World
 from tests.pipeline.ingesting import KEY, OTHER_KEY, IngestServer
 from tests.pipeline.test_completing import Counter
@@ -36,6 +37,7 @@ def references(world: World, platform: str) -> list[str]:
     return [entry.reference for entry in world.sandbox.ledger(platform)]
 
 
+@in_both
 def test_what_a_person_decides_is_done_by_the_processes_that_run(make_world: Callable[..., World]) -> None:
     world = make_world()
     text = world.config_file.read_text()

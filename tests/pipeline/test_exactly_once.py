@@ -13,6 +13,7 @@ from tasks.handle_events import _turn
 from tests.kit.history import check
 from tests.kit.inprocess import inside
 from tests.kit.scene import order_event
+from tests.kit.stores import in_both
 from tests.kit.world import World
 
 MakeWorld = Callable[..., World]
@@ -120,6 +121,7 @@ def test_shops_that_share_the_accounts_of_a_platform(make_world: MakeWorld) -> N
     assert {entry.reference[:12] for entry in world.sandbox.ledger("xero")} == {"SO-1", "florist-SO-3", "florist-SO-1"}
 
 
+@in_both
 def test_a_route_edited_between_two_events_moves_no_order(make_world: MakeWorld) -> None:
     world = make_world()
     edit(world, 'to = ["xero", "stripe"]', 'to = ["xero"]')
@@ -177,6 +179,7 @@ def at_5_percent(number: int) -> dict[str, Any]:
     return event
 
 
+@in_both
 def test_a_refused_invoice_is_held_and_put_back_after_a_look(make_world: MakeWorld) -> None:
     """The platform does not know its tax code; the others of its bulk do not wait. A new generation only after the
     look that found nothing."""

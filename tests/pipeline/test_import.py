@@ -12,6 +12,7 @@ from click.testing import Result
 
 from tests.kit.processes import ROOT, Processes
 from tests.kit.scene import order_event
+from tests.kit.stores import in_both
 from tests.pipeline.importing import Desk, order, row
 from worker.importing.columns import OF_LINE, OF_ORDER
 from worker.store.inbox import Inbox, RowRefused, StoreUnavailable
@@ -117,7 +118,7 @@ def test_what_belongs_to_the_order_may_stand_on_its_first_row_only(sqlite_desk: 
 MIXED = [each for number in range(1, 8) for each in (order(number) if number != 4 else [row(4), "broken,row"])]
 
 
-@pytest.mark.parametrize("store_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+@in_both
 @pytest.mark.parametrize("nth", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("place", ["import_before_commit", "import_before_state", "import_after_state"])
 def test_killed_anywhere_it_goes_on_and_nothing_is_lost_or_doubled(

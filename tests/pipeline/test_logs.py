@@ -13,6 +13,7 @@ from tests.kit.processes import Process
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import api_key, order_event
 from tests.kit.smtp import SmtpCatcher
+from tests.kit.stores import in_both
 from tests.kit.world import World
 from tests.pipeline.test_metrics import refused_event
 
@@ -110,7 +111,7 @@ def refused_for_good(world: World) -> None:
     world.until(lambda: world.rows("SELECT tenant FROM holds"), 40)
 
 
-@pytest.mark.parametrize("store_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+@in_both
 def test_no_secret_and_no_customer_is_in_any_line_at_debug(
     make_world: MakeWorld, private_redis_with_password: RedisServer, smtp: SmtpCatcher
 ) -> None:

@@ -11,6 +11,7 @@ import requests
 
 from tests.kit.processes import ROOT, eventually, free_port
 from tests.kit.scene import order_event
+from tests.kit.stores import in_both
 from tests.kit.world import World
 from worker.store.ids import new_id
 
@@ -73,6 +74,7 @@ def invoice_of(world: World, ref: str) -> str:
     return f"invoice:{world.invoice(ref)[0][0]}"
 
 
+@in_both
 def test_another_process_learns_what_tasks_did_and_how_rows_stand(make_world: MakeWorld) -> None:
     world = make_world(platforms=("xero",)).start()
     world.push(order_event(1), ring=False)  # dispatch rings, so the task that handles it has an id of ours
