@@ -77,8 +77,8 @@ class Keeper:
         self._next_look = ticks() + EVERY
         self._seen = self._glimpsed = _signature(self._path)
         text = read(path)
-        self._started_with = _flat(text)
         self._version = InForce(parse(text, path), digest_of(text))
+        self._started_with = _flat(text)
         self._coming: deque[Coming] = deque()
 
     def in_force(self) -> InForce:

@@ -67,6 +67,24 @@ def test_check_says_every_problem_and_fails(billhook, tmp_path):
     assert "shop.a.colour: is not a setting that exists; check its spelling\n" in result.output
 
 
+@pytest.mark.parametrize("command", ["check", "status", "ingest", "up", "doctor"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[billhook]\n[billhook]\n", "is not valid TOML: Cannot declare ('billhook',) twice (at line 2, column 10)"),
+        ("billhook = 3\n", "must be a table ([…] in the file), not a single value"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_by_every_command(billhook, tmp_path, text, said, command):
+    (tmp_path / "billhook.toml").write_text(text)
+
+    result = billhook(command)
+
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code in (1, 2)
+    assert said in " ".join(result.output.split())
+
+
 def test_check_counts_what_is_set_up(billhook, tmp_path):
     account = 'platform = "stripe"\napi_key = "k"\nsettings = { tax_rates = { "20" = "txr_1" } }\n'
     (tmp_path / "other.toml").write_text(
