@@ -24,8 +24,10 @@ def status(connection: Connection) -> TransactionStatus:
 
 def end(store: Store, process: int) -> None:
     """Ends a connection on the server's side, as an administrator or a restart does."""
-    with Store(store.url).write() as other:
-        assert other.scalar(text("SELECT pg_terminate_backend(:process, 5000)"), {"process": process})
+    administrator = Store(store.url)
+    with administrator.write() as connection:
+        assert connection.scalar(text("SELECT pg_terminate_backend(:process, 5000)"), {"process": process})
+    administrator.close()
 
 
 @on_postgres

@@ -15,7 +15,8 @@ from worker.store.schema import documents, invoices, jobs
 
 Answer = dict[str, Any]
 EXISTS = {"invoice": ("issued", "credited", "mismatch", "doubled"), "credit": ("issued", "mismatch", "doubled")}
-"""States of what stands in the books; a voided invoice does not, nor what voided it."""
+"""States of what stands on the platform; a voided invoice does not, nor what voided it. What differs from its order
+(`mismatch`) may be a draft there: a person decides on it, and until then it counts."""
 
 
 def of_lines(connection: Connection, orders: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Answer]]:
