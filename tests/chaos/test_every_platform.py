@@ -14,22 +14,22 @@ from sqlalchemy import select
 from connectors.platforms.base import platforms
 from connectors.sandbox.faults import Fault, Faults
 from tests.kit.history import check
-from tests.kit.inprocess import InProcess
+from tests.kit.inprocess import IMPATIENT, PATIENT, InProcess
 from tests.kit.processes import eventually
 from tests.kit.redis_server import RedisServer
-from tests.kit.scene import order_event
+from tests.kit.scene import Clocks, order_event
 from worker import runtime, testpoints
 from worker.store import jobs
 from worker.store.schema import documents
 from worker.store.schema import jobs as table
 
-MakeScene = Callable[[str], InProcess]
+MakeScene = Callable[..., InProcess]
 pytestmark = [
     pytest.mark.parametrize("store_url", ["sqlite"], indirect=True),
     pytest.mark.parametrize("slug", sorted(platforms())),
 ]
 SLOWNESS: dict[str, Any] = {"slow_seconds": 1.3, "late_seconds": 0.1, "throttle_seconds": 0.1}
-"""Longer than the deadline; shorter than the quiet period."""
+"""Longer than the deadline of those who are impatient; shorter than the quiet period."""
 
 
 PLAIN = [Fault.ANSWER_LOST, Fault.ERROR_BEFORE, Fault.TRUNCATED, Fault.LATE, Fault.THROTTLE, Fault.EXPIRE_TOKENS]
@@ -46,8 +46,8 @@ def make_scene(
 ) -> Iterator[MakeScene]:
     made: list[InProcess] = []
 
-    def make(slug: str) -> InProcess:
-        made.append(InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=(slug,)))
+    def make(slug: str, clocks: Clocks = PATIENT) -> InProcess:
+        made.append(InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=(slug,), clocks=clocks))
         return made[-1]
 
     yield make
@@ -122,7 +122,7 @@ def test_whatever_is_answered_an_order_still_has_one_invoice(
     make_scene: MakeScene, slug: str, faults: list[Fault]
 ) -> None:
     """Each fault falls on the first call that makes the invoice, then on the first that makes its customer."""
-    scene = make_scene(slug)
+    scene = make_scene(slug, IMPATIENT if Fault.SLOW in faults else PATIENT)
     number = 0
     for fault in faults:
         for at_customer in (False, True):

@@ -15,9 +15,10 @@ from connectors.sandbox import odoo, xero
 from connectors.sandbox.base import Request
 from connectors.sandbox.faults import Fault
 from tests.kit.history import check
-from tests.kit.inprocess import InProcess
+from tests.kit.inprocess import IMPATIENT, PATIENT, InProcess
+from tests.kit.processes import eventually
 from tests.kit.redis_server import RedisServer
-from tests.kit.scene import order_event
+from tests.kit.scene import Clocks, order_event
 
 MakeScene = Callable[..., InProcess]
 AMBIGUOUS = [
@@ -44,7 +45,8 @@ LAST = {"xero": "create", "stripe": "finalize", "odoo": "issue"}
 """The step that makes an invoice final."""
 STEPS = [(slug, step) for slug, steps in CALLS.items() for step in steps]
 SLOWNESS: dict[str, Any] = {"slow_seconds": 1.6, "late_seconds": 0.1}
-"""Longer than the deadline; shorter than the quiet period."""
+"""Longer than the deadline of those who are impatient; shorter than the quiet period."""
+TOO_SLOW = {Fault.SLOW, Fault.DRIP}
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def scene(
 ) -> Iterator[MakeScene]:
     made: list[InProcess] = []
 
-    def make(*platforms: str) -> InProcess:
-        made.append(InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=platforms))
+    def make(*platforms: str, clocks: Clocks = PATIENT) -> InProcess:
+        made.append(InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=platforms, clocks=clocks))
         return made[-1]
 
     yield make
@@ -78,7 +80,7 @@ def some_slow(*faults: Fault, plain: set[Fault]) -> list[Any]:
 @pytest.mark.parametrize("fault", AMBIGUOUS)
 @pytest.mark.parametrize(("slug", "step"), [("xero", "create"), ("stripe", "draft"), ("odoo", "draft"), QUICKBOOKS])
 def test_an_ambiguous_answer_is_settled_under_the_key(scene: MakeScene, slug: str, step: str, fault: Fault) -> None:
-    ambiguous(scene(slug), slug, step, fault, "under the key")
+    ambiguous(scene(slug, clocks=clocks_for(fault)), slug, step, fault, "under the key")
 
 
 @on_sqlite
@@ -87,7 +89,11 @@ def test_an_ambiguous_answer_is_settled_under_the_key(scene: MakeScene, slug: st
 def test_an_ambiguous_answer_is_settled_after_the_keys_life(
     scene: MakeScene, slug: str, step: str, fault: Fault
 ) -> None:
-    ambiguous(scene(slug), slug, step, fault, "after the key's life")
+    ambiguous(scene(slug, clocks=clocks_for(fault)), slug, step, fault, "after the key's life")
+
+
+def clocks_for(fault: Fault) -> Clocks:
+    return IMPATIENT if fault in TOO_SLOW else PATIENT
 
 
 def ambiguous(world: InProcess, slug: str, step: str, fault: Fault, key: str) -> None:
@@ -97,6 +103,7 @@ def ambiguous(world: InProcess, slug: str, step: str, fault: Fault, key: str) ->
     world.sandbox.script(slug, fault, CALLS[slug][step], **SLOWNESS)
     world.handle(order_event(2, customer=1))
     assert world.turn()["uncertain"] == 1
+    eventually(lambda: not world.sandbox.ask(slug, lambda hosted: hosted.in_flight.total()))
     if key != "under the key":
         world.outlive_keys()
     world.settle()

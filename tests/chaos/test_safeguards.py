@@ -3,15 +3,19 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from connectors.sandbox.base import Request, Response
 from connectors.sandbox.faults import Fault
+from connectors.sandbox.server import Hosted
 from tests.chaos.test_crash_points import CLOCKS, crew, feed
+from tests.chaos.test_every_platform import pass_quiet_period
 from tests.kit.history import findings
-from tests.kit.inprocess import InProcess
+from tests.kit.inprocess import PATIENT, InProcess
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import order_event
 from tests.kit.world import World
@@ -27,7 +31,8 @@ on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def scene(
     tmp_path: Path, store_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[InProcess]:
-    made = InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=("stripe",))
+    quiet = replace(PATIENT, quiet_seconds=600.0)
+    made = InProcess(tmp_path, store_url, redis_server.url, monkeypatch, platforms=("stripe",), clocks=quiet)
     made.handle(order_event(1, customer=1))
     made.settle()
     yield made
@@ -48,6 +53,7 @@ def test_a_lost_answer_makes_a_create_uncertain(scene: InProcess, needed: bool) 
     scene.handle(order_event(2, customer=1))
     scene.turn()
     scene.outlive_keys()
+    pass_quiet_period(scene)
     scene.settle()
     seen(scene, needed)
 
@@ -59,6 +65,7 @@ def test_what_is_uncertain_is_looked_up_before_it_is_sent_again(scene: InProcess
     scene.handle(order_event(2, customer=1))
     scene.turn()
     scene.outlive_keys()
+    pass_quiet_period(scene)
     scene.without(*(() if needed else ("look",)))
     scene.settle()
     seen(scene, needed)
@@ -70,15 +77,40 @@ def test_not_there_is_believed_only_after_the_quiet_period(
     scene: InProcess, needed: bool, eventually: Callable[..., object]
 ) -> None:
     """The call is carried out after its connection was cut, and after the first look-up."""
-    scene.sandbox.script("stripe", Fault.LATE, DRAFT, late_seconds=0.2)
+    held = hold_back(scene)
     scene.handle(order_event(2, customer=1))
     scene.without(*(() if needed else ("quiet",)))
     scene.turn()
+    eventually(lambda: held)
     with scene.store.write() as connection:  # the key has died, so it is looked up at once
         connection.exec_driver_sql("UPDATE documents SET first_sent_at = '2020-01-01T00:00:00+00:00'")
+    scene.turn()
+    assert scene.states()["issued"] == (1 if needed else 2)
+    scene.sandbox.request("stripe", held[0])
+    pass_quiet_period(scene)
     scene.settle()
-    eventually(lambda: len(scene.sandbox.ledger("stripe")) == (2 if needed else 3), within=3)
+    assert len(scene.sandbox.ledger("stripe")) == (2 if needed else 3)
     seen(scene, needed)
+
+
+def hold_back(scene: InProcess) -> list[Request]:
+    """The connection of the next draft is cut; the call itself is here, to be carried out whenever the test says."""
+    held: list[Request] = []
+
+    def held_back(hosted: Hosted) -> None:
+        carry_out = hosted.emulator.handle
+
+        def handle(request: Request) -> Response:
+            if held or request.path != DRAFT.split()[1]:
+                return carry_out(request)
+            held.append(request)
+            return Response(200)
+
+        hosted.emulator.handle = handle  # type: ignore[method-assign]
+
+    scene.sandbox.ask("stripe", held_back)
+    scene.sandbox.script("stripe", Fault.LATE, DRAFT, late_seconds=0)
+    return held
 
 
 @with_and_without

@@ -27,6 +27,12 @@ def deadline(fault: Fault) -> float:
     return 0.5 if fault in WAITS else 10.0
 
 
+def breaks(books: Books, platform: Any, fault: Fault) -> None:
+    """From now on, not before: calls get the fault, and are waited for as long as it takes to see it."""
+    platform.http.deadline = deadline(fault)
+    books.fault(fault, **TIMES)
+
+
 def expected(fault: Fault, subject: Subject) -> type[ConnectorError] | None:
     """What the call ends with; None where the platform does not know that fault."""
     if fault is Fault.EXPIRE_TOKENS and subject.grant() is None:
@@ -51,11 +57,11 @@ def test_a_fault_at_any_step_ends_with_exactly_one_invoice(subject: Subject, fau
 
 def _break_at(books: Books, fault: Fault, step: str, draft: Any) -> None:
     books.heal()
-    platform = books.renewed(deadline=deadline(fault))
+    platform = books.renewed()
 
     def on_begin(begun: str) -> None:
         if begun == step:
-            books.fault(fault, **TIMES)
+            breaks(books, platform, fault)
 
     one = attempt(platform, draft, on_begin=on_begin)
     outcome = platform.invoices.create(one)
@@ -77,8 +83,8 @@ def test_a_fault_at_the_customer_ends_with_exactly_one_customer(subject: Subject
         books = Books(subject, sandbox)
         draft = orders.simple("SO-1")
         wanted = orders.customer(draft)
-        platform = books.connected(deadline=deadline(fault))
-        one = Try(wanted, platform.customers.plan(wanted), on_begin=lambda step: books.fault(fault, **TIMES))
+        platform = books.connected()
+        one = Try(wanted, platform.customers.plan(wanted), on_begin=lambda step: breaks(books, platform, fault))
         outcome = platform.customers.create(one)
         if expected(fault, subject) is Uncertain:
             assert type(outcome.error) is Uncertain
