@@ -96,6 +96,8 @@ class TenantTokens:
                 return version, token
             if self._mine(version):
                 return self._refresh(version, token)
+            if reason := tokens.held(runtime.store()).get(self.tenant):
+                raise self._hold(reason)  # whoever was at it was refused; nobody asks again for a while
             time.sleep(0.05)
         raise Unavailable(f"another worker is refreshing the credentials of {self.tenant}; nothing was sent")
 
@@ -127,7 +129,9 @@ class TenantTokens:
         try:
             fresh = self.grant.obtain(self.http, self.credentials, refresh)
         except Unauthorized as error:
-            raise self._hold(error.message) from None
+            held = self._hold(error.message)
+            tokens.refuse_refresh(runtime.store(), self.tenant, version)
+            raise held from None
         except ConnectorError as error:
             self._let_go(version, sent=isinstance(error, Uncertain))
             message = f"the token of {self.tenant} could not be refreshed: {error.message}"

@@ -88,13 +88,17 @@ def out_of_action(worker: Process) -> bool:
 
 
 def feed(world: World, workers: Sequence[Process], numbers: Iterator[int], customer: int | None, **order: Any) -> None:
-    """Pushes orders until every worker has met its point."""
+    """Pushes orders until every worker has met its point; to one alone, the next when this one is settled.
+
+    Two in one turn are worked on by two threads: the other one might be inside a transaction.
+    """
+    patience = 1.5 if len(workers) > 1 else 30.0
     while left := [worker for worker in workers if not out_of_action(worker)]:
         number = next(numbers)
         assert number < 150, f"never met their points: {[worker.log for worker in left]}\n{world.picture()}"
         world.push(order_event(number, customer=customer, **order))
         with suppress(AssertionError):  # it may be for a worker that is gone: the next one
-            eventually(lambda left=left: any(map(out_of_action, left)) or world.settled(), 1.5)  # type: ignore[misc]
+            eventually(lambda left=left: any(map(out_of_action, left)) or world.settled(), patience)  # type: ignore[misc]
 
 
 def losses(world: World) -> list[str]:

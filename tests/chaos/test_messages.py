@@ -137,11 +137,11 @@ def test_a_platform_that_hardly_answers_holds_up_only_itself(make_world: MakeWor
     began = perf_counter()
     for number in range(21, 41):
         world.push(order_event(number))
-    world.until(lambda: issued_on(world, "stripe") == ["issued"] * 41, 60)
+    world.until(lambda: issued_on(world, "stripe") == ["issued"] * 41, 55)
     slow = perf_counter() - began
     assert world.sandbox.report("xero")["most_in_flight"] > 0
     assert len(world.sandbox.ledger("xero")) == 21
-    assert slow < usual * 2 + 3, f"{slow:.1f} s, {usual:.1f} s without the slow one"
+    assert slow < usual * 2 + 20, f"{slow:.1f} s, {usual:.1f} s without the slow one"  # an answer would take 60 s
     world.workers[0].kill()
     world.platforms = ("stripe",)  # what the other one still does is no part of this
     check(world)
@@ -153,7 +153,7 @@ def issued_on(world: World, account: str) -> list[str]:
 
 def test_a_row_that_kills_its_workers_is_held(make_world: MakeWorld) -> None:
     """After as many attempts as are allowed a person looks at it; the next worker lives."""
-    world = make_world(platforms=("xero",), clocks=Clocks(attempts=2, deadline=0.8, lease_margin=1.5)).start()
+    world = make_world(platforms=("xero",), clocks=Clocks(attempts=2, deadline=1.0, lease_margin=4.0)).start()
     world.push(order_event(0))
     world.until_settled()
     world.workers[0].kill()
@@ -174,6 +174,6 @@ def test_told_to_end_during_a_call_it_waits_for_the_answer(make_world: MakeWorld
     world.push(order_event(2, customer=1))
     world.until(lambda: world.states()["sending"], 10)
     world.workers[0].terminate()
-    assert world.workers[0].wait(8) == 0
+    assert world.workers[0].wait(30) == 0
     assert world.states() == {"issued": 2}
     check(world)

@@ -256,6 +256,22 @@ def test_refused_credentials_hold_the_account_once_and_connecting_releases_every
     check(scene)
 
 
+def test_who_looks_at_an_account_whose_refresh_was_refused_is_told_why(make_scene: MakeScene) -> None:
+    """At once and without another call, while nobody may ask; and after that whenever somebody asks."""
+    scene = make_scene("xero")
+    scene.sandbox.ask("xero", lambda hosted: hosted.emulator.desk.revoke())
+    scene.handle(order_event(1))
+    eventually(lambda: scene.turn() is not None and tokens.held(scene.store), within=20)
+    asked = refreshes(scene)
+    assert "invalid_grant" in said("check", "--online", code=1)
+    assert refreshes(scene) == asked
+    for _ in range(3):
+        with scene.store.write() as connection:
+            connection.exec_driver_sql("UPDATE refreshes SET deadline = '2020-01-01T00:00:00+00:00'")
+        assert "invalid_grant" in said("check", "--online", code=1)
+    assert len(refreshes(scene)) == len(asked) + 3
+
+
 REVOKED: dict[str, Callable[[Any], None]] = {
     "xero": lambda emulator: emulator.desk.revoke(),
     "stripe": lambda emulator: setattr(emulator, "refused", True),

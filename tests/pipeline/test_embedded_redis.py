@@ -60,12 +60,14 @@ def test_a_waiting_reader_gets_what_is_pushed(private):
 
 def test_many_small_commands_do_not_wait_for_delayed_acknowledgements(private):
     with client(private.url) as one:
-        began = time.perf_counter()
+        took = []
         for number in range(50):
+            began = time.perf_counter()
             with one.pipeline() as pipe:
                 pipe.rpush("list", number).llen("list").execute()
+            took.append(time.perf_counter() - began)
 
-        assert time.perf_counter() - began < 1.5  # 44 ms a round without TCP_NODELAY
+        assert sorted(took)[25] < 0.03  # 44 ms a round without TCP_NODELAY; a busy machine delays some, not most
 
 
 def test_without_the_password_nothing_is_answered(private):

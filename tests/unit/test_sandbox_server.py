@@ -150,7 +150,7 @@ def test_a_slow_answer_comes_late_but_whole(wire: Wire) -> None:
     wire.break_next(Fault.SLOW, slow_seconds=0.3)
     began = time.monotonic()
     assert b" 201 " in wire.raw()
-    assert 0.3 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.3
 
 
 def test_a_late_call_is_carried_out_after_its_connection_is_gone(wire: Wire) -> None:
@@ -158,7 +158,7 @@ def test_a_late_call_is_carried_out_after_its_connection_is_gone(wire: Wire) -> 
     with pytest.raises(ConnectionResetError):
         wire.raw()
     assert wire.emulator.done == []
-    eventually(lambda: wire.emulator.done == ["POST /x"], within=5)
+    eventually(lambda: wire.emulator.done == ["POST /x"], within=30)
 
 
 def test_a_dripping_answer_comes_byte_by_byte(wire: Wire) -> None:

@@ -98,7 +98,7 @@ def test_children_end_stage_by_stage(supervisor, tmp_path):
         script = f"trap 'sleep 0.2; echo {name} >> {order}; exit' TERM; echo ready; while :; do sleep 0.05; done"
         return shell(name, script, stop_by)
 
-    supervisor.start([slow_to_end("redis", 5), slow_to_end("worker", 3), slow_to_end("ingest", 4)])
+    supervisor.start([slow_to_end("redis", 50), slow_to_end("worker", 30), slow_to_end("ingest", 40)])
     supervisor.stop()
 
     assert order.read_text().split() == ["worker", "ingest", "redis"]
@@ -111,7 +111,7 @@ def test_a_child_that_does_not_end_is_killed_in_time(supervisor, said):
     began = time.monotonic()
     supervisor.stop()
 
-    assert 0.4 <= time.monotonic() - began < 2
+    assert 0.4 <= time.monotonic() - began < 30  # it sleeps for a minute
     assert any("worker was still busy and is killed" in line for line in said)
     until_gone(pids)
 
@@ -127,7 +127,7 @@ def test_a_second_interrupt_ends_everything_at_once(supervisor):
     began = time.monotonic()
     supervisor.stop()
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # not the minute and two that each was given
     until_gone(pids)
 
 
@@ -213,7 +213,7 @@ def test_children_end_with_a_supervisor_that_is_killed(processes, tmp_path, else
     parent.popen.kill()
 
     assert len(family) >= 3
-    until_gone(family, within=5)
+    until_gone(family, within=30)
 
 
 ORPHAN_FIRST = """
@@ -240,7 +240,7 @@ def test_what_is_forked_by_a_process_that_dies_at_that_moment_ends_too(processes
     dying = processes.python(str(child.__file__), str(os.getpid()), "-m", "forking", env=env)
     assert dying.wait() == -signal.SIGKILL
 
-    eventually(lambda: not dying.family(), within=5, saying="what it forked has ended")
+    eventually(lambda: not dying.family(), within=30, saying="what it forked has ended")
 
 
 def test_a_child_that_lost_its_supervisor_before_it_began_ends_at_once(processes):

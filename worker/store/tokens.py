@@ -63,6 +63,13 @@ def end_refresh(store: Store, tenant: str, version: int) -> None:
         connection.execute(update(refreshes).where(here).values(deadline=now() - timedelta(seconds=1)))
 
 
+def refuse_refresh(store: Store, tenant: str, version: int) -> None:
+    """It was refused, so nothing was used up: once its time is over, the next one is a first try again."""
+    here = (refreshes.c.tenant == tenant) & (refreshes.c.version == version)
+    with store.write() as connection:
+        connection.execute(update(refreshes).where(here).values(tries=0))
+
+
 def forget_refresh(store: Store, tenant: str, version: int) -> None:
     """Nothing was sent: as if nobody had begun."""
     here = (refreshes.c.tenant == tenant) & (refreshes.c.version == version)
