@@ -33,7 +33,7 @@ class Fault(StrEnum):
     THROTTLE = "throttle"
     """Not done; 429 with Retry-After."""
     SLOW = "slow"
-    """Done; the answer comes `slow_seconds` late."""
+    """Done; the answer comes `slow_seconds` late, if its client still waits for it."""
     LATE = "late"
     """The connection is cut at once, the call is carried out `late_seconds` later."""
     DRIP = "drip"

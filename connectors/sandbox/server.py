@@ -18,6 +18,7 @@ import sqlite3
 import struct
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,16 @@ class _Connection(asyncio.Protocol):
         self.sandbox = sandbox
         self.transport: asyncio.Transport
         self.tasks: set[asyncio.Task[None]] = set()
+        self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.parser = httptools.HttpRequestParser(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
 
     def on_message_begin(self) -> None:
         self.target, self.body = b"", b""
@@ -191,7 +196,8 @@ class _Connection(asyncio.Protocol):
             request = dataclasses.replace(request, headers={**request.headers, "x-sandbox-fault": "error_stored"})
         response = emulator.handle(request)
         if fault is Fault.SLOW:
-            await asyncio.sleep(faults.slow_seconds)
+            with suppress(TimeoutError):  # nobody is kept waiting who has gone
+                await asyncio.wait_for(self.gone.wait(), faults.slow_seconds)
         return emulator.failure(500) if fault is Fault.ERROR_AFTER else response
 
     async def instead(self, hosted: Hosted, request: Request, fault: Fault | None) -> Response | None:

@@ -16,7 +16,6 @@ from connectors.sandbox.base import Request
 from connectors.sandbox.faults import Fault
 from tests.kit.history import check
 from tests.kit.inprocess import IMPATIENT, PATIENT, InProcess
-from tests.kit.processes import eventually
 from tests.kit.redis_server import RedisServer
 from tests.kit.scene import Clocks, order_event
 
@@ -44,7 +43,7 @@ CALLS = {
 LAST = {"xero": "create", "stripe": "finalize", "odoo": "issue"}
 """The step that makes an invoice final."""
 STEPS = [(slug, step) for slug, steps in CALLS.items() for step in steps]
-SLOWNESS: dict[str, Any] = {"slow_seconds": 1.6, "late_seconds": 0.1}
+SLOWNESS: dict[str, Any] = {"slow_seconds": 20, "late_seconds": 0.1}
 """Longer than the deadline of those who are impatient; shorter than the quiet period."""
 TOO_SLOW = {Fault.SLOW, Fault.DRIP}
 
@@ -103,7 +102,7 @@ def ambiguous(world: InProcess, slug: str, step: str, fault: Fault, key: str) ->
     world.sandbox.script(slug, fault, CALLS[slug][step], **SLOWNESS)
     world.handle(order_event(2, customer=1))
     assert world.turn()["uncertain"] == 1
-    eventually(lambda: not world.sandbox.ask(slug, lambda hosted: hosted.in_flight.total()))
+    world.until_struck(slug, fault)
     if key != "under the key":
         world.outlive_keys()
     world.settle()

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from connectors.sandbox.faults import Fault
 from connectors.sandbox.server import Hosted
 from tasks import create_invoices as creating
 from tasks import handle_events as handling
 from tasks import recurring
 from tests.kit.inside import configured_by
+from tests.kit.processes import eventually
 from tests.kit.scene import FINAL, Clocks, Scene
 from worker import accounts, testpoints
 from worker.store import jobs
@@ -91,6 +93,14 @@ class InProcess(Scene):
     def reasons(self) -> list[str]:
         """Why rows that are not finished stand where they stand."""
         return [row[0] for row in self.rows("SELECT reason FROM jobs WHERE reason IS NOT NULL")]
+
+    def until_struck(self, slug: str, fault: Fault) -> None:
+        """The fault has fallen, and the platform is done with what it fell on.
+
+        On a busy machine a call may be given up before the platform has read it.
+        """
+        eventually(lambda: self.sandbox.report(slug)["faults"].get(fault), 20, saying=f"{fault} falls on {slug}")
+        eventually(lambda: not self.sandbox.ask(slug, lambda hosted: hosted.in_flight.total()), 20)
 
     def outlive_keys(self) -> None:
         """Two days pass for everything sent so far: no platform knows its keys any more, and we know that."""

@@ -247,6 +247,6 @@ def test_one_shop_s_store_trouble_is_told_in_the_log_without_data(processes, tmp
             sock.sendall(head(len(body)) + body)
             assert status_of(sock) == 422
         assert ingest.push(event(ref="Lovelace")).status_code == 503
-    eventually(lambda: "database is locked" in ingest.process.output, 30)
+        eventually(lambda: "database is locked" in ingest.process.output, 30)
     assert "Lovelace" not in ingest.process.output
     assert "INSERT" not in ingest.process.output
