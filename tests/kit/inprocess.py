@@ -97,9 +97,17 @@ class InProcess(Scene):
     def until_struck(self, slug: str, fault: Fault) -> None:
         """The fault has fallen, and the platform is done with what it fell on.
 
-        On a busy machine a call may be given up before the platform has read it.
+        On a busy machine a call may be given up before the platform has read it, or before it was sent: then it takes
+        another turn.
         """
-        eventually(lambda: self.sandbox.report(slug)["faults"].get(fault), 20, saying=f"{fault} falls on {slug}")
+
+        def struck() -> bool:
+            if self.sandbox.report(slug)["faults"].get(fault):
+                return True
+            self.turn()
+            return False
+
+        eventually(struck, 20, saying=f"{fault} falls on {slug}")
         eventually(lambda: not self.sandbox.ask(slug, lambda hosted: hosted.in_flight.total()), 20)
 
     def outlive_keys(self) -> None:
