@@ -56,22 +56,23 @@ def test_a_fault_at_any_step_ends_with_exactly_one_invoice(subject: Subject, fau
         books = Books(subject, sandbox)
         plan = attempt(books.platform, orders.full("SO", "45.00")).plan
         for number, request in enumerate(plan):
-            _break_at(books, fault, number, request.step)
+            _break_at(books, fault, request.step, orders.full(f"SO-{number}", f"{number + 20}.00"))
     finally:
         sandbox.close()
 
 
-def _break_at(books: Books, fault: Fault, number: int, step: str) -> None:
+def _break_at(books: Books, fault: Fault, step: str, draft: Any) -> None:
     books.heal()
+    before = books.hosted.injector.injected[fault]
     platform = books.renewed()
 
     def on_begin(begun: str) -> None:
         if begun == step:
             breaks(books, platform, fault)
 
-    one = attempt(platform, orders.full(f"SO-{number}", f"{number + 20}.00"), on_begin=on_begin)
+    one = attempt(platform, draft, on_begin=on_begin)
     outcome = platform.invoices.create(one)
-    until_struck(books, fault, number + 1)
+    until_struck(books, fault, before + 1)
     kind = expected(fault, books.subject)
     assert type(outcome.error) is (kind or type(None)), (step, outcome.error)
     books.heal()
