@@ -22,12 +22,22 @@ def configured_by(file: Path) -> Iterator[None]:
         for name in _ELSEWHERE:
             os.environ.pop(name, None)
         _forget()
+        _ring_here()
+        _forget()  # a test may change the file before it does anything
         try:
             yield
         finally:
             for opened in {runtime.store(), runtime.inbox()}:
                 opened.close()
             _forget()
+
+
+def _ring_here() -> None:
+    """The app has its settings from the first test of the process that used it: that one's Redis may be gone."""
+    from worker.app import celery
+
+    celery.conf.broker_url = runtime.redis_url()
+    celery._after_fork()  # connections that it holds are of before, too
 
 
 def _forget() -> None:
