@@ -97,7 +97,7 @@ class TenantTokens:
             if self._mine(version):
                 return self._refresh(version, token)
             if reason := tokens.held(runtime.store()).get(self.tenant):
-                raise self._hold(reason)  # whoever was at it was refused; nobody asks again for a while
+                raise _unusable(self.tenant, reason)  # whoever was at it was refused: nobody asks again for a while
             time.sleep(0.05)
         raise Unavailable(f"another worker is refreshing the credentials of {self.tenant}; nothing was sent")
 
@@ -170,6 +170,10 @@ def hold(tenant: str, reason: str) -> Unauthorized:
     """Puts the account on hold, with an alert the first time; the error to end the call with."""
     if tokens.hold(runtime.store(), tenant, reason):
         log.error("%s is on hold: %s", tenant, reason, extra={"tenant": tenant})
+    return _unusable(tenant, reason)
+
+
+def _unusable(tenant: str, reason: str) -> Unauthorized:
     return Unauthorized(f"the credentials of {tenant} are refused ({reason}); `billhook connect` it again")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -270,6 +271,19 @@ def test_who_looks_at_an_account_whose_refresh_was_refused_is_told_why(make_scen
             connection.exec_driver_sql("UPDATE refreshes SET deadline = '2020-01-01T00:00:00+00:00'")
         assert "invalid_grant" in said("check", "--online", code=1)
     assert len(refreshes(scene)) == len(asked) + 3
+
+
+def test_who_waits_for_a_refresh_that_was_refused_holds_nothing_that_was_released_meanwhile(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading of the hold and telling of it, somebody connects the account."""
+    scene = make_scene("xero")
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    assert tokens.begin_refresh(scene.store, XERO, 0, "another", in_an_hour) == 1
+    with monkeypatch.context() as before:
+        before.setattr(tokens, "held", lambda store: {XERO: "it was refused"})
+        assert "it was refused" in said("check", "--online", code=1)
+    assert tokens.held(scene.store) == {}
 
 
 REVOKED: dict[str, Callable[[Any], None]] = {

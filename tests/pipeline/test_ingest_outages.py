@@ -129,7 +129,7 @@ def _hold(ingest: IngestServer, during: Callable[[], None]) -> None:
         connection.close()
 
 
-def _says_503_within_5_seconds(ingest: IngestServer) -> None:
+def _says_503_in_time(ingest: IngestServer) -> None:
     def push(number: int) -> tuple[int, str | None, float]:
         began = perf_counter()
         answer = ingest.push(event(f"during-{number}"))
@@ -154,7 +154,7 @@ def _recovers(ingest: IngestServer, eventually) -> None:
 def test_a_locked_sqlite_file_is_503_until_it_is_free(processes, tmp_path, eventually):
     ingest = IngestServer(processes, tmp_path, f"sqlite:///{tmp_path / 'billhook.db'}")
     assert ingest.push(event("before")).status_code == 202
-    _hold(ingest, lambda: _says_503_within_5_seconds(ingest))
+    _hold(ingest, lambda: _says_503_in_time(ingest))
     _recovers(ingest, eventually)
 
 
@@ -168,7 +168,7 @@ def test_a_postgres_that_is_away_is_503_until_it_is_back(
     assert ingest.push(event("before")).status_code == 202
     getattr(private_postgres, ends)()
     try:
-        _says_503_within_5_seconds(ingest)
+        _says_503_in_time(ingest)
     finally:
         getattr(private_postgres, returns)()
     _recovers(ingest, eventually)
